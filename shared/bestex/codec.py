@@ -1,0 +1,76 @@
+"""Bytes to typed messages and back. JSON on the durable plane, MessagePack on the live plane."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from bestex.clock import Time, parse_time, rfc3339
+from bestex.human import Duration, Ratio
+
+M = TypeVar("M")
+
+
+def _encode_hook(value: object) -> object:
+    if isinstance(value, Time):
+        return rfc3339(value)
+    if isinstance(value, Duration | Ratio):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot travel in a message")
+
+
+def _decode_hook(kind: type, value: Any) -> object:
+    if kind is Time:
+        if not isinstance(value, str):
+            raise ValueError("a time is RFC 3339 text such as 2026-11-20T21:24:50Z")
+        return parse_time(value)
+    if kind is Duration:
+        return Duration.parse(value)
+    if kind is Ratio:
+        return Ratio.parse(value)
+    raise TypeError(f"no decoder for {kind.__name__}")
+
+
+_json = msgspec.json.Encoder(enc_hook=_encode_hook, decimal_format="string")
+_msgpack = msgspec.msgpack.Encoder(enc_hook=_encode_hook, decimal_format="string")
+
+
+def to_json(message: object) -> bytes:
+    return _json.encode(message)
+
+
+def to_msgpack(message: object) -> bytes:
+    return _msgpack.encode(message)
+
+
+@lru_cache(maxsize=256)
+def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, dec_hook=_decode_hook)
+
+
+@lru_cache(maxsize=256)
+def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind, dec_hook=_decode_hook)
+
+
+def from_json(data: bytes, kind: type[M]) -> M:
+    """Raises msgspec.ValidationError or DecodeError; RecursionError where the nesting is absurdly deep."""
+    message: M = json_decoder(kind).decode(data)
+    return message
+
+
+def from_msgpack(data: bytes, kind: type[M]) -> M:
+    message: M = msgpack_decoder(kind).decode(data)
+    return message
+
+
+def convert(value: object, kind: type[M], *, strict: bool = True) -> M:
+    """Plain dicts (TOML, parameters) to a typed struct. Raises msgspec.ValidationError with the path."""
+    return msgspec.convert(value, kind, dec_hook=_decode_hook, strict=strict)
+
+
+def to_builtins(value: object) -> Any:
+    """The plain dict that would travel as JSON."""
+    return msgspec.to_builtins(value, enc_hook=_encode_hook)

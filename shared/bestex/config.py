@@ -1,0 +1,277 @@
+"""One `bestex.toml`: found by --config, BESTEX_CONFIG or ./bestex.toml, else the packaged default.
+
+`BESTEX__A__B=value` in the environment overlays [a] b. Unknown keys, wrong units and values out of range are
+refused with the path of the setting. Money and sizes are decimals here; they become integers in `instruments`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bestex import codec
+from bestex.clock import SECOND
+from bestex.errors import ConfigError
+from bestex.human import Duration, Ratio
+from bestex.instruments import BPS_E8, Instrument, Instruments, Listing
+from bestex.units import MAX_SCALE, UnitError, to_units
+
+ENV_CONFIG = "BESTEX_CONFIG"
+ENV_OVERLAY = "BESTEX__"
+
+Name = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,24}\Z")]
+Scale = Annotated[int, Meta(ge=0, le=MAX_SCALE)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: immutable, and a misspelt key is an error."""
+
+
+class BusConfig(Section, frozen=True, kw_only=True):
+    url: str = "nats://127.0.0.1:4222"
+    replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    max_age: Duration = Duration(7 * 86400 * SECOND)
+
+
+class VenueConfig(Section, frozen=True, kw_only=True):
+    """`adapter` is a name of the registry in `bestex.plugins`; a lower `priority` is preferred on a tie."""
+
+    adapter: str = "sim"
+    enabled: bool = True
+    priority: Annotated[int, Meta(ge=1, le=100)] = 10
+    max_volume_pct: Ratio = Ratio(1.0)
+    url: str = ""
+    options: dict[str, Any] = {}
+
+
+class ListingConfig(Section, frozen=True, kw_only=True):
+    symbol: str = ""
+    kind: Literal["spot", "perp", "dark"] = "spot"
+    tick: Decimal
+    lot: Decimal
+    min_qty: Decimal | None = None
+    max_qty: Decimal | None = None
+    min_notional: Decimal = Decimal(0)
+    taker_bps: Decimal = Decimal(0)
+    maker_bps: Decimal = Decimal(0)
+    contract_size: Decimal | None = None
+    inverse: bool = False
+
+
+class InstrumentConfig(Section, frozen=True, kw_only=True):
+    price_scale: Scale
+    qty_scale: Scale
+    start_price: Decimal = Decimal(100)
+    venues: dict[Name, ListingConfig]
+
+
+class ExecutionConfig(Section, frozen=True, kw_only=True):
+    """`retries` is how often the rest of a slice is routed again; `timeout` how long a venue may take."""
+
+    default_algo: str = "twap"
+    default_strategy: str = "sweep"
+    max_slippage: Ratio = Ratio(0.005)
+    retries: Annotated[int, Meta(ge=0, le=100)] = 3
+    retry_pause: Duration = Duration(SECOND // 4)
+    timeout: Duration = Duration(5 * SECOND)
+    slice_ttl: Duration = Duration(10 * SECOND)
+    child_ttl: Duration = Duration(2 * SECOND)
+
+
+class SplittingConfig(Section, frozen=True, kw_only=True):
+    """`min_split_size` is in quote currency: no leg is made smaller than this by splitting."""
+
+    enabled: bool = True
+    min_split_size: Decimal = Decimal(0)
+    max_splits: Annotated[int, Meta(ge=1, le=100)] = 10
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    max_order_qty: Decimal | None = None
+    max_order_value: Decimal | None = None
+    max_open_parents: Annotated[int, Meta(ge=1)] = 20_000
+    max_book_age: Duration = Duration(3 * SECOND)
+    max_clock_skew: Duration = Duration(5 * SECOND)
+
+
+class MarketDataConfig(Section, frozen=True, kw_only=True):
+    levels: Annotated[int, Meta(ge=1, le=1000)] = 20
+    stale_after: Duration = Duration(2 * SECOND)
+    down_after: Duration = Duration(10 * SECOND)
+    basis: bool = True
+    basis_half_life: Duration = Duration(10 * SECOND)
+
+
+class ExchangeConfig(Section, frozen=True, kw_only=True):
+    """The simulated exchange. `preset` names a market model of `bestex.market`."""
+
+    host: str = "127.0.0.1"
+    port: Port = 18400
+    preset: str = "crypto"
+    seed: int = 1
+    latency: Duration = Duration(2_000_000)
+    recordings: dict[Name, list[str]] = {}
+
+
+class RecorderConfig(Section, frozen=True, kw_only=True):
+    database: str = ".bestex/bestex.db"
+    metrics_port: Port = 0
+
+
+class Config(Section, frozen=True, kw_only=True):
+    bus: BusConfig = BusConfig()
+    data_dir: str = ".bestex"
+    venues: dict[Name, VenueConfig] = {}
+    instruments: dict[str, InstrumentConfig] = {}
+    execution: ExecutionConfig = ExecutionConfig()
+    splitting: SplittingConfig = SplittingConfig()
+    algos: dict[Name, dict[str, Any]] = {}
+    strategies: dict[Name, dict[str, Any]] = {}
+    limits: LimitsConfig = LimitsConfig()
+    market_data: MarketDataConfig = MarketDataConfig()
+    exchange: ExchangeConfig = ExchangeConfig()
+    recorder: RecorderConfig = RecorderConfig()
+
+    def enabled_venues(self) -> tuple[str, ...]:
+        return tuple(name for name, venue in self.venues.items() if venue.enabled)
+
+    def make_instruments(self) -> Instruments:
+        """Integer terms for every instrument; listings on disabled venues are left out."""
+        made = []
+        for symbol, item in self.instruments.items():
+            listings = tuple(
+                _listing(f"instruments.{symbol}.venues.{venue}", symbol, item, venue, terms)
+                for venue, terms in item.venues.items()
+                if self.venues[venue].enabled
+            )
+            made.append(
+                Instrument(
+                    symbol=symbol, price_scale=item.price_scale, qty_scale=item.qty_scale, listings=listings
+                )
+            )
+        return Instruments(tuple(made))
+
+
+def _listing(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: ListingConfig) -> Listing:
+    def units(key: str, value: Decimal, scale: int) -> int:
+        try:
+            return to_units(value, scale)
+        except UnitError as error:
+            raise ConfigError(f"{path}.{key}: {error}") from None
+
+    tick = units("tick", terms.tick, item.price_scale)
+    lot = units("lot", terms.lot, item.qty_scale)
+    if tick < 1 or lot < 1:
+        raise ConfigError(f"{path}: tick and lot must be positive")
+    min_qty = lot if terms.min_qty is None else units("min_qty", terms.min_qty, item.qty_scale)
+    max_qty = 0 if terms.max_qty is None else units("max_qty", terms.max_qty, item.qty_scale)
+    if min_qty % lot or max_qty % lot:
+        raise ConfigError(f"{path}: min_qty and max_qty must be multiples of lot")
+    contract = 1
+    if terms.contract_size is not None:
+        contract = units("contract_size", terms.contract_size, 0 if terms.inverse else item.qty_scale)
+    return Listing(
+        venue=venue,
+        symbol=terms.symbol or symbol,
+        kind=terms.kind,
+        tick=tick,
+        lot=lot,
+        min_qty=min_qty,
+        max_qty=max_qty,
+        min_notional=units("min_notional", terms.min_notional, item.price_scale + item.qty_scale),
+        taker_fee_e8=int(terms.taker_bps * BPS_E8),
+        maker_fee_e8=int(terms.maker_bps * BPS_E8),
+        contract_size=contract,
+        inverse=terms.inverse,
+    )
+
+
+def load(path: str | Path | None = None, environment: dict[str, str] | None = None) -> Config:
+    """The configuration in force. Raises ConfigError with the path of the wrong setting."""
+    env = dict(os.environ) if environment is None else environment
+    chosen = path or env.get(ENV_CONFIG) or ("bestex.toml" if Path("bestex.toml").is_file() else None)
+    if chosen is None:
+        text = (resources.files("bestex") / "default.toml").read_text()
+        source = "the packaged default"
+    else:
+        source = str(chosen)
+        try:
+            text = Path(chosen).read_text()
+        except OSError as error:
+            raise ConfigError(f"{source}: cannot be read: {error.strerror}") from None
+    return parse(text, source, env)
+
+
+def parse(text: str, source: str = "configuration", environment: dict[str, str] | None = None) -> Config:
+    try:
+        tree = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    _overlay(tree, environment or {})
+    try:
+        config = codec.convert(_plain(tree), Config, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(f"{source}: {_with_path(str(error))}") from None
+    _check(config, source)
+    return config
+
+
+def _overlay(tree: dict[str, Any], environment: dict[str, str]) -> None:
+    for key in sorted(environment):
+        if not key.startswith(ENV_OVERLAY):
+            continue
+        *parents, last = key.removeprefix(ENV_OVERLAY).lower().split("__")
+        node = tree
+        for part in parents:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}: {part} is a setting, not a section")
+        node[last] = environment[key]
+
+
+def _plain(value: Any) -> Any:
+    """Decimals as text where a decimal is wanted and as the same number elsewhere: text converts to both."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _with_path(message: str) -> str:
+    """msgspec's "... - at `$.a.b`" as "a.b: ..."."""
+    text, found, path = message.partition(" - at `")
+    return f"{path.rstrip('`').removeprefix('$.')}: {text}" if found else text
+
+
+def _check(config: Config, source: str) -> None:
+    for name, venue in config.venues.items():
+        if not 0 < venue.max_volume_pct <= 1:
+            raise ConfigError(f"{source}: venues.{name}.max_volume_pct: must be above 0% and at most 100%")
+    for symbol, instrument in config.instruments.items():
+        for venue_name in instrument.venues:
+            if venue_name not in config.venues:
+                raise ConfigError(
+                    f"{source}: instruments.{symbol}.venues.{venue_name}: no such venue; "
+                    f"there are {', '.join(config.venues) or 'none'}"
+                )
+    if not 0 <= config.execution.max_slippage < 1:
+        raise ConfigError(f"{source}: execution.max_slippage: must be from 0% to below 100%")
+    for path, value in (
+        ("execution.timeout", config.execution.timeout),
+        ("execution.slice_ttl", config.execution.slice_ttl),
+        ("execution.child_ttl", config.execution.child_ttl),
+        ("market_data.stale_after", config.market_data.stale_after),
+        ("limits.max_book_age", config.limits.max_book_age),
+    ):
+        if value <= 0:
+            raise ConfigError(f"{source}: {path}: must be longer than nothing")
+    config.make_instruments()

@@ -1,0 +1,110 @@
+"""The exceptions and the codes.
+
+    BestexError             everything that bestex itself raises
+    ├── ConfigError         a setting is wrong; names its path and what to write
+    ├── UsageError          the caller asked for something that does not exist; says what to type instead
+    ├── BusError            the bus did not do what it must
+    │   ├── StreamMismatch  a stream or consumer is not configured as it must be; run `bestex streams apply`
+    │   ├── Fenced          another writer holds this history; this process must stop and reload
+    │   └── OutcomeUnknown  a write timed out and could not be read back in time
+    ├── RecordingError      a recording is damaged or of another format
+    └── VenueError          a venue adapter was misused (an outcome at the venue is a value, not an exception)
+
+Outcomes that a user or an operator sees carry a `Code`; its value is what travels on the wire.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class BestexError(Exception):
+    """Base of all; `str()` is a sentence for a person."""
+
+
+class ConfigError(BestexError):
+    pass
+
+
+class UsageError(BestexError):
+    pass
+
+
+class BusError(BestexError):
+    pass
+
+
+class StreamMismatch(BusError):
+    pass
+
+
+class Fenced(BusError):
+    pass
+
+
+class OutcomeUnknown(BusError):
+    pass
+
+
+class RecordingError(BestexError):
+    pass
+
+
+class VenueError(BestexError):
+    pass
+
+
+class Code(StrEnum):
+    """Why something was refused or ended."""
+
+    # user input
+    MALFORMED = "malformed"  # not JSON, too deep, duplicate or missing parts
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    NOT_FINITE = "not_finite"
+    INVALID_ID = "invalid_id"
+    DUPLICATE_ID = "duplicate_id"
+    UNKNOWN_ALGO = "unknown_algo"
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    UNKNOWN_VENUE = "unknown_venue"
+    UNKNOWN_STRATEGY = "unknown_strategy"
+    UNKNOWN_ORDER = "unknown_order"
+    SUBJECT_MISMATCH = "subject_mismatch"  # the body says another algo, symbol or id than the subject
+    INVALID_QTY = "invalid_qty"  # zero or negative
+    OFF_LOT = "off_lot"
+    BELOW_MINIMUM = "below_minimum"
+    INVALID_PRICE = "invalid_price"
+    OFF_TICK = "off_tick"
+    INVALID_PARAMETER = "invalid_parameter"
+    MISSING_PARAMETER = "missing_parameter"
+    EXPIRED = "expired"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    INVALID_STATE = "invalid_state"  # pause of a paused order, resume of a working one
+    TOO_LATE = "too_late"  # the order has ended
+    # routing
+    NO_BOOK = "no_book"
+    STALE_BOOK = "stale_book"
+    CROSSED_BOOK = "crossed_book"
+    NO_LIQUIDITY = "no_liquidity"
+    OUT_OF_LIMIT = "out_of_limit"
+    NOT_SELECTED = "not_selected"
+    VENUE_DOWN = "venue_down"
+    VENUE_CAP = "venue_cap"
+    DUST = "dust"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    # gateway and venue
+    NOT_SENT = "not_sent"
+    TIMEOUT = "timeout"
+    VENUE_REJECTED = "venue_rejected"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    RATE_LIMITED = "rate_limited"
+    POST_ONLY_WOULD_TAKE = "post_only_would_take"
+    FOK_UNFILLED = "fok_unfilled"
+    DUPLICATE_ORDER = "duplicate_order"
+    HALTED = "halted"
+    NOT_READY = "not_ready"
+    # endings
+    FILLED = "filled"
+    CANCELED = "canceled"
+    COMPLETED = "completed"  # the schedule ended with something unfilled and no completion was asked for
+    REPLACED = "replaced"

@@ -1,0 +1,647 @@
+"""Every message that travels on the bus. Read top to bottom, it is the life of an order.
+
+Durable messages are JSON: prices and quantities are decimal strings, times RFC 3339. Live messages are
+MessagePack with integers in units. Messages are frozen facts; fields only ever get added, with defaults.
+User input forbids unknown fields; everything that a service wrote tolerates new ones.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from bestex.clock import Time
+from bestex.errors import Code
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Tif(StrEnum):
+    IOC = "ioc"
+    FOK = "fok"
+    GTC = "gtc"
+    GTD = "gtd"
+    DAY = "day"
+
+
+# -- orders: what users write (ORDERS) ---------------------------------------------------------------------
+
+
+class ParentOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """order.new.<algo>.<symbol>. What is left out of the body and stands in the subject is taken from there."""
+
+    symbol: str = ""
+    side: Side
+    qty: Decimal
+    algo: str = ""
+    parent_id: str = ""
+    limit_price: Decimal | None = None
+    params: dict[str, Any] = {}
+    strategy: str = ""
+    strategy_params: dict[str, Any] = {}
+    venues: list[str] | None = None
+    account: str = "default"
+    expires_at: Time | None = None
+    note: str = ""
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """order.cancel.<algo>.<symbol>.<parent_id>"""
+
+    reason: str = ""
+    expires_at: Time | None = None
+
+
+class ModifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """order.modify.<algo>.<symbol>.<parent_id>. Only what is given changes; `qty` is the new total."""
+
+    qty: Decimal | None = None
+    limit_price: Decimal | None = None
+    params: dict[str, Any] = {}
+    expires_at: Time | None = None
+
+
+class PauseOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """order.pause.<algo>.<symbol>.<parent_id>"""
+
+    reason: str = ""
+    expires_at: Time | None = None
+
+
+class ResumeOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """order.resume.<algo>.<symbol>.<parent_id>"""
+
+    reason: str = ""
+    expires_at: Time | None = None
+
+
+# -- parents: the scheduler's history (SCHED) --------------------------------------------------------------
+
+
+class ParentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """parent.<symbol>.<parent_id>.<event>. Every event says where the parent stands after it."""
+
+    ends: ClassVar[bool] = False
+
+    symbol: str
+    parent_id: str
+    at: Time
+    cum_qty: Decimal
+    leaves_qty: Decimal
+    avg_px: Decimal | None
+
+
+class SchedulePoint(msgspec.Struct, frozen=True, array_like=True):
+    """By `at`, `qty` in total should have been sent."""
+
+    at: Time
+    qty: Decimal
+
+
+class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
+    order: ParentOrder
+    order_seq: int
+    start_at: Time
+    end_at: Time | None = None
+    arrival_px: Decimal | None = None
+    reason: str = ""
+    schedule: list[SchedulePoint] = []
+
+
+class ParentRejected(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):
+    """A request was refused. It ends the parent only where nothing had been accepted under this id."""
+
+    code: Code
+    text: str
+    request: str = "new"
+    order_seq: int = 0
+
+
+class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="sliced"):
+    """A slice, and thereby the router's command."""
+
+    slice_no: int
+    side: Side
+    qty: Decimal
+    due_at: Time
+    expires_at: Time
+    limit_price: Decimal | None = None
+    tif: Tif = Tif.IOC
+    strategy: str = ""
+    strategy_params: dict[str, Any] = {}
+    venues: list[str] | None = None
+    account: str = "default"
+    algo: str = ""
+
+
+class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
+    """The router must end this slice now: cancel what works, route nothing more."""
+
+    slice_no: int
+    reason: Code
+    text: str = ""
+
+
+class ParentSettled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="settled"):
+    """A slice ended; what it did not fill is the parent's again."""
+
+    slice_no: int
+    filled_qty: Decimal
+    notional: Decimal
+    fees: Decimal
+    reason: Code
+
+
+class ParentPaused(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="paused"):
+    order_seq: int
+    text: str = ""
+
+
+class ParentResumed(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="resumed"):
+    order_seq: int
+    text: str = ""
+
+
+class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="modified"):
+    """The order as it stands now, whole."""
+
+    order_seq: int
+    order: ParentOrder
+    end_at: Time | None = None
+    schedule: list[SchedulePoint] = []
+
+
+class ParentCanceling(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="canceling"):
+    """A cancel was taken; the parent ends when its open slices have come back."""
+
+    order_seq: int
+    text: str = ""
+
+
+class ParentDone(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+    ends = True
+
+    reason: Code
+    notional: Decimal
+    fees: Decimal
+    text: str = ""
+
+
+# -- routes: the router's history and its commands (ROUTE) -------------------------------------------------
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    child_id: str
+    venue: str
+    qty: Decimal
+    price: Decimal
+    tif: Tif = Tif.IOC
+    post_only: bool = False
+    reason: str = ""
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    venue: str
+    reason: str
+
+
+class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """route.<symbol>.<parent_id>.<slice_no>.<event>"""
+
+    ends: ClassVar[bool] = False
+
+    symbol: str
+    parent_id: str
+    slice_no: int
+    at: Time
+
+
+class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
+    """The first route of a slice, whole: the children follow from it."""
+
+    decision_no: int
+    side: Side
+    qty: Decimal
+    strategy: str
+    legs: list[Leg]
+    left_out: list[LeftOut] = []
+    expires_at: Time
+    good_till: Time
+    account: str = "default"
+    algo: str = ""
+    expected_px: Decimal | None = None
+    mid_px: Decimal | None = None
+    book_at: Time | None = None
+    slice: ParentSliced | None = None
+
+
+class RouteRerouted(RouteDecided, frozen=True, kw_only=True, omit_defaults=True, tag="rerouted"):
+    """What the last children did not fill, routed again on the newest book."""
+
+
+class RouteRecalled(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
+    """No more routing; the working children are being cancelled."""
+
+    reason: Code
+    children: list[str] = []
+
+
+class RouteDone(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+    ends = True
+
+    qty: Decimal
+    filled_qty: Decimal
+    notional: Decimal
+    fees: Decimal
+    reason: Code
+    text: str = ""
+    children: int = 0
+
+
+class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """child.<venue>.<symbol>.<child_id>.new. Not to be sent after `expires_at`; not to rest beyond `good_till`."""
+
+    child_id: str
+    parent_id: str
+    slice_no: int
+    venue: str
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    tif: Tif
+    post_only: bool = False
+    expires_at: Time
+    good_till: Time
+    account: str = "default"
+    algo: str = ""
+
+
+class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """child.<venue>.<symbol>.<child_id>.cancel. Never expires: a cancel is always wanted."""
+
+    child_id: str
+    parent_id: str
+    venue: str
+    symbol: str
+    reason: Code
+
+
+class ChildReplace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """child.<venue>.<symbol>.<child_id>.replace. `qty` is the new total, fills included."""
+
+    child_id: str
+    parent_id: str
+    venue: str
+    symbol: str
+    qty: Decimal
+    price: Decimal
+    expires_at: Time
+
+
+# -- execution: the gateway's history (EXEC_<venue>) -------------------------------------------------------
+
+
+class ExecEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """exec.<venue>.<symbol>.<child_id>.<event>. An event that ends the child carries its final sums."""
+
+    ends: ClassVar[bool] = False
+
+    venue: str
+    symbol: str
+    child_id: str
+    parent_id: str
+    slice_no: int
+    at: Time
+
+
+class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="submitting"):
+    """Written before the send. Without a result after it, the child is UNKNOWN and never sent again."""
+
+    token: str
+    deadline: Time
+    side: Side
+    qty: Decimal
+    price: Decimal
+    tif: Tif
+    post_only: bool = False
+    good_till: Time
+    account: str = "default"
+    algo: str = ""
+
+
+class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
+    venue_order_id: str
+
+
+class ExecUnknown(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="unknown"):
+    """Nobody knows whether the venue has it. Not a rejection: the quantity stays reserved."""
+
+    code: Code
+    text: str
+
+
+class ExecCanceling(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="canceling"):
+    """A cancel is being sent (FIX PendingCancel)."""
+
+    reason: Code
+
+
+class ExecCancelRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="cancel_rejected"):
+    code: Code
+    text: str
+
+
+class ExecReplaced(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replaced"):
+    qty: Decimal
+    price: Decimal
+    venue_order_id: str
+
+
+class ExecReplaceRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replace_rejected"):
+    code: Code
+    text: str
+
+
+class ExecEnded(ExecEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the events that end a child."""
+
+    ends = True
+
+    cum_qty: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+
+
+class ExecRejected(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):
+    """Never at work at the venue: refused by the gateway's own checks, or by the venue for certain."""
+
+    code: Code
+    text: str
+
+
+class ExecFilled(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="filled"):
+    pass
+
+
+class ExecCanceled(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="canceled"):
+    code: Code
+    text: str = ""
+
+
+class ExecExpired(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="expired"):
+    """The venue let it lapse: the rest of an IOC, or the end of its time."""
+
+    code: Code = Code.EXPIRED
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """fill.<venue>.<symbol>.<fill_id>: one trade of the venue that one child took part in."""
+
+    fill_id: str
+    trade_id: str
+    venue: str
+    symbol: str
+    child_id: str
+    parent_id: str
+    slice_no: int
+    side: Side
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str = ""
+    liquidity: Literal["maker", "taker", "unknown"] = "unknown"
+    venue_order_id: str = ""
+    venue_at: Time
+    at: Time
+
+
+# -- metrics and control -----------------------------------------------------------------------------------
+
+
+class TcaReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """metrics.tca.<parent_id>. Positive basis points are cost, on both sides."""
+
+    parent_id: str
+    symbol: str
+    algo: str
+    side: Side
+    at: Time
+    qty: Decimal
+    cum_qty: Decimal
+    avg_px: Decimal | None
+    arrival_px: Decimal | None
+    arrival_source: str = "mid of the consolidated book at acceptance"
+    arrival_slippage_bps: float | None = None
+    fees: Decimal = Decimal(0)
+    fee_bps: float | None = None
+    fill_rate: float = 0.0
+    maker_share: float = 0.0
+    children: int = 0
+    fills: int = 0
+    duration_s: float = 0.0
+    reason: Code = Code.FILLED
+
+
+class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """metrics.venue.<venue>: sums since the recorder's database began."""
+
+    venue: str
+    at: Time
+    children: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    fills: int = 0
+    notional: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    fill_ratio: float = 0.0
+    ack_ms_p50: float | None = None
+
+
+class AlgoMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """metrics.algo.<algo>: sums since the recorder's database began."""
+
+    algo: str
+    at: Time
+    parents: int = 0
+    done: int = 0
+    filled: int = 0
+    fill_rate: float = 0.0
+    arrival_slippage_bps: float | None = None
+
+
+class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """control.halt.<scope>; the scope is global, venue-<v>, account-<a> or algo-<a>."""
+
+    scope: str
+    halted: bool
+    reason: str
+    by: str
+    at: Time
+
+
+# -- live plane ----------------------------------------------------------------------------------------------
+
+
+class VenueBook(msgspec.Struct, frozen=True, array_like=True):
+    """md.book.<venue>.<symbol>: one venue's book, best level first, as four columns of integers.
+
+    `seq` grows by one per message of this collector, so that a listener sees a loss. Prices are in
+    10**-price_scale, quantities in 10**-qty_scale (contracts for an inverse contract). `venue_ns` is the
+    venue's clock, 0 where it sends none; `recv_ns` is ours.
+    """
+
+    venue: str
+    symbol: str
+    seq: int
+    venue_ns: int
+    recv_ns: int
+    price_scale: int
+    qty_scale: int
+    bid_px: list[int]
+    bid_qty: list[int]
+    ask_px: list[int]
+    ask_qty: list[int]
+
+
+class MarketTrade(msgspec.Struct, frozen=True, array_like=True):
+    """md.trade.<venue>.<symbol>: a public trade. `aggressor` is +1 where the buyer took, -1 the seller, 0 unknown."""
+
+    venue: str
+    symbol: str
+    trade_id: str
+    venue_ns: int
+    recv_ns: int
+    price_scale: int
+    qty_scale: int
+    price: int
+    qty: int
+    aggressor: int
+
+
+class BookStatus(StrEnum):
+    LIVE = "live"
+    STALE = "stale"
+    DOWN = "down"
+
+
+class VenueColumn(msgspec.Struct, frozen=True, array_like=True):
+    """One venue in the consolidated book, in the instrument's units and at the venue's own prices.
+
+    The price to compare with other venues is `price - basis`; the price to send is `price`.
+    """
+
+    venue: str
+    status: BookStatus
+    basis: int
+    venue_ns: int
+    recv_ns: int
+    bid_px: list[int]
+    bid_qty: list[int]
+    ask_px: list[int]
+    ask_qty: list[int]
+
+
+class ConsolidatedBook(msgspec.Struct, frozen=True, array_like=True):
+    """book.<symbol>: every venue's columns. Merge them with `bestex.ladder`.
+
+    `locked` and `crossed` speak of the basis-adjusted best prices of live venues.
+    """
+
+    symbol: str
+    seq: int
+    at_ns: int
+    price_scale: int
+    qty_scale: int
+    locked: bool
+    crossed: bool
+    venues: list[VenueColumn]
+
+
+class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    venue: str
+    status: BookStatus
+    age_ms: float
+    spread_bps: float | None = None
+    bid_depth: Decimal = Decimal(0)
+    ask_depth: Decimal = Decimal(0)
+    basis_bps: float = 0.0
+    volume: Decimal = Decimal(0)
+    liquidity_score: float = 0.0
+    updates_per_s: float = 0.0
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """stats.<symbol>, JSON, about once a second.
+
+    Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute;
+    `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1.
+    """
+
+    symbol: str
+    at: Time
+    mid: Decimal | None = None
+    spread_bps: float | None = None
+    bid_depth: Decimal = Decimal(0)
+    ask_depth: Decimal = Decimal(0)
+    volatility_bps: float | None = None
+    volume: Decimal = Decimal(0)
+    liquidity_score: float = 0.0
+    locked: bool = False
+    crossed: bool = False
+    venues: list[VenueStats] = []
+
+
+# -- requests --------------------------------------------------------------------------------------------------
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """plan: what would the router do with this now?"""
+
+    symbol: str
+    side: Side
+    qty: Decimal
+    limit_price: Decimal | None = None
+    strategy: str = ""
+    strategy_params: dict[str, Any] = {}
+    venues: list[str] | None = None
+
+
+class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
+    venue: str
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The route as it would be. `error` is set, and the rest empty, where there is none."""
+
+    symbol: str
+    side: Side
+    qty: Decimal
+    strategy: str = ""
+    routed_qty: Decimal = Decimal(0)
+    total_cost: Decimal = Decimal(0)
+    avg_price: Decimal | None = None
+    expected_slippage_bps: float | None = None
+    fees: Decimal = Decimal(0)
+    legs: list[PlanLeg] = []
+    left_out: list[LeftOut] = []
+    error: Code | None = None
+    text: str = ""

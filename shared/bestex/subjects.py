@@ -1,0 +1,212 @@
+"""Every subject, its message, its plane, its stream and its writer: the public contract in one table.
+
+Subjects that name an order's history end in an event; `history` is the wildcard over all of them, and the
+filter under which a write is compared and set.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple, Union, get_args
+
+from bestex import messages as m
+from bestex.ids import token
+
+ROOT = "bestex.v1"
+
+ORDERS, SCHED, ROUTE, METRICS, CONTROL = "ORDERS", "SCHED", "ROUTE", "METRICS", "CONTROL"
+EXEC = "EXEC_{venue}"
+
+ParentEvents = Union[
+    m.ParentAccepted,
+    m.ParentRejected,
+    m.ParentSliced,
+    m.ParentRecalled,
+    m.ParentSettled,
+    m.ParentPaused,
+    m.ParentResumed,
+    m.ParentModified,
+    m.ParentCanceling,
+    m.ParentDone,
+]
+RouteEvents = Union[m.RouteDecided, m.RouteRerouted, m.RouteRecalled, m.RouteDone]
+ExecEvents = Union[
+    m.ExecSubmitting,
+    m.ExecAccepted,
+    m.ExecUnknown,
+    m.ExecCanceling,
+    m.ExecCancelRejected,
+    m.ExecReplaced,
+    m.ExecReplaceRejected,
+    m.ExecRejected,
+    m.ExecFilled,
+    m.ExecCanceled,
+    m.ExecExpired,
+]
+ORDER_VERBS: dict[str, type[Any]] = {
+    "new": m.ParentOrder,
+    "cancel": m.CancelOrder,
+    "modify": m.ModifyOrder,
+    "pause": m.PauseOrder,
+    "resume": m.ResumeOrder,
+}
+
+
+class Plane(StrEnum):
+    DURABLE = "durable"
+    LIVE = "live"
+    REQUEST = "request"
+
+
+class Row(NamedTuple):
+    pattern: str
+    message: Any
+    plane: Plane
+    stream: str
+    writer: str
+
+
+TABLE = (
+    Row("order.new.<algo>.<symbol>", m.ParentOrder, Plane.DURABLE, ORDERS, "users"),
+    Row("order.cancel.<algo>.<symbol>.<parent_id>", m.CancelOrder, Plane.DURABLE, ORDERS, "users"),
+    Row("order.modify.<algo>.<symbol>.<parent_id>", m.ModifyOrder, Plane.DURABLE, ORDERS, "users"),
+    Row("order.pause.<algo>.<symbol>.<parent_id>", m.PauseOrder, Plane.DURABLE, ORDERS, "users"),
+    Row("order.resume.<algo>.<symbol>.<parent_id>", m.ResumeOrder, Plane.DURABLE, ORDERS, "users"),
+    Row("parent.<symbol>.<parent_id>.<event>", ParentEvents, Plane.DURABLE, SCHED, "scheduler"),
+    Row("route.<symbol>.<parent_id>.<slice_no>.<event>", RouteEvents, Plane.DURABLE, ROUTE, "router"),
+    Row("child.<venue>.<symbol>.<child_id>.new", m.ChildNew, Plane.DURABLE, ROUTE, "router"),
+    Row("child.<venue>.<symbol>.<child_id>.cancel", m.ChildCancel, Plane.DURABLE, ROUTE, "router"),
+    Row("child.<venue>.<symbol>.<child_id>.replace", m.ChildReplace, Plane.DURABLE, ROUTE, "router"),
+    Row("exec.<venue>.<symbol>.<child_id>.<event>", ExecEvents, Plane.DURABLE, EXEC, "gateway"),
+    Row("fill.<venue>.<symbol>.<fill_id>", m.Fill, Plane.DURABLE, EXEC, "gateway"),
+    Row("metrics.tca.<parent_id>", m.TcaReport, Plane.DURABLE, METRICS, "recorder"),
+    Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
+    Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
+    Row("control.halt.<scope>", m.Halt, Plane.DURABLE, CONTROL, "operators"),
+    Row("md.book.<venue>.<symbol>", m.VenueBook, Plane.LIVE, "", "collector"),
+    Row("md.trade.<venue>.<symbol>", m.MarketTrade, Plane.LIVE, "", "collector"),
+    Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
+    Row("stats.<symbol>", m.Stats, Plane.LIVE, "", "aggregator"),
+    Row("plan", m.PlanRequest, Plane.REQUEST, "", "any"),
+)
+
+PLAN = f"{ROOT}.plan"
+
+
+def event_name(event: Any) -> str:
+    """The last token of an event's subject: its tag."""
+    name: str = type(event).__struct_config__.tag
+    return name
+
+
+def order(verb: str, algo: str, symbol: str, parent_id: str = "") -> str:
+    tail = f".{parent_id}" if parent_id else ""
+    return f"{ROOT}.order.{verb}.{token(algo)}.{token(symbol)}{tail}"
+
+
+def parent(symbol: str, parent_id: str, event: str) -> str:
+    return f"{ROOT}.parent.{token(symbol)}.{parent_id}.{event}"
+
+
+def route(symbol: str, parent_id: str, slice_no: int | str, event: str) -> str:
+    return f"{ROOT}.route.{token(symbol)}.{parent_id}.{slice_no}.{event}"
+
+
+def child(venue: str, symbol: str, child_id: str, command: str) -> str:
+    return f"{ROOT}.child.{venue}.{token(symbol)}.{child_id}.{command}"
+
+
+def execution(venue: str, symbol: str, child_id: str, event: str) -> str:
+    return f"{ROOT}.exec.{venue}.{token(symbol)}.{child_id}.{event}"
+
+
+def fill(venue: str, symbol: str, fill_id: str) -> str:
+    return f"{ROOT}.fill.{venue}.{token(symbol)}.{fill_id}"
+
+
+def md_book(venue: str, symbol: str) -> str:
+    return f"{ROOT}.md.book.{venue}.{token(symbol)}"
+
+
+def md_trade(venue: str, symbol: str) -> str:
+    return f"{ROOT}.md.trade.{venue}.{token(symbol)}"
+
+
+def book(symbol: str) -> str:
+    return f"{ROOT}.book.{token(symbol)}"
+
+
+def stats(symbol: str) -> str:
+    return f"{ROOT}.stats.{token(symbol)}"
+
+
+def metrics(kind: str, name: str) -> str:
+    return f"{ROOT}.metrics.{kind}.{token(name)}"
+
+
+def halt(scope: str) -> str:
+    return f"{ROOT}.control.halt.{token(scope)}"
+
+
+def exec_stream(venue: str) -> str:
+    return EXEC.format(venue=venue)
+
+
+def history(subject: str) -> str:
+    """The filter over all events of the order that `subject` speaks of; a fill is a history of its own."""
+    if subject.startswith(f"{ROOT}.fill."):
+        return subject
+    return f"{subject.rpartition('.')[0]}.*"
+
+
+_KIND: dict[str, Any] = {
+    "parent": ParentEvents,
+    "route": RouteEvents,
+    "exec": ExecEvents,
+    "fill": m.Fill,
+    "md.book": m.VenueBook,
+    "md.trade": m.MarketTrade,
+    "book": m.ConsolidatedBook,
+    "stats": m.Stats,
+    "child.new": m.ChildNew,
+    "child.cancel": m.ChildCancel,
+    "child.replace": m.ChildReplace,
+    "metrics.tca": m.TcaReport,
+    "metrics.venue": m.VenueMetrics,
+    "metrics.algo": m.AlgoMetrics,
+    "control.halt": m.Halt,
+}
+_MSGPACK = frozenset({"md.book", "md.trade", "book"})
+
+
+class Decoded(NamedTuple):
+    message: Any
+    is_msgpack: bool
+
+
+def kind_of(subject: str) -> Decoded:
+    """The message type of a subject that a service wrote, and its encoding. KeyError where there is none.
+
+    Orders are not among them: what users write is parsed strictly by `bestex.intake`.
+    """
+    tokens = subject.split(".")
+    head = tokens[2]
+    if head in ("md", "metrics", "control"):
+        head = f"{head}.{tokens[3]}"
+    elif head == "child":
+        head = f"child.{tokens[6]}"
+    return Decoded(_KIND[head], head in _MSGPACK)
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """NATS's own rule: `*` is one token, `>` one or more at the end."""
+    wanted, given = pattern.split("."), subject.split(".")
+    for i, part in enumerate(wanted):
+        if part == ">":
+            return len(given) > i
+        if i >= len(given) or part not in ("*", given[i]):
+            return False
+    return len(wanted) == len(given)
+
+
+assert len(get_args(ParentEvents)) == 10, "every parent event is in the union"

@@ -1,0 +1,87 @@
+"""Integer prices and quantities: the only place where decimals become integers and back.
+
+Inside a core a price is an integer count of 10**-price_scale quote and a quantity an integer count of
+10**-qty_scale base. Conversion is exact or an error; rounding is a separate, named act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal, Inexact, InvalidOperation
+
+MAX_SCALE = 18  # finer than any venue quotes; keeps 10**scale far from absurd
+MAX_DIGITS = 38  # a longer number is a mistake or an attack, never an order
+
+_EXACT = Context(prec=2 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+
+
+class UnitError(ValueError):
+    """A decimal that is not a whole number of units, not finite, or absurdly long."""
+
+
+def to_units(value: Decimal, scale: int) -> int:
+    """`value` as a whole number of 10**-scale; UnitError where it is not finite or has a finer digit."""
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        raise UnitError(f"{value} is not a finite number")
+    if len(digits) > MAX_DIGITS or abs(exponent) > MAX_DIGITS:
+        raise UnitError("a number of more than 38 digits")
+    shift = exponent + scale
+    mantissa = int(value.scaleb(-exponent, _EXACT))
+    if shift >= 0:
+        return mantissa * 10**shift
+    units, rest = divmod(mantissa, 10**-shift)
+    if rest:
+        raise UnitError(f"{value} is finer than 10^-{scale}")
+    return units
+
+
+def from_units(units: int, scale: int) -> Decimal:
+    """The exact decimal of `units` x 10**-scale, without trailing zeros and without an exponent."""
+    if scale == 0:
+        return Decimal(units)
+    whole, rest = divmod(abs(units), 10**scale)
+    sign = "-" if units < 0 else ""
+    fraction = f"{rest:0{scale}d}".rstrip("0")
+    return Decimal(f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}")
+
+
+def floor_to(units: int, step: int) -> int:
+    """The largest multiple of `step` not above `units`."""
+    return units - units % step
+
+
+def ceil_to(units: int, step: int) -> int:
+    """The smallest multiple of `step` not below `units`."""
+    return units + -units % step
+
+
+def marketable_price(price: int, tick: int, *, buy: bool) -> int:
+    """The nearest price on the tick grid that still takes `price`: up for a buy, down for a sell."""
+    return ceil_to(price, tick) if buy else floor_to(price, tick)
+
+
+def passive_price(price: int, tick: int, *, buy: bool) -> int:
+    """The nearest price on the tick grid that is no worse for us than `price`: down for a buy, up for a sell."""
+    return floor_to(price, tick) if buy else ceil_to(price, tick)
+
+
+def split(total: int, weights: Sequence[int], lot: int = 1) -> list[int]:
+    """`total` in len(weights) parts proportional to the integer `weights`, each a multiple of `lot`.
+
+    The largest-remainder method: the parts sum to `total` exactly; what `total` has beyond whole lots goes to
+    the last part that has any weight. Raises ValueError for no weights, a negative one, or all zero.
+    """
+    mass = sum(weights)
+    if total < 0 or lot < 1 or mass <= 0 or min(weights) < 0:
+        raise ValueError(f"cannot split {total} by {list(weights)} in lots of {lot}")
+    lots, odd = divmod(total, lot)
+    parts = [lots * weight // mass for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(lots * weights[i] % mass), i))
+    for i in by_remainder[: lots - sum(parts)]:
+        parts[i] += 1
+    result = [part * lot for part in parts]
+    if odd:
+        result[max(i for i, weight in enumerate(weights) if weight)] += odd
+    assert sum(result) == total, "a split must conserve its total"
+    return result
