@@ -1,0 +1,38 @@
+"""What the rest of a market does: the events that a market model or a recording feeds to a matching engine.
+
+Prices and quantities are integers in the instrument's units; the feed says which instrument it speaks of.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+BID, ASK = 1, -1
+
+
+class LevelSet(msgspec.Struct, frozen=True):
+    """The displayed total of one price level is now `qty`; 0 removes it. `side` is +1 bid, -1 ask."""
+
+    at_ns: int
+    venue: str
+    side: int
+    price: int
+    qty: int
+
+
+class BackgroundTrade(msgspec.Struct, frozen=True):
+    """Others traded with each other. `aggressor` is +1 where the buyer took, -1 the seller, 0 unknown.
+
+    The feed's own `LevelSet` for the level that it took follows or precedes it; the trade itself changes no
+    displayed size.
+    """
+
+    at_ns: int
+    venue: str
+    price: int
+    qty: int
+    aggressor: int
+    trade_id: str
+
+
+BackgroundEvent = LevelSet | BackgroundTrade
