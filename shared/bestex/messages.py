@@ -435,7 +435,12 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TcaReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """metrics.tca.<parent_id>. Positive basis points are cost, on both sides."""
+    """metrics.tca.<parent_id>. Positive basis points are cost, on both sides.
+
+    In quote currency, `shortfall` = `delay_cost` + `trading_cost` + `opportunity_cost` + `fees`, exactly: what
+    the order cost against doing it all at once, for nothing, at the arrival price (Perold 1988). `release_px`
+    is the mid when the first child was decided, `end_px` the mid when the parent ended.
+    """
 
     parent_id: str
     symbol: str
@@ -456,6 +461,13 @@ class TcaReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fills: int = 0
     duration_s: float = 0.0
     reason: Code = Code.FILLED
+    release_px: Decimal | None = None
+    end_px: Decimal | None = None
+    delay_cost: Decimal | None = None
+    trading_cost: Decimal | None = None
+    opportunity_cost: Decimal | None = None
+    shortfall: Decimal | None = None
+    shortfall_bps: float | None = None
 
 
 class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
