@@ -158,7 +158,7 @@ def _parse_headers(block: bytes) -> dict[str, str]:
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "data", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = ("_client", "at_ns", "data", "pending", "reply", "seq", "stream", "subject")
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -170,6 +170,7 @@ class Delivery:
         self.reply = message.reply
         self.stream = tokens[at]
         self.seq = int(tokens[at + 3])
+        self.at_ns = int(tokens[at + 5])  # when the stream stored it
         self.pending = int(tokens[at + 6])
 
     async def ack_sync(self) -> None:
@@ -298,7 +299,7 @@ class PullReader:
             self._pull.renew()
 
     async def next_batch(self, max_wait: float) -> list[Delivery]:
-        """Up to `batch` messages; waits up to `max_wait` seconds for the first. Raises what ended the pull."""
+        """Up to `batch` messages; waits `max_wait` seconds for the first. Raises what ended the pull."""
         deliveries: list[Delivery] = []
         try:
             item = await asyncio.wait_for(self._queue.get(), max_wait)
@@ -372,7 +373,7 @@ async def read_all(
     deliver: str = "all",
     start_seq: int = 0,
 ) -> int:
-    """Read what the stream holds under `subjects` up to now, in order, and return how many messages that were.
+    """Read what the stream holds under `subjects` up to now, in order; the number of messages.
 
     `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,14 +44,22 @@ def to_msgpack(message: object) -> bytes:
     return _msgpack.encode(message)
 
 
-@lru_cache(maxsize=256)
+_json_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_msgpack_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
 def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=_decode_hook)
+    """The decoder of a type, made once."""
+    if kind not in _json_decoders:
+        _json_decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_decode_hook)
+    return _json_decoders[kind]
 
 
-@lru_cache(maxsize=256)
 def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind, dec_hook=_decode_hook)
+    """The decoder of a type, made once."""
+    if kind not in _msgpack_decoders:
+        _msgpack_decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=_decode_hook)
+    return _msgpack_decoders[kind]
 
 
 def from_json(data: bytes, kind: type[M]) -> M:

@@ -1,8 +1,8 @@
 """The contract between a core, which decides, and a shell, which acts.
 
-A core is a decider. `decide(message, now_ns)` turns one input into facts; `apply(fact)` makes a fact part of
-the core's state and returns the effects that follow from it. A core never awaits, logs, reads a clock or draws
-unseeded randomness. Recovery only applies the facts of the journal; it never decides again.
+A core is a decider. `decide(message, now_ns)` turns one input into facts; `apply(event)` makes a fact's event
+part of the core's state and returns the effects that follow from it. A core never awaits, logs, reads a clock
+or draws unseeded randomness. Recovery only applies the events of the journal; it never decides again.
 
 The shell (`bestex.runtime` on the bus, `bestex.replay` on virtual time) calls `decide`, applies the facts at
 once, appends them to the journal in order, and releases a fact's effects only when the journal has confirmed
@@ -97,5 +97,5 @@ class Core(Protocol):
         """Facts to store, and effects that wait for no fact. Never changes what `apply` is there to change,
         except for what it merely hears (books, trades)."""
 
-    def apply(self, fact: Any) -> Sequence[Effect]:
-        """Make `fact` (an event message) part of the state; the effects are released once it is stored."""
+    def apply(self, event: Any) -> Sequence[Effect]:
+        """Make `event` part of the state; the effects are released once it is stored."""

@@ -29,8 +29,8 @@ def to_units(value: Decimal, scale: int) -> int:
     shift = exponent + scale
     mantissa = int(value.scaleb(-exponent, _EXACT))
     if shift >= 0:
-        return mantissa * 10**shift
-    units, rest = divmod(mantissa, 10**-shift)
+        return mantissa * int(10**shift)
+    units, rest = divmod(mantissa, int(10**-shift))
     if rest:
         raise UnitError(f"{value} is finer than 10^-{scale}")
     return units

@@ -1,0 +1,14 @@
+"""Prometheus metrics that every service has. Base units, `bestex_` first, never an order id as a label."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+_inputs = Counter("bestex_inputs_total", "Inputs that a core decided on", ["service"])
+_facts = Counter("bestex_facts_total", "Facts that were stored in a history", ["service"])
+
+
+class RuntimeMetrics:
+    def __init__(self, service: str) -> None:
+        self.inputs = _inputs.labels(service)
+        self.facts = _facts.labels(service)

@@ -1,0 +1,407 @@
+"""A core on the live bus.
+
+One input at a time: decide, apply, queue. What was decided is stored in order per lane (an order's history);
+the effects of a fact are released when it is stored; the input is acknowledged when all of its facts and
+commands are. Any doubt about a write ends the process: recovery is the start-up path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bestex import bus, codec, streams
+from bestex.clock import AffineClock
+from bestex.config import Config
+from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wake, Wakeup
+from bestex.journal import Journal, stream_of
+from bestex.metrics import RuntimeMetrics
+from bestex.service import Service
+from bestex.subjects import ROOT, history, kind_of
+from bestex.tape import Tape, decode_bus
+
+MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
+PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
+WATCHDOG_INTERVAL_S = 2.0
+WATCHDOG_FAILURES_MAX = 5  # connected, but no answer five times: the connection is dead and does not know
+DRAIN_S = 20.0  # how long writes in flight may take at a clean stop
+BOOKS = f"{ROOT}.book."  # where only the newest counts
+
+
+@dataclass(slots=True)
+class _Input:
+    """An input on its way: acknowledged when nothing of it is open."""
+
+    delivery: bus.Delivery | None
+    open: int = 0
+
+
+@dataclass(slots=True)
+class _Step:
+    fact: Fact
+    effects: list[Effect]
+    input: _Input
+
+
+class Runtime:
+    """Runs one service. `stopped` is set with the reason when it must end."""
+
+    def __init__(
+        self,
+        service: Service,
+        client: Client,
+        config: Config,
+        clock: AffineClock,
+        log: structlog.stdlib.BoundLogger,
+        tape: Tape | None = None,
+    ) -> None:
+        self.service = service
+        self._client = client
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._tape = tape
+        self._metrics = RuntimeMetrics(service.name)
+        writer = f"{service.name}-{'-'.join(service.names) or 'all'}.{os.getpid()}.{clock.now_ns()}"
+        self._journal = Journal(client, writer, stream_of)
+        self._lanes: dict[str, deque[_Step]] = {}
+        self._wakes: dict[str, int] = {}
+        self._due: list[tuple[int, str]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._newest: dict[str, bytes] = {}
+        self._pulls: list[bus.StandingPull] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ready = False
+        self.stopping = False
+        self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Verify the streams, apply the journal, then open the inputs. Ready when it returns."""
+        await streams.verify(self._client, self._config)
+        commands = await self._recover()
+        await self._read_settings()
+        if self.service.actor is not None:
+            await self.service.actor.start(self._deliver_local, self._clock.now_ns)
+        self.receive(Recovered())
+        await self._publish_again(commands)
+        await self._read_missing()
+        self._spawn(self._watchdog())
+        for pattern in self.service.hears:
+            await self._client.subscribe(pattern, cb=self._on_live)
+        for read in self.service.reads:
+            if read.durable:
+                await bus.ensure_consumer(self._client, read.stream, read.durable, read.subjects)
+                pull = bus.StandingPull(self._client, read.stream, read.durable, self._on_delivery, self.fail)
+                self._pulls.append(pull)
+                await pull.start()
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Take nothing more in, store and release what was decided, then let go."""
+        self.ready, self.stopping = False, True
+        for pull in self._pulls:
+            await pull.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = asyncio.get_running_loop().time() + DRAIN_S
+        while self._lanes and not self.stopped.done() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        if self.service.actor is not None:
+            await self.service.actor.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tape is not None:
+            self._tape.close()
+
+    def fail(self, error: Exception) -> None:
+        """End the process: whatever is in doubt is looked up again at the next start."""
+        if not self.stopped.done():
+            self.stopped.set_result(error)
+
+    def renew_pulls(self) -> None:
+        for pull in self._pulls:
+            pull.renew()
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    async def _recover(self) -> list[Publish]:
+        """Apply the journal; the commands of histories that have not ended."""
+        commands: dict[str, list[Publish]] = {}
+        core = self.service.core
+
+        def take(delivery: bus.Delivery) -> None:
+            event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+            if self._tape is not None:
+                self._tape.applied(delivery.subject, delivery.data)
+            effects = core.apply(event)
+            of = history(delivery.subject)
+            for effect in effects:
+                if isinstance(effect, Publish):
+                    commands.setdefault(of, []).append(effect)
+                elif isinstance(effect, Wake):
+                    self._set_wake(effect)
+            if getattr(event, "ends", False):
+                commands.pop(of, None)
+                self._journal.forget(delivery.subject)
+            else:
+                self._journal.learn(delivery.subject, delivery.seq)
+
+        count = 0
+        for read in self.service.journal:
+            count += await bus.read_all(self._client, read.stream, read.subjects, take)
+        again = [command for of in commands.values() for command in of]
+        self._log.info("recovered", events=count, commands=len(again))
+        return again
+
+    async def _publish_again(self, commands: Sequence[Publish]) -> None:
+        """Commands that follow from stored decisions; those that were published before are there already."""
+        limit = asyncio.Semaphore(PUBLISH_CONCURRENCY)
+
+        async def one(command: Publish) -> None:
+            async with limit:
+                await self._journal.create(command.subject, codec.to_json(command.message))
+
+        await asyncio.gather(*(one(command) for command in commands))
+
+    async def _read_settings(self) -> None:
+        for read in self.service.reads:
+            if not read.durable:
+                await bus.read_all(
+                    self._client,
+                    read.stream,
+                    read.subjects,
+                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
+                    deliver="last_per_subject",
+                )
+                for pattern in read.subjects:
+                    await self._client.subscribe(pattern, cb=self._on_live)
+
+    async def _read_missing(self) -> None:
+        for stream, filters in self.service.missing().items():
+            for start in range(0, len(filters), MISSING_BATCH):
+                await bus.read_all(
+                    self._client,
+                    stream,
+                    filters[start : start + MISSING_BATCH],
+                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
+                )
+
+    # -- inputs ----------------------------------------------------------------------------------------------
+
+    def _on_delivery(self, delivery: bus.Delivery) -> None:
+        self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
+
+    async def _on_live(self, message: Msg) -> None:
+        try:
+            if message.subject.startswith(BOOKS):
+                # A burst is worked off with its newest book only.
+                if not self._newest:
+                    asyncio.get_running_loop().call_soon(self._take_newest)
+                self._newest[message.subject] = message.data
+            else:
+                self.receive_bus(message.subject, message.data, 0, None)
+        except Exception as error:  # noqa: BLE001 - nats-py would only log it; the process must end
+            self.fail(error)
+
+    def _take_newest(self) -> None:
+        newest, self._newest = self._newest, {}
+        for subject, data in newest.items():
+            self.receive_bus(subject, data, 0, None)
+
+    def receive_bus(self, subject: str, data: bytes, seq: int, delivery: bus.Delivery | None) -> None:
+        now_ns = self._clock.now_ns()
+        if self._tape is not None:
+            self._tape.heard(subject, data, seq, now_ns)
+        self._decide(decode_bus(subject, data, seq), now_ns, delivery)
+
+    def _deliver_local(self, message: Any) -> None:
+        try:
+            self.receive(message)
+        except Exception as error:  # noqa: BLE001 - raised into an adapter's task it would be lost
+            self.fail(error)
+
+    def receive(self, message: Any) -> None:
+        now_ns = self._clock.now_ns()
+        if self._tape is not None:
+            self._tape.local(message, now_ns)
+        self._decide(message, now_ns, None)
+
+    def _decide(self, message: Any, now_ns: int, delivery: bus.Delivery | None) -> None:
+        incoming = _Input(delivery)
+        core = self.service.core
+        self._metrics.inputs.inc()
+        for out in core.decide(message, now_ns):
+            if isinstance(out, Fact):
+                effects = list(core.apply(out.event))
+                if self._tape is not None:
+                    self._tape.decided(out, now_ns)
+                self._queue(_Step(out, [e for e in effects if not self._is_wake(e)], incoming))
+            elif not self._is_wake(out):
+                self._release_now(out)
+        if delivery is not None and not incoming.open:
+            self._spawn(self._acknowledge(delivery))
+
+    # -- storing and releasing -------------------------------------------------------------------------------
+
+    def _queue(self, step: _Step) -> None:
+        step.input.open += 1
+        lane = self._lanes.get(step.fact.lane)
+        if lane is None:
+            lane = self._lanes[step.fact.lane] = deque()
+            self._spawn(self._work(step.fact.lane, lane))
+        lane.append(step)
+
+    async def _work(self, name: str, lane: deque[_Step]) -> None:
+        while lane:
+            steps = [lane[0]]
+            if steps[0].fact.once:
+                # Facts with a subject of their own need no order among themselves.
+                for step in list(lane)[1:]:
+                    if not step.fact.once:
+                        break
+                    steps.append(step)
+                await asyncio.gather(*(self._store(step.fact) for step in steps))
+            else:
+                await self._store(steps[0].fact)
+            for step in steps:
+                await self._release(step.effects)
+                lane.popleft()
+                step.input.open -= 1
+                if not step.input.open and step.input.delivery is not None:
+                    self._spawn(self._acknowledge(step.input.delivery))
+        del self._lanes[name]
+
+    async def _store(self, fact: Fact) -> None:
+        payload = codec.to_json(fact.event)
+        if fact.once:
+            await self._journal.create(fact.subject, payload)
+        else:
+            await self._journal.append(fact.subject, payload, aside=fact.aside)
+            if getattr(fact.event, "ends", False):
+                self._journal.forget(fact.subject)
+        self._metrics.facts.inc()
+
+    async def _release(self, effects: list[Effect]) -> None:
+        commands = [effect for effect in effects if isinstance(effect, Publish)]
+        if len(commands) == 1:
+            await self._journal.create(commands[0].subject, codec.to_json(commands[0].message))
+        elif commands:
+            await self._publish_again(commands)
+        for effect in effects:
+            self._release_now(effect)
+
+    def _release_now(self, effect: Effect) -> None:
+        if isinstance(effect, Call):
+            assert self.service.actor is not None, "a core that calls has an actor"
+            self.service.actor.call(effect.request)
+        elif isinstance(effect, Emit):
+            self._spawn(self._emit(effect))
+
+    async def _emit(self, effect: Emit) -> None:
+        packed = kind_of(effect.subject).is_msgpack
+        data = codec.to_msgpack(effect.message) if packed else codec.to_json(effect.message)
+        with suppress(
+            nats.errors.Error
+        ):  # the live plane: a message that cannot go now is worth nothing later
+            await self._client.publish(effect.subject, data)
+
+    async def _acknowledge(self, delivery: bus.Delivery) -> None:
+        # An acknowledgement that is lost brings the message again, which changes nothing.
+        with suppress(nats.errors.Error, TimeoutError):
+            await delivery.ack_sync()
+
+    # -- timers ----------------------------------------------------------------------------------------------
+
+    def _is_wake(self, effect: Effect) -> bool:
+        if isinstance(effect, Wake):
+            self._set_wake(effect)
+            return True
+        return False
+
+    def _set_wake(self, wake: Wake) -> None:
+        if wake.at_ns == 0:
+            self._wakes.pop(wake.key, None)
+            return
+        self._wakes[wake.key] = wake.at_ns
+        heapq.heappush(self._due, (wake.at_ns, wake.key))
+        if self._due[0] == (wake.at_ns, wake.key):
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due and not self.stopping:
+            delay = max(0.0, self._clock.wall_seconds(self._due[0][0] - self._clock.now_ns()))
+            self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now_ns = self._clock.now_ns()
+        try:
+            # Keys that ask for the present again wait for the next round, so that inputs get their turn.
+            due = []
+            while self._due and self._due[0][0] <= now_ns:
+                at_ns, key = heapq.heappop(self._due)
+                if self._wakes.get(key) == at_ns:
+                    del self._wakes[key]
+                    due.append(key)
+            for key in due:
+                self.receive(Wakeup(key))
+        except Exception as error:  # noqa: BLE001 - asyncio would only log it; the process must end
+            self.fail(error)
+        self._arm()
+
+    # -- tasks -----------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    async def _watchdog(self) -> None:
+        """nats-py can look connected while every request hangs; then only a new process helps."""
+        failures = 0
+        while True:
+            await asyncio.sleep(WATCHDOG_INTERVAL_S)
+            if self._tape is not None:
+                self._tape.flush()
+            if not self._client.is_connected:
+                failures = 0
+                continue
+            try:
+                await self._client.request("$JS.API.INFO", b"", timeout=WATCHDOG_INTERVAL_S)
+                failures = 0
+            except (nats.errors.Error, TimeoutError):
+                failures += 1
+                self._log.warning("the bus does not answer", failures=failures)
+                if failures >= WATCHDOG_FAILURES_MAX:
+                    self.fail(TimeoutError("the bus does not answer though it looks connected"))
+
+
+def tape_path(directory: str, service: Service, now_ns: int) -> Path:
+    """One tape per process: a restarted service begins another."""
+    names = "-".join(service.names) or "all"
+    return Path(directory) / f"{service.name}-{names}.{now_ns}.{os.getpid()}.tape"
+
+
+Build = Callable[[Config, tuple[str, ...]], Service]

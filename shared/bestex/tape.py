@@ -1,0 +1,187 @@
+"""A tape: the inputs of one core in the order in which it saw them, and the facts that it decided.
+
+Retracing feeds the inputs to a fresh core and compares what it decides, byte by byte. A tape is a file of
+MessagePack records; one that ends in the middle of a record is read up to there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from bestex import codec
+from bestex.core import Core, Fact, RawOrder
+from bestex.errors import RecordingError
+from bestex.subjects import event_name, kind_of
+
+FORMAT = "bestex-tape-1"
+LENGTH_BYTES = 4
+
+
+class Kind(IntEnum):
+    HEADER = 0
+    APPLY = 1  # recovery: an event of the journal
+    BUS = 2  # an input from the bus: subject and bytes
+    LOCAL = 3  # any other input: its type's name and MessagePack
+    FACT = 4  # what was decided: subject and JSON
+
+
+class Header(msgspec.Struct, frozen=True):
+    """Enough to build the same core again: the service, its names, and the whole configuration as text."""
+
+    service: str
+    names: tuple[str, ...]
+    config: str
+    version: str
+    format: str = FORMAT
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    kind: Kind
+    now_ns: int
+    name: str
+    data: bytes
+    seq: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=codec._encode_hook)
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+class Tape:
+    """Writes one tape. Buffered by the system: a tape serves looking back, it is no journal."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[bytes] = path.open("wb")
+        self._write(Record(Kind.HEADER, 0, "header", codec.to_json(header)))
+
+    def _write(self, record: Record) -> None:
+        data = _encoder.encode(record)
+        self._file.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+
+    def applied(self, subject: str, data: bytes) -> None:
+        self._write(Record(Kind.APPLY, 0, subject, data))
+
+    def heard(self, subject: str, data: bytes, seq: int, now_ns: int) -> None:
+        self._write(Record(Kind.BUS, now_ns, subject, data, seq))
+
+    def local(self, message: Any, now_ns: int) -> None:
+        kind = type(message)
+        self._write(
+            Record(Kind.LOCAL, now_ns, f"{kind.__module__}:{kind.__qualname__}", codec.to_msgpack(message))
+        )
+
+    def decided(self, fact: Fact, now_ns: int) -> None:
+        self._write(Record(Kind.FACT, now_ns, fact.subject, codec.to_json(fact.event)))
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> tuple[Header, Iterator[Record]]:
+    """The header and the records. Raises RecordingError where it is no tape."""
+    records = _records(path)
+    first = next(records, None)
+    if first is None or first.kind is not Kind.HEADER:
+        raise RecordingError(f"{path} is no tape")
+    header = codec.from_json(first.data, Header)
+    if header.format != FORMAT:
+        raise RecordingError(f"{path} is a tape of format {header.format}, this is {FORMAT}")
+    return header, records
+
+
+def _records(path: Path) -> Iterator[Record]:
+    with path.open("rb") as file:
+        while len(prefix := file.read(LENGTH_BYTES)) == LENGTH_BYTES:
+            length = int.from_bytes(prefix, "big")
+            data = file.read(length)
+            if len(data) < length:
+                return
+            try:
+                yield _decoder.decode(data)
+            except msgspec.MsgspecError as error:
+                raise RecordingError(f"{path} is damaged: {error}") from None
+
+
+def decode_bus(subject: str, data: bytes, seq: int) -> Any:
+    """The input that a core sees for a message of the bus."""
+    if subject.split(".", 3)[2] == "order":
+        return RawOrder(subject, data, seq)
+    kind = kind_of(subject)
+    return codec.from_msgpack(data, kind.message) if kind.is_msgpack else codec.from_json(data, kind.message)
+
+
+class Retraced(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The outcome for one tape. `digest` is over all facts that were decided; `difference` is the first one."""
+
+    tape: str
+    service: str
+    inputs: int
+    facts: int
+    identical: bool
+    digest: str
+    difference: str = ""
+
+
+def retrace(path: Path, build: Any) -> Retraced:
+    """Run the core that `build(header)` makes over the tape and compare its facts with those on it."""
+    header, records = read(path)
+    core: Core = build(header)
+    decided: list[tuple[str, bytes]] = []
+    digest = hashlib.blake2b(digest_size=16)
+    inputs = facts = 0
+    difference = ""
+    for record in records:
+        if record.kind is Kind.FACT:
+            facts += 1
+            given = (record.name, record.data)
+            wanted = decided.pop(0) if decided else ("nothing", b"")
+            digest.update(record.data)
+            if given != wanted and not difference:
+                difference = (
+                    f"fact {facts} after input {inputs}: the tape has {given[0]} {given[1].decode()}, "
+                    f"retracing gives {wanted[0]} {wanted[1].decode()}"
+                )
+            continue
+        if decided and not difference:
+            difference = f"input {inputs}: retracing also gives {decided[0][0]} {decided[0][1].decode()}"
+        decided.clear()
+        if record.kind is Kind.APPLY:
+            core.apply(decode_bus(record.name, record.data, 0))
+            continue
+        inputs += 1
+        message = (
+            _local(record) if record.kind is Kind.LOCAL else decode_bus(record.name, record.data, record.seq)
+        )
+        for out in core.decide(message, record.now_ns):
+            if isinstance(out, Fact):
+                core.apply(out.event)
+                decided.append((out.subject, codec.to_json(out.event)))
+    # What a process decided last may not have reached its tape before it was killed.
+    return Retraced(
+        tape=path.name,
+        service=header.service,
+        inputs=inputs,
+        facts=facts,
+        identical=not difference,
+        digest=digest.hexdigest(),
+        difference=difference,
+    )
+
+
+def _local(record: Record) -> Any:
+    module, _, name = record.name.partition(":")
+    return codec.from_msgpack(record.data, getattr(importlib.import_module(module), name))
+
+
+__all__ = ["Header", "Kind", "Record", "Retraced", "Tape", "decode_bus", "event_name", "read", "retrace"]
