@@ -119,13 +119,18 @@ class Runtime:
             self._timer.cancel()
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while self._lanes and not self.stopped.done() and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+            await asyncio.wait(list(self._tasks), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
         if self.service.actor is not None:
             await self.service.actor.stop()
         for task in list(self._tasks):
             task.cancel()
         if self._tape is not None:
             self._tape.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether orders may be entrusted to this process now."""
+        return self.ready and self._client.is_connected and not self.stopped.done()
 
     def fail(self, error: Exception) -> None:
         """End the process: whatever is in doubt is looked up again at the next start."""
@@ -180,6 +185,9 @@ class Runtime:
     async def _read_settings(self) -> None:
         for read in self.service.reads:
             if not read.durable:
+                # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
+                for pattern in read.subjects:
+                    await self._client.subscribe(pattern, cb=self._on_live)
                 await bus.read_all(
                     self._client,
                     read.stream,
@@ -187,8 +195,6 @@ class Runtime:
                     lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
                     deliver="last_per_subject",
                 )
-                for pattern in read.subjects:
-                    await self._client.subscribe(pattern, cb=self._on_live)
 
     async def _read_missing(self) -> None:
         for stream, filters in self.service.missing().items():

@@ -122,7 +122,7 @@ def decode_bus(subject: str, data: bytes, seq: int) -> Any:
 
 
 class Retraced(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome for one tape. `digest` is over all facts that were decided; `difference` is the first one."""
+    """The outcome for one tape. `digest` is over all its facts; `difference` is the first one."""
 
     tape: str
     service: str

@@ -21,7 +21,7 @@ class UnitError(ValueError):
 
 def to_units(value: Decimal, scale: int) -> int:
     """`value` as a whole number of 10**-scale; UnitError where it is not finite or has a finer digit."""
-    sign, digits, exponent = value.as_tuple()
+    _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise UnitError(f"{value} is not a finite number")
     if len(digits) > MAX_DIGITS or abs(exponent) > MAX_DIGITS:
@@ -62,7 +62,7 @@ def marketable_price(price: int, tick: int, *, buy: bool) -> int:
 
 
 def passive_price(price: int, tick: int, *, buy: bool) -> int:
-    """The nearest price on the tick grid that is no worse for us than `price`: down for a buy, up for a sell."""
+    """The nearest price on the tick grid that is no worse for us: down for a buy, up for a sell."""
     return floor_to(price, tick) if buy else ceil_to(price, tick)
 
 

@@ -1,0 +1,183 @@
+"""One service as one process: `run("router", build)` is all that a `__main__.py` says.
+
+Exit codes tell the supervisor what to do: 0 was asked to stop, 2 is misconfigured and will stay so, 3 lost a
+history to another writer and must reload, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import nats.micro
+import structlog
+import uvloop
+from aiohttp import web
+from nats.aio.client import Client
+from nats.micro.request import Request
+from nats.micro.service import EndpointConfig
+from nats.micro.service import Service as MicroService
+
+from bestex import bus, codec, log
+from bestex import config as configuration
+from bestex.clock import AffineClock
+from bestex.config import Config
+from bestex.errors import ConfigError, Fenced, StreamMismatch, UsageError
+from bestex.runtime import Build, Runtime, tape_path
+from bestex.service import Service
+from bestex.tape import Header, Tape
+
+EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
+
+ENV_URL = "NATS_URL"
+ENV_TAPE = "BESTEX_TAPE"
+ENV_HTTP_PORT = "BESTEX_HTTP_PORT"
+ENV_HTTP_HOST = "BESTEX_HTTP_HOST"
+
+
+def package_version() -> str:
+    try:
+        return version("bestex")
+    except PackageNotFoundError:
+        return "0.0.0"  # run from a source tree that was never installed
+
+
+def run(name: str, build: Build) -> None:
+    """Parse the command line, build the service, run it until it is told to stop. Does not return."""
+    parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
+    parser.add_argument("names", nargs="*", help="what this process works on; none or `all` for everything")
+    parser.add_argument(
+        "--config", help="path of bestex.toml (else BESTEX_CONFIG, else the packaged default)"
+    )
+    parser.add_argument("--tape", default=os.environ.get(ENV_TAPE), help="directory for a tape of the inputs")
+    arguments = parser.parse_args()
+    logger = log.configure(name)
+    try:
+        config = configuration.load(arguments.config)
+        names = tuple(item for item in arguments.names if item != "all")
+        service = build(config, names)
+    except (ConfigError, UsageError) as error:
+        logger.error("misconfigured", error=str(error))
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(EXIT_MISCONFIGURED)
+    sys.exit(uvloop.run(_serve(service, config, arguments.tape, logger)))
+
+
+async def _serve(
+    service: Service, config: Config, tape_dir: str | None, logger: structlog.stdlib.BoundLogger
+) -> int:
+    loop = asyncio.get_running_loop()
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+
+    runtime: Runtime | None = None
+
+    async def on_closed() -> None:
+        if runtime is not None and not runtime.stopping:
+            runtime.fail(ConnectionError("the connection to the bus was closed for good"))
+
+    async def on_reconnected() -> None:
+        logger.warning("reconnected to the bus")
+        if runtime is not None:
+            runtime.renew_pulls()
+
+    clock = AffineClock.from_environment()
+    tape = None
+    micro: MicroService | None = None
+    http: web.AppRunner | None = None
+    try:
+        client = await bus.connect(
+            os.environ.get(ENV_URL, config.bus.url),
+            f"bestex-{service.name}",
+            on_closed=on_closed,
+            on_reconnected=on_reconnected,
+            on_error=lambda error: logger.warning("bus error", error=repr(error)),
+        )
+        if tape_dir:
+            header = Header(
+                service=service.name,
+                names=service.names,
+                config=codec.to_json(config).decode(),
+                version=package_version(),
+            )
+            tape = Tape(tape_path(tape_dir, service, clock.now_ns()), header)
+        runtime = Runtime(service, client, config, clock, logger, tape)
+        http = await _serve_http(runtime)
+        await runtime.start()
+        micro = await _announce(client, service, clock)
+        logger.info("ready", names=service.names)
+        stop_wanted = asyncio.create_task(asked_to_stop.wait())
+        await asyncio.wait([stop_wanted, runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
+        if runtime.stopped.done() and (error := runtime.stopped.result()) is not None:
+            raise error
+        logger.info("stopping")
+        await micro.stop()
+        await runtime.stop()
+        await client.drain()
+    except Fenced as error:
+        logger.error("fenced: another writer holds this history", error=str(error))
+        return EXIT_FENCED
+    except StreamMismatch as error:
+        logger.error("the streams are not as they must be", error=str(error))
+        return EXIT_MISCONFIGURED
+    except Exception:
+        logger.exception("failed")
+        return EXIT_FAILED
+    finally:
+        if tape is not None:
+            tape.close()
+        if http is not None:
+            await http.cleanup()
+    return 0
+
+
+async def _announce(client: Client, service: Service, clock: AffineClock) -> MicroService:
+    """Answer $SRV.PING, INFO and STATS, and the service's requests. Announced only when ready."""
+    micro = await nats.micro.add_service(
+        client,
+        name=f"bestex-{service.name}",
+        version=package_version(),
+        description=f"bestex {service.name}",
+        metadata={"ready": "true", "names": ",".join(service.names) or "all", "pid": str(os.getpid())},
+    )
+    for subject, answer in service.answers.items():
+
+        async def handle(request: Request, answer=answer) -> None:  # type: ignore[no-untyped-def]
+            await request.respond(answer(request.data, clock.now_ns()))
+
+        await micro.add_endpoint(
+            EndpointConfig(name=subject.rpartition(".")[2], subject=subject, handler=handle)
+        )
+    return micro
+
+
+async def _serve_http(runtime: Runtime) -> web.AppRunner | None:
+    """/healthz, /readyz and /metrics, where a port is given. Liveness does not depend on the bus."""
+    port = int(os.environ.get(ENV_HTTP_PORT, "0"))
+    if not port:
+        return None
+    from prometheus_client import generate_latest
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        return web.Response(status=200 if runtime.is_ready else 503, text=f"ready={runtime.is_ready}\n")
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), content_type="text/plain", charset="utf-8")
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, os.environ.get(ENV_HTTP_HOST, "127.0.0.1"), port).start()
+    return runner
+
+
+__all__ = ["EXIT_FAILED", "EXIT_FENCED", "EXIT_MISCONFIGURED", "package_version", "run"]
