@@ -1,0 +1,60 @@
+"""bestex: a smart order router and execution platform on NATS.
+
+    from bestex import Client
+
+    async with Client() as client:
+        parent = await client.submit("BTC/USDT", "buy", "1", algo="twap", duration="5m")
+        async for event in parent:
+            print(event)
+
+Names are imported when they are first used, so that `import bestex` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bestex.client import Client
+    from bestex.errors import BestexError, Code
+    from bestex.messages import Fill, ParentDone, ParentOrder, ParentRejected, Plan, Side
+    from bestex.parent import Parent
+
+_HOME = {
+    "BestexError": "bestex.errors",
+    "Client": "bestex.client",
+    "Code": "bestex.errors",
+    "Fill": "bestex.messages",
+    "Parent": "bestex.parent",
+    "ParentDone": "bestex.messages",
+    "ParentOrder": "bestex.messages",
+    "ParentRejected": "bestex.messages",
+    "Plan": "bestex.messages",
+    "Side": "bestex.messages",
+}
+
+__all__ = [
+    "BestexError",
+    "Client",
+    "Code",
+    "Fill",
+    "Parent",
+    "ParentDone",
+    "ParentOrder",
+    "ParentRejected",
+    "Plan",
+    "Side",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bestex' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
