@@ -1,0 +1,153 @@
+"""One side of a matching engine's book: price levels, each with a background queue and our orders in it.
+
+A level's background size is known in total only. Four numbers describe it:
+
+    shown      what the feed displays
+    consumed   how much of `shown` has been taken here, by our orders or by the feed's own trades
+    available  shown - consumed: what can still be taken; never negative
+    ahead      per order of ours: how much of `available` stands before it in the queue
+
+How they move:
+- Taking n from the front raises `consumed` by n and lowers every `ahead` by n. What was taken does not come
+  back until the feed shows more.
+- The feed shows more than before: the growth is new size at the back of the queue; nobody's `ahead` changes.
+- The feed shows less: the decrease is first what had been consumed here already (the feed's own takers took
+  the same size), so `consumed` shrinks with it and `available` stays. What is left of the decrease is a
+  cancellation, taken from behind us first: `ahead` falls only where that much is no longer available.
+- The feed removes the level: `shown`, `consumed` and every `ahead` are 0.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bestex.errors import Code
+from bestex.messages import Tif
+from bestex.sim_wire import State
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """An order of an account. `side` is +1 buy, -1 sell; `notional` in price units x quantity units.
+
+    `fees_e8` is in 1e-8 of a notional unit.
+    """
+
+    account: str
+    client_id: str
+    order_id: int
+    side: int
+    qty: int
+    price: int
+    kind: Literal["limit", "market"]
+    tif: Tif
+    post_only: bool
+    good_till_ns: int
+    created_ns: int
+    updated_ns: int
+    state: State = State.OPEN
+    cum_qty: int = 0
+    notional: int = 0
+    fees_e8: int = 0
+    code: Code | None = None
+    text: str = ""
+    ahead: int = 0
+
+    @property
+    def leaves(self) -> int:
+        return self.qty - self.cum_qty
+
+    @property
+    def key(self) -> int:
+        return self.side * self.price
+
+    @property
+    def rests(self) -> bool:
+        return self.kind == "limit" and self.tif not in (Tif.IOC, Tif.FOK)
+
+
+@dataclass(slots=True, eq=False)
+class Level:
+    shown: int = 0
+    consumed: int = 0
+    orders: list[Order] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Everything that a taker could get here."""
+        size = self.shown - self.consumed
+        for order in self.orders:
+            size += order.qty - order.cum_qty
+        return size
+
+    def take_front(self, qty: int) -> None:
+        self.consumed += qty
+        for order in self.orders:
+            order.ahead -= qty
+
+    def show(self, qty: int) -> None:
+        decrease = self.shown - qty
+        self.shown = qty
+        if decrease <= 0:
+            return
+        self.consumed = max(self.consumed - decrease, 0) if qty else 0
+        available = qty - self.consumed
+        for order in self.orders:
+            if order.ahead > available:
+                order.ahead = available
+
+
+class Ladder:
+    """The levels of one side by `key` = side x price, so that the best level is the greatest key on both."""
+
+    __slots__ = ("keys", "levels", "side")
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self.levels: dict[int, Level] = {}
+        self.keys: list[int] = []
+
+    def level(self, key: int) -> Level:
+        """The level at `key`, made if there is none."""
+        level = self.levels.get(key)
+        if level is None:
+            level = self.levels[key] = Level()
+            insort(self.keys, key)
+        return level
+
+    def discard_if_empty(self, key: int) -> None:
+        level = self.levels.get(key)
+        if level is not None and not level.shown and not level.orders:
+            del self.levels[key]
+            del self.keys[bisect_left(self.keys, key)]
+
+    def best(self) -> int | None:
+        """The greatest key at which there is anything to take."""
+        for key in reversed(self.keys):
+            if self.levels[key].size:
+                return key
+        return None
+
+    def within(self, limit: int) -> int:
+        """How much can be taken at keys of `limit` or better."""
+        total = 0
+        for key in reversed(self.keys):
+            if key < limit:
+                break
+            total += self.levels[key].size
+        return total
+
+    def top(self, count: int) -> tuple[list[int], list[int]]:
+        """Prices and sizes of the best `count` levels that have any size."""
+        prices: list[int] = []
+        sizes: list[int] = []
+        for key in reversed(self.keys):
+            size = self.levels[key].size
+            if size:
+                prices.append(key * self.side)
+                sizes.append(size)
+                if len(prices) == count:
+                    break
+        return prices, sizes

@@ -1,0 +1,330 @@
+"""A matching engine for one market: price-time priority among our orders and a displayed background.
+
+It never reads a clock: every call is told the time. It holds integers only. The background (a market model or
+a recording) is not matched against itself; it is what our orders meet. See `book` for how a level's queue
+moves. Beyond that:
+
+- A background trade walks the book like any taker of that price: background in front of our orders is
+  consumed first, then our orders fill at their own price.
+- A background level that appears at or through our resting orders trades with them, at their price, as far as
+  its new size goes. Where it crosses the background's own other side, the newer statement is right and the
+  crossed levels are forgotten. So the book is never crossed or locked.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from bestex.clock import DAY
+from bestex.errors import Code
+from bestex.instruments import Listing
+from bestex.matching.book import Ladder, Level, Order
+from bestex.messages import Tif
+from bestex.sim_wire import State
+
+MAX_OPEN_ORDERS = 100_000  # of one market: ten times what 10,000 working parents keep there
+
+_ANY_PRICE = -(1 << 128)  # below every key
+_FILLED_AFTER_REPLACE = "replaced by a quantity that had already filled"
+
+Refusal = tuple[Code, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One trade that at least one of our orders took part in; None stands for the background."""
+
+    trade_id: int
+    at_ns: int
+    price: int
+    qty: int
+    aggressor: int
+    taker: Order | None
+    maker: Order | None
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A taker on its way through the other side; `qty` is what it still wants."""
+
+    side: int
+    limit: int
+    qty: int
+    taker: Order | None
+    now_ns: int
+    matches: list[Match] = field(default_factory=list)
+
+
+class Market:
+    """`next_trade_id` is shared by the markets of a venue, whose trade ids increase by time.
+
+    Calls return the matches they caused; an order's own fields say what became of it. `touched` collects the
+    orders that changed and `version` grows with every change of the book, both for whoever reports them.
+    """
+
+    def __init__(self, listing: Listing, next_trade_id: Callable[[], int] | None = None) -> None:
+        self.listing = listing
+        self.version = 0
+        self.touched: dict[Order, None] = {}
+        self.open_count = 0
+        self._bids, self._asks = Ladder(1), Ladder(-1)
+        self._next_trade_id = next_trade_id or count(1).__next__
+        self._good_till: list[tuple[int, int, Order]] = []
+        self._timers = count()
+
+    # -- orders ----------------------------------------------------------------------------------------------
+
+    def submit(self, order: Order, now_ns: int) -> list[Match]:
+        """Take, rest, expire or reject the new `order`."""
+        if order.tif is Tif.DAY:
+            order.good_till_ns = now_ns - now_ns % DAY + DAY
+        refusal = self._refusal(order, now_ns)
+        if refusal:
+            self._end(order, State.REJECTED, now_ns, *refusal)
+            return []
+        if order.tif is Tif.FOK and self._opposite(order.side).within(_limit(order)) < order.qty:
+            self._end(
+                order, State.EXPIRED, now_ns, Code.FOK_UNFILLED, "not all of it could be filled at once"
+            )
+            return []
+        return self._enter(order, now_ns)
+
+    def reopen(self, order: Order, now_ns: int) -> list[Match]:
+        """Put back an open order after a restart, at the end of the queue; it trades if it now can."""
+        return self._enter(order, now_ns)
+
+    def cancel(self, order: Order, now_ns: int, code: Code = Code.CANCELED, text: str = "") -> None:
+        """Take an open order out of the book."""
+        self._remove(order)
+        self._end(order, State.CANCELED, now_ns, code, text)
+
+    def replace(self, order: Order, qty: int, price: int, now_ns: int) -> tuple[Refusal | None, list[Match]]:
+        """Change an open order; `qty` is the new total. A refused one leaves it as it was.
+
+        Less quantity at the same price keeps the place in the queue; everything else loses it.
+        """
+        if 0 < qty <= order.cum_qty:
+            self.cancel(order, now_ns, Code.REPLACED, _FILLED_AFTER_REPLACE)
+            return None, []
+        refusal = self._bad_terms(qty, price) or self._would_take(order, price)
+        if refusal:
+            return refusal, []
+        order.updated_ns = now_ns
+        self.touched[order] = None
+        if price == order.price and qty <= order.qty:
+            order.qty = qty
+            self.version += 1
+            return None, []
+        self._remove(order)
+        order.qty, order.price = qty, price
+        return None, self._enter(order, now_ns)
+
+    def advance(self, now_ns: int) -> None:
+        """Expire the orders whose time is over."""
+        while self._good_till and self._good_till[0][0] <= now_ns:
+            at_ns, _, order = heapq.heappop(self._good_till)
+            if order.state is State.OPEN:
+                self._remove(order)
+                self._end(order, State.EXPIRED, at_ns, Code.EXPIRED, "its time was over")
+
+    # -- background ------------------------------------------------------------------------------------------
+
+    def set_background(self, side: int, price: int, qty: int, now_ns: int) -> list[Match]:
+        """The feed now displays `qty` at `price` of `side` (+1 bid, -1 ask); 0 removes it."""
+        ladder = self._bids if side > 0 else self._asks
+        key = side * price
+        level = ladder.levels.get(key)
+        if level is None:
+            if qty <= 0:
+                return []
+            level = ladder.level(key)
+        growth = qty - level.shown
+        level.show(qty)
+        self.version += 1
+        if growth <= 0:
+            if not qty:
+                ladder.discard_if_empty(key)
+            return []
+        other = self._asks if side > 0 else self._bids
+        if other.keys and other.keys[-1] >= -key:
+            return self._collide(other, level, side, key, growth, now_ns)
+        return []
+
+    def background_trade(self, price: int, qty: int, aggressor: int, now_ns: int) -> tuple[list[Match], int]:
+        """Others traded. Gives our matches, and how much of `qty` did not go to our orders.
+
+        An unknown `aggressor` (0) is the side that `price` would take from; inside the spread, nobody.
+        """
+        side = aggressor or self._aggressor(price)
+        if not side:
+            return [], qty
+        sweep = _Sweep(side, -side * price, qty, None, now_ns)
+        self._take(sweep)
+        return sweep.matches, qty - sum(match.qty for match in sweep.matches)
+
+    def _aggressor(self, price: int) -> int:
+        bid, ask = self.best(1), self.best(-1)
+        if bid is not None and price <= bid:
+            return -1
+        return 1 if ask is not None and price >= ask else 0
+
+    def _collide(
+        self, other: Ladder, level: Level, side: int, key: int, growth: int, now_ns: int
+    ) -> list[Match]:
+        for crossed in [k for k in other.keys if k >= -key]:
+            other.levels[crossed].show(0)
+            other.discard_if_empty(crossed)
+        sweep = _Sweep(side, -key, growth, None, now_ns)
+        self._take(sweep)
+        level.take_front(growth - sweep.qty)
+        return sweep.matches
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def best(self, side: int) -> int | None:
+        """The best price of `side` at which there is anything to take."""
+        key = (self._bids if side > 0 else self._asks).best()
+        return None if key is None else side * key
+
+    def book(self, levels: int) -> tuple[list[int], list[int], list[int], list[int]]:
+        """bid_px, bid_qty, ask_px, ask_qty of the best `levels`, our orders in, consumed size out."""
+        bid_px, bid_qty = self._bids.top(levels)
+        ask_px, ask_qty = self._asks.top(levels)
+        return bid_px, bid_qty, ask_px, ask_qty
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _opposite(self, side: int) -> Ladder:
+        return self._asks if side > 0 else self._bids
+
+    def _refusal(self, order: Order, now_ns: int) -> Refusal | None:
+        if order.kind == "market":
+            if order.price:
+                return Code.INVALID_PRICE, "a market order has no price"
+            if order.post_only:
+                return Code.INVALID_PARAMETER, "a market order cannot be post-only"
+            touch = self.best(-order.side)
+            terms = self._bad_terms(
+                order.qty, self.listing.tick if touch is None else touch, touch is not None
+            )
+        else:
+            terms = self._bad_terms(order.qty, order.price)
+        if terms:
+            return terms
+        if order.post_only and not order.rests:
+            return Code.INVALID_PARAMETER, "post-only needs a time in force that rests"
+        if order.tif is Tif.GTD and order.good_till_ns <= now_ns:
+            return Code.EXPIRED, "good_till is missing or over"
+        if self.open_count >= MAX_OPEN_ORDERS:
+            return Code.LIMIT_EXCEEDED, f"more than {MAX_OPEN_ORDERS} open orders"
+        return self._would_take(order, order.price)
+
+    def _bad_terms(self, qty: int, price: int, has_value: bool = True) -> Refusal | None:
+        terms = self.listing
+        if qty <= 0:
+            return Code.INVALID_QTY, "the quantity must be positive"
+        if qty % terms.lot:
+            return Code.OFF_LOT, f"the quantity must be a multiple of {terms.lot} units"
+        if qty < terms.min_qty:
+            return Code.BELOW_MINIMUM, f"the quantity must be {terms.min_qty} units or more"
+        if terms.max_qty and qty > terms.max_qty:
+            return Code.LIMIT_EXCEEDED, f"the quantity must be {terms.max_qty} units or less"
+        if price <= 0:
+            return Code.INVALID_PRICE, "the price must be positive"
+        if price % terms.tick:
+            return Code.OFF_TICK, f"the price must be a multiple of {terms.tick} units"
+        if has_value and qty * price < terms.min_notional:
+            return Code.BELOW_MINIMUM, f"quantity times price must be {terms.min_notional} units or more"
+        return None
+
+    def _would_take(self, order: Order, price: int) -> Refusal | None:
+        best = self._opposite(order.side).best()
+        if order.post_only and best is not None and best >= -order.side * price:
+            return Code.POST_ONLY_WOULD_TAKE, "it would take at once"
+        return None
+
+    def _enter(self, order: Order, now_ns: int) -> list[Match]:
+        sweep = _Sweep(order.side, _limit(order), order.leaves, order, now_ns)
+        self._take(sweep)
+        if order.state is State.OPEN:
+            if order.rests:
+                self._rest(order)
+            else:
+                self._end(order, State.EXPIRED, now_ns, Code.NO_LIQUIDITY, "nothing more within its limit")
+        return sweep.matches
+
+    def _rest(self, order: Order) -> None:
+        level = (self._bids if order.side > 0 else self._asks).level(order.key)
+        order.ahead = level.shown - level.consumed
+        level.orders.append(order)
+        self.open_count += 1
+        self.version += 1
+        self.touched[order] = None
+        if order.good_till_ns and order.tif in (Tif.GTD, Tif.DAY):
+            heapq.heappush(self._good_till, (order.good_till_ns, next(self._timers), order))
+
+    def _remove(self, order: Order) -> None:
+        ladder = self._bids if order.side > 0 else self._asks
+        ladder.levels[order.key].orders.remove(order)
+        ladder.discard_if_empty(order.key)
+        self.open_count -= 1
+        self.version += 1
+
+    def _take(self, sweep: _Sweep) -> None:
+        """Walk the other side from its best key down to the sweep's limit."""
+        ladder = self._opposite(sweep.side)
+        for key in ladder.keys[::-1]:
+            if not sweep.qty or key < sweep.limit:
+                break
+            self._take_level(sweep, ladder.levels[key], -sweep.side * key)
+            ladder.discard_if_empty(key)
+        self.version += 1
+
+    def _take_level(self, sweep: _Sweep, level: Level, price: int) -> None:
+        while sweep.qty and level.orders:
+            maker = level.orders[0]
+            if maker.ahead:
+                self._take_background(sweep, level, price, min(maker.ahead, sweep.qty))
+                continue
+            self._match(sweep, price, min(maker.leaves, sweep.qty), maker)
+            if maker.state is not State.OPEN:
+                del level.orders[0]
+                self.open_count -= 1
+        rest = min(level.shown - level.consumed, sweep.qty)
+        if rest:
+            self._take_background(sweep, level, price, rest)
+
+    def _take_background(self, sweep: _Sweep, level: Level, price: int, qty: int) -> None:
+        level.take_front(qty)
+        if sweep.taker is None:
+            sweep.qty -= qty
+        else:
+            self._match(sweep, price, qty, None)
+
+    def _match(self, sweep: _Sweep, price: int, qty: int, maker: Order | None) -> None:
+        sweep.qty -= qty
+        taker, at_ns = sweep.taker, sweep.now_ns
+        sweep.matches.append(Match(self._next_trade_id(), at_ns, price, qty, sweep.side, taker, maker))
+        for order, fee_e8 in ((taker, self.listing.taker_fee_e8), (maker, self.listing.maker_fee_e8)):
+            if order is None:
+                continue
+            order.cum_qty += qty
+            order.notional += qty * price
+            order.fees_e8 += qty * price * fee_e8
+            order.updated_ns = at_ns
+            self.touched[order] = None
+            assert order.cum_qty <= order.qty, "an order never fills beyond its quantity"
+            if order.cum_qty == order.qty:
+                order.state = State.FILLED
+
+    def _end(self, order: Order, state: State, now_ns: int, code: Code, text: str) -> None:
+        order.state, order.code, order.text, order.updated_ns = state, code, text, now_ns
+        self.touched[order] = None
+
+
+def _limit(order: Order) -> int:
+    """The worst key of the other side that `order` may take."""
+    return _ANY_PRICE if order.kind == "market" else -order.side * order.price
