@@ -124,7 +124,12 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ParentRejected(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):
-    """A request was refused. It ends the parent only where nothing had been accepted under this id."""
+    """A request was refused. It ends the parent only where nothing had been accepted under this id.
+
+    An aside: it changes nothing in the history, so it is appended wherever that ends.
+    """
+
+    aside: ClassVar[bool] = True
 
     code: Code
     text: str
@@ -367,6 +372,14 @@ class ExecCancelRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=Tru
     text: str
 
 
+class ExecReplacing(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replacing"):
+    """A replace is being sent (FIX PendingReplace). Until its outcome is known the larger quantity counts."""
+
+    qty: Decimal
+    price: Decimal
+    deadline: Time
+
+
 class ExecReplaced(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replaced"):
     qty: Decimal
     price: Decimal
@@ -411,7 +424,10 @@ class ExecExpired(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """fill.<venue>.<symbol>.<fill_id>: one trade of the venue that one child took part in."""
+    """fill.<venue>.<symbol>.<fill_id>: one trade of the venue that one child took part in.
+
+    A `flag` marks what must not happen but did: a fill after the child's end, or beyond its quantity.
+    """
 
     fill_id: str
     trade_id: str
@@ -429,6 +445,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     venue_order_id: str = ""
     venue_at: Time
     at: Time
+    flag: Literal["", "late", "overfill"] = ""
 
 
 # -- metrics and control -----------------------------------------------------------------------------------
@@ -586,6 +603,8 @@ class ConsolidatedBook(msgspec.Struct, frozen=True, array_like=True):
 
 
 class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`lost` counts books that never arrived, `rejected` those that were refused, by reason."""
+
     venue: str
     status: BookStatus
     age_ms: float
@@ -596,6 +615,8 @@ class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     volume: Decimal = Decimal(0)
     liquidity_score: float = 0.0
     updates_per_s: float = 0.0
+    lost: int = 0
+    rejected: dict[str, int] = {}
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -36,6 +36,7 @@ ExecEvents = Union[
     m.ExecUnknown,
     m.ExecCanceling,
     m.ExecCancelRejected,
+    m.ExecReplacing,
     m.ExecReplaced,
     m.ExecReplaceRejected,
     m.ExecRejected,
