@@ -1,0 +1,6 @@
+"""A seeded model of a market on several venues, for the simulated exchange, for tests and for backtests."""
+
+from bestex.market.model import MarketModel, simulate
+from bestex.market.presets import PRESETS, Preset, VenueProfile
+
+__all__ = ["PRESETS", "MarketModel", "Preset", "VenueProfile", "simulate"]
