@@ -1,0 +1,242 @@
+"""The recorder's shell: read every durable stream in batches, commit, acknowledge, publish what it costs.
+
+A batch is one transaction, and its messages are acknowledged after the commit: a crash in between brings them
+again, and the events table knows them. SQLite is called on the event loop: a batch takes milliseconds, and
+nobody waits for the recorder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from structlog.stdlib import BoundLogger
+
+from bestex import bus, codec, streams, subjects
+from bestex import messages as m
+from bestex.clock import MINUTE, MS, SECOND, Time
+from bestex.config import Config
+from bestex.errors import BusError
+from bestex.instruments import Instruments
+from services.recorder import metrics, tca
+from services.recorder.core import Record, RecorderCore, best_of
+from services.recorder.store import BookSample, Store
+
+DURABLE = "recorder"
+BATCH = 512  # one transaction; about 15 ms of SQLite
+BATCH_WAIT_S = 1.0  # how soon a stop is noticed
+ROUND_S = 0.25  # between two looks at what is due; a person waits for the analysis of an order
+METRICS_EVERY_NS = 5 * SECOND  # the period of metrics.venue and metrics.algo
+TIDY_EVERY_NS = 10 * MINUTE
+BOOK_EVERY_NS = 100 * MS  # ten samples a second and symbol are enough for a chart and a mid
+SAMPLES_MAX = 10_000  # books waiting for the next round; beyond it the newest are dropped
+FILLS_WAIT_NS = 5 * SECOND  # how long an analysis waits for fills that the parent's end already counts
+
+
+class Recorder:
+    """`run` until `stop` is set. Raises what ended a reader: the process then ends and starts anew."""
+
+    def __init__(
+        self, client: Client, config: Config, store: Store, now_ns: Callable[[], int], log: BoundLogger
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._instruments: Instruments = config.make_instruments()
+        self._store = store
+        self._now_ns = now_ns
+        self._log = log
+        venues, algos = store.sums()
+        self._core = RecorderCore(venues, algos)
+        self._readers = [
+            bus.PullReader(client, spec.name, DURABLE, spec.subjects, BATCH)
+            for spec in streams.specs(config)
+            if spec.name != subjects.METRICS
+        ]
+        self._samples: list[BookSample] = []
+        self._sampled_ns: dict[str, int] = {}
+        self._metrics_at_ns = self._tidy_at_ns = 0
+        self.ready = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await streams.verify(self._client, self._config)
+        await self._check_not_behind()
+        for reader in self._readers:
+            await reader.start()
+        subscription = await self._client.subscribe(f"{subjects.ROOT}.book.*", cb=self._on_book)
+        self.ready = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for reader in self._readers:
+                    tasks.create_task(self._record(reader, stop))
+                tasks.create_task(self._rounds(stop))
+        finally:
+            self.ready = False
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+            for reader in self._readers:
+                await reader.stop()
+
+    def renew(self) -> None:
+        """The connection is new."""
+        for reader in self._readers:
+            reader.renew()
+
+    async def _check_not_behind(self) -> None:
+        """A stream that ends before what is recorded of it has lost messages, or belongs to another bus."""
+        for stream, recorded in self._store.last_seqs().items():
+            info = await bus.api(self._client, f"STREAM.INFO.{stream}", {})
+            if bus.error_code(info) == bus.STREAM_NOT_FOUND:
+                continue  # a venue that is no longer configured
+            last = int(info["state"]["last_seq"]) if "state" in info else recorded
+            if last < recorded:
+                raise BusError(
+                    f"stream {stream} ends at {last}, but {recorded} is recorded: it lost messages or is "
+                    f"another one. Keep {self._config.recorder.database} safe and name a new database."
+                )
+
+    # -- durable events ----------------------------------------------------------------------------------
+
+    async def _record(self, reader: bus.PullReader, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            deliveries = await reader.next_batch(BATCH_WAIT_S)
+            if not deliveries:
+                continue
+            self.store([Record(d.stream, d.seq, d.subject, d.at_ns, d.data) for d in deliveries])
+            metrics.LAG.labels(reader.stream).set(deliveries[-1].pending)
+            # An acknowledgement that fails only brings the message again.
+            outcomes = await asyncio.gather(*(d.ack_sync() for d in deliveries), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException) and not isinstance(
+                    outcome, nats.errors.Error | TimeoutError
+                ):
+                    raise outcome
+
+    def store(self, records: Sequence[Record]) -> None:
+        """One transaction: the events that are new, and all that follows from them."""
+        decoded: list[Any] = []
+        with metrics.COMMIT.time(), self._store as store:
+            fresh = store.add_events(records)
+            for record in fresh:
+                message = self._decode(record)
+                if message is not None:
+                    store.write(self._core.take(message), self._now_ns())
+                    decoded.append(message)
+            store.write(self._core.drain_sums(), self._now_ns())
+        stream = records[0].stream
+        metrics.EVENTS.labels(stream).inc(len(fresh))
+        metrics.REDELIVERED.labels(stream).inc(len(records) - len(fresh))
+        for message in decoded:
+            metrics.observe(message)
+
+    def _decode(self, record: Record) -> Any:
+        """None for what users wrote, which is kept as it is, and for what is not as the table says."""
+        if record.stream == subjects.ORDERS:
+            return None
+        try:
+            return codec.from_json(record.data, subjects.kind_of(record.subject).message)
+        except (KeyError, msgspec.MsgspecError, ValueError) as error:
+            metrics.UNREADABLE.inc()
+            self._log.error("unreadable", stream=record.stream, seq=record.seq, error=str(error))
+            return None
+
+    # -- live books --------------------------------------------------------------------------------------
+
+    async def _on_book(self, message: Msg) -> None:
+        now_ns = self._now_ns()
+        if now_ns - self._sampled_ns.get(message.subject, 0) < BOOK_EVERY_NS:
+            return
+        try:
+            book = codec.from_msgpack(message.data, m.ConsolidatedBook)
+        except msgspec.MsgspecError as error:
+            metrics.UNREADABLE.inc()
+            self._log.error("unreadable", subject=message.subject, error=str(error))
+            return
+        instrument = self._instruments.get(book.symbol)
+        if instrument is None or len(self._samples) >= SAMPLES_MAX:
+            return
+        self._sampled_ns[message.subject] = now_ns
+        bid, ask = best_of(book)
+        self._samples.append(
+            BookSample(
+                symbol=book.symbol,
+                at_ns=book.at_ns,
+                bid_px=instrument.price(bid[0]) if bid else None,
+                bid_qty=instrument.qty(bid[1]) if bid else None,
+                ask_px=instrument.price(ask[0]) if ask else None,
+                ask_qty=instrument.qty(ask[1]) if ask else None,
+            )
+        )
+
+    # -- rounds ------------------------------------------------------------------------------------------
+
+    async def _rounds(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._round()
+            try:
+                await asyncio.wait_for(stop.wait(), ROUND_S)
+            except TimeoutError:
+                continue
+        await self._round()
+
+    async def _round(self) -> None:
+        now_ns = self._now_ns()
+        samples, self._samples = self._samples, []
+        if samples:
+            with self._store as store:
+                store.add_books(samples)
+        self.analyse_due(now_ns)
+        for report in self._store.unpublished():
+            if not await self._publish(subjects.metrics("tca", report.parent_id), report):
+                break
+            with self._store as store:
+                store.mark_published(report)
+        if now_ns >= self._metrics_at_ns:
+            self._metrics_at_ns = now_ns + METRICS_EVERY_NS
+            await self._publish_sums(Time(now_ns))
+        if now_ns >= self._tidy_at_ns:
+            self._tidy_at_ns = now_ns + TIDY_EVERY_NS
+            with self._store as store:
+                store.forget_books(now_ns)
+
+    def analyse_due(self, now_ns: int) -> None:
+        """Analyse the parents that ended; one whose fills are still on their way waits a little."""
+        for parent_id, symbol, since_ns in self._store.due():
+            found = self._store.execution(parent_id, symbol)
+            if found is not None:
+                execution, cum = found
+                report = tca.analyse(execution, Time(now_ns))
+                if report.cum_qty < cum and now_ns - since_ns < FILLS_WAIT_NS:
+                    continue
+                before = self._store.report(parent_id, symbol)
+                self._core.analysed(report, before)
+                if before is None:
+                    metrics.observe_report(report)
+            with self._store as store:
+                if found is not None:
+                    store.put_report(report)
+                store.settle_due(parent_id, symbol)
+                store.write(self._core.drain_sums(), now_ns)
+
+    async def _publish_sums(self, at: Time) -> None:
+        for venue in sorted(self._core.venues):
+            await self._publish(subjects.metrics("venue", venue), self._core.venue_metrics(venue, at))
+        for algo in sorted(self._core.algos):
+            await self._publish(subjects.metrics("algo", algo), self._core.algo_metrics(algo, at))
+
+    async def _publish(self, subject: str, message: object) -> bool:
+        """False where the bus did not confirm; this value, or a newer one, goes out in a later round."""
+        try:
+            ack = await bus.publish(self._client, subject, codec.to_json(message))
+        except (nats.errors.Error, TimeoutError) as error:
+            self._log.warning("not published", subject=subject, error=type(error).__name__)
+            return False
+        if ack.error is not None:
+            self._log.error("refused", subject=subject, error=json.dumps(ack.error.description))
+            return False
+        return True
