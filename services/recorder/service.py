@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from structlog.stdlib import BoundLogger
 
 from bestex import bus, codec, streams, subjects
 from bestex import messages as m
-from bestex.clock import MINUTE, MS, SECOND, Time
+from bestex.clock import MINUTE, MS, SECOND, AffineClock, Time
 from bestex.config import Config
-from bestex.errors import BusError
+from bestex.core import Effect, Fact
+from bestex.errors import BusError, UsageError
 from bestex.instruments import Instruments
+from bestex.service import Service
+from bestex.tape import Tape
 from services.recorder import metrics, tca
 from services.recorder.core import Record, RecorderCore, best_of
 from services.recorder.store import BookSample, Store
@@ -39,11 +44,44 @@ SAMPLES_MAX = 10_000  # books waiting for the next round; beyond it the newest a
 FILLS_WAIT_NS = 5 * SECOND  # how long an analysis waits for fills that the parent's end already counts
 
 
+class DecidesNothing:
+    """The recorder only takes note: its state is the database, and it writes no history."""
+
+    def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:  # noqa: ARG002 - the contract's
+        return ()
+
+    def apply(self, fact: Any) -> Sequence[Effect]:  # noqa: ARG002 - the contract's
+        return ()
+
+
+def build(config: Config, names: tuple[str, ...]) -> Service:  # noqa: ARG001 - the contract's
+    """One recorder records everything: it takes no names."""
+    if names:
+        raise UsageError(f"a recorder records everything; start it without {' '.join(names)}")
+    return Service(name="recorder", names=(), core=DecidesNothing())
+
+
+def make_host(
+    service: Service,  # noqa: ARG001 - the contract's
+    client: Client,
+    config: Config,
+    clock: AffineClock,
+    log: BoundLogger,
+    tape: Tape | None,  # noqa: ARG001 - nothing is decided, so there is nothing to retrace
+) -> Recorder:
+    return Recorder(client, config, Store(config.recorder.database), clock.now_ns, log)
+
+
 class Recorder:
-    """`run` until `stop` is set. Raises what ended a reader: the process then ends and starts anew."""
+    """A host for `bestex.process`: records from `start` to `stop`; a reader that fails ends the process."""
 
     def __init__(
-        self, client: Client, config: Config, store: Store, now_ns: Callable[[], int], log: BoundLogger
+        self,
+        client: Client,
+        config: Config,
+        store: Store,
+        now_ns: Callable[[], int],
+        log: BoundLogger,
     ) -> None:
         self._client = client
         self._config = config
@@ -51,41 +89,59 @@ class Recorder:
         self._store = store
         self._now_ns = now_ns
         self._log = log
-        venues, algos = store.sums()
-        self._core = RecorderCore(venues, algos)
+        self._core = RecorderCore(*store.sums())
         self._readers = [
             bus.PullReader(client, spec.name, DURABLE, spec.subjects, BATCH)
             for spec in streams.specs(config)
             if spec.name != subjects.METRICS
         ]
+        self._subscription: Subscription | None = None
         self._samples: list[BookSample] = []
         self._sampled_ns: dict[str, int] = {}
         self._metrics_at_ns = self._tidy_at_ns = 0
-        self.ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self._started = False
+        self.stopping = False
+        self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    @property
+    def is_ready(self) -> bool:
+        return self._started and self._client.is_connected and not self.stopped.done()
+
+    async def start(self) -> None:
+        """Raises StreamMismatch, or BusError where a stream has lost what is recorded of it."""
         await streams.verify(self._client, self._config)
         await self._check_not_behind()
+        self._subscription = await self._client.subscribe(f"{subjects.ROOT}.book.*", cb=self._on_book)
         for reader in self._readers:
             await reader.start()
-        subscription = await self._client.subscribe(f"{subjects.ROOT}.book.*", cb=self._on_book)
-        self.ready = True
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for reader in self._readers:
-                    tasks.create_task(self._record(reader, stop))
-                tasks.create_task(self._rounds(stop))
-        finally:
-            self.ready = False
-            if self._client.is_connected:
-                await subscription.unsubscribe()
-            for reader in self._readers:
-                await reader.stop()
+        work = [self._record(reader) for reader in self._readers]
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in (*work, self._rounds())]
+        for task in self._tasks:
+            task.add_done_callback(self._finished)
+        self._started = True
 
-    def renew(self) -> None:
-        """The connection is new."""
+    async def stop(self) -> None:
+        """Commit and publish what has arrived; the rest comes again after the next start."""
+        self.stopping = True
+        self._stop.set()
+        for reader in self._readers:
+            await reader.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._store.close()
+
+    def fail(self, error: Exception) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(error)
+
+    def renew_pulls(self) -> None:
         for reader in self._readers:
             reader.renew()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     async def _check_not_behind(self) -> None:
         """A stream that ends before what is recorded of it has lost messages, or belongs to another bus."""
@@ -102,8 +158,8 @@ class Recorder:
 
     # -- durable events ----------------------------------------------------------------------------------
 
-    async def _record(self, reader: bus.PullReader, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _record(self, reader: bus.PullReader) -> None:
+        while not self._stop.is_set():
             deliveries = await reader.next_batch(BATCH_WAIT_S)
             if not deliveries:
                 continue
@@ -175,13 +231,11 @@ class Recorder:
 
     # -- rounds ------------------------------------------------------------------------------------------
 
-    async def _rounds(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _rounds(self) -> None:
+        while not self._stop.is_set():
             await self._round()
-            try:
-                await asyncio.wait_for(stop.wait(), ROUND_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), ROUND_S)
         await self._round()
 
     async def _round(self) -> None:
@@ -199,6 +253,9 @@ class Recorder:
         if now_ns >= self._metrics_at_ns:
             self._metrics_at_ns = now_ns + METRICS_EVERY_NS
             await self._publish_sums(Time(now_ns))
+            if self._client.is_connected:
+                # A connection can look alive while nothing comes through; then only a new process helps.
+                await bus.api(self._client, "INFO", {})
         if now_ns >= self._tidy_at_ns:
             self._tidy_at_ns = now_ns + TIDY_EVERY_NS
             with self._store as store:

@@ -11,7 +11,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
 
 import nats.micro
 import structlog
@@ -46,7 +48,27 @@ def package_version() -> str:
         return "0.0.0"  # run from a source tree that was never installed
 
 
-def run(name: str, build: Build) -> None:
+class Host(Protocol):
+    """What runs a service on the bus: `Runtime`, or a shell of the service's own with the same life."""
+
+    stopping: bool
+    stopped: asyncio.Future[Exception | None]
+
+    @property
+    def is_ready(self) -> bool: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+    def renew_pulls(self) -> None: ...
+
+
+MakeHost = Callable[
+    [Service, Client, Config, AffineClock, structlog.stdlib.BoundLogger, Tape | None],
+    Host,
+]
+
+
+def run(name: str, build: Build, make_host: MakeHost = Runtime) -> None:
     """Parse the command line, build the service, run it until it is told to stop. Does not return."""
     parser = argparse.ArgumentParser(prog=f"python -m services.{name}")
     parser.add_argument("names", nargs="*", help="what this process works on; none or `all` for everything")
@@ -64,18 +86,22 @@ def run(name: str, build: Build) -> None:
         logger.error("misconfigured", error=str(error))
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(EXIT_MISCONFIGURED)
-    sys.exit(uvloop.run(_serve(service, config, arguments.tape, logger)))
+    sys.exit(uvloop.run(_serve(service, config, arguments.tape, logger, make_host)))
 
 
 async def _serve(
-    service: Service, config: Config, tape_dir: str | None, logger: structlog.stdlib.BoundLogger
+    service: Service,
+    config: Config,
+    tape_dir: str | None,
+    logger: structlog.stdlib.BoundLogger,
+    make_host: MakeHost,
 ) -> int:
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
 
-    runtime: Runtime | None = None
+    runtime: Host | None = None
 
     async def on_closed() -> None:
         if runtime is not None and not runtime.stopping:
@@ -106,13 +132,14 @@ async def _serve(
                 version=package_version(),
             )
             tape = Tape(tape_path(tape_dir, service, clock.now_ns()), header)
-        runtime = Runtime(service, client, config, clock, logger, tape)
+        runtime = make_host(service, client, config, clock, logger, tape)
         http = await _serve_http(runtime)
         await runtime.start()
         micro = await _announce(client, service, clock)
         logger.info("ready", names=service.names)
         stop_wanted = asyncio.create_task(asked_to_stop.wait())
-        await asyncio.wait([stop_wanted, runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [stop_wanted, runtime.stopped]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if runtime.stopped.done() and (error := runtime.stopped.result()) is not None:
             raise error
         logger.info("stopping")
@@ -156,7 +183,7 @@ async def _announce(client: Client, service: Service, clock: AffineClock) -> Mic
     return micro
 
 
-async def _serve_http(runtime: Runtime) -> web.AppRunner | None:
+async def _serve_http(runtime: Host) -> web.AppRunner | None:
     """/healthz, /readyz and /metrics, where a port is given. Liveness does not depend on the bus."""
     port = int(os.environ.get(ENV_HTTP_PORT, "0"))
     if not port:
