@@ -253,10 +253,20 @@ Frame = BookFrame | TradeFrame
 # -- journal -------------------------------------------------------------------------------------------------
 
 
-class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of a venue's journal: one step, whole. Without `request` the market or the clock caused it.
+class JournalHeader(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="header"):
+    """Written at every start: the markets as they are from here on. Scales never change within a journal."""
 
-    `orders` are the states after the step of every order that it changed, a refused new one included.
+    at_ns: int
+    venue: str
+    markets: list[MarketInfo]
+
+
+class JournalEntry(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="line", tag="entry"
+):
+    """One step of a venue, whole. Without `request` the market or the clock caused it.
+
+    `orders` are the states after the step of every order that it changed, a rejected new one included.
     """
 
     seq: int
@@ -267,3 +277,6 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     code: Code | None = None
     orders: list[OrderState] = []
     trades: list[Trade] = []
+
+
+JournalLine = JournalHeader | JournalEntry

@@ -1,1 +1,8 @@
-"""The simulated exchange, pure: a matching engine per market, and an exchange of many of them."""
+"""The simulated exchange, pure: a matching engine for each market, and an exchange of many venues."""
+
+from bestex.matching.book import Order
+from bestex.matching.exchange import SimExchange
+from bestex.matching.market import Market, Match
+from bestex.matching.venue import Print
+
+__all__ = ["Market", "Match", "Order", "Print", "SimExchange"]

@@ -83,7 +83,7 @@ class Market:
             order.good_till_ns = now_ns - now_ns % DAY + DAY
         refusal = self._refusal(order, now_ns)
         if refusal:
-            self._end(order, State.REJECTED, now_ns, *refusal)
+            self.reject(order, now_ns, *refusal)
             return []
         if order.tif is Tif.FOK and self._opposite(order.side).within(_limit(order)) < order.qty:
             self._end(
@@ -92,8 +92,15 @@ class Market:
             return []
         return self._enter(order, now_ns)
 
+    def reject(self, order: Order, now_ns: int, code: Code, text: str) -> None:
+        """Refuse the new `order` for a reason that lies outside of the market."""
+        self._end(order, State.REJECTED, now_ns, code, text)
+
     def reopen(self, order: Order, now_ns: int) -> list[Match]:
         """Put back an open order after a restart, at the end of the queue; it trades if it now can."""
+        if order.good_till_ns and order.good_till_ns <= now_ns:
+            self._end(order, State.EXPIRED, order.good_till_ns, Code.EXPIRED, "its time was over")
+            return []
         return self._enter(order, now_ns)
 
     def cancel(self, order: Order, now_ns: int, code: Code = Code.CANCELED, text: str = "") -> None:
