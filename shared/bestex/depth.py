@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from bestex.units import MAX_DIGITS, UnitError
 
@@ -62,12 +62,10 @@ class LevelReader:
         self.prices = TextUnits(price_scale)
         self.qtys = TextUnits(qty_scale)
 
-    def read(self, pairs: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    def read(self, pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
         """UnitError for a number that is none."""
-        flat = list(chain.from_iterable(pairs))
-        return list(
-            zip(map(self.prices.__getitem__, flat[::2]), map(self.qtys.__getitem__, flat[1::2]), strict=True)
-        )
+        prices, qtys = self.prices, self.qtys
+        return [(prices[price], qtys[qty]) for price, qty in pairs]
 
 
 class BookSide:

@@ -33,7 +33,7 @@ REPEATS = 3
 TOP = 20
 RECORDING = "binance/usdm_btcusdt_20240808.gz"
 
-Text = list[list[str]]
+Text = list[tuple[str, str]]
 Units = list[tuple[int, int]]
 
 
@@ -61,8 +61,8 @@ def imitated() -> tuple[Text, Text, Text, Text]:
     rng = random.Random(1)
 
     def side(sign: int) -> tuple[Text, Text]:
-        def level(ticks: int, qty: int) -> list[str]:
-            return [f"{(618_000 - sign * ticks) / 10:.2f}", f"{qty / 1000:.3f}"]
+        def level(ticks: int, qty: int) -> tuple[str, str]:
+            return f"{(618_000 - sign * ticks) / 10:.2f}", f"{qty / 1000:.3f}"
 
         book = [level(n, rng.randint(1, 5000)) for n in range(1, 2001, 2)]
         changes = [

@@ -104,4 +104,4 @@ def test_the_memory_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_pairs_of_text_become_pairs_of_units() -> None:
     reader = LevelReader(1, 3)
-    assert reader.read([["61800.20", "2.507"], ("61800.30", "0.000")]) == [(618002, 2507), (618003, 0)]
+    assert reader.read([("61800.20", "2.507"), ("61800.30", "0.000")]) == [(618002, 2507), (618003, 0)]
