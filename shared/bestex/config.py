@@ -194,6 +194,12 @@ def _listing(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: 
     )
 
 
+def is_chosen(environment: dict[str, str] | None = None) -> bool:
+    """Whether the environment or the working directory names a configuration."""
+    env = dict(os.environ) if environment is None else environment
+    return bool(env.get(ENV_CONFIG)) or Path("bestex.toml").is_file()
+
+
 def load(path: str | Path | None = None, environment: dict[str, str] | None = None) -> Config:
     """The configuration in force. Raises ConfigError with the path of the wrong setting."""
     env = dict(os.environ) if environment is None else environment

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from bestex.children import die_with_parent
 from bestex.errors import BusError
 
 START_SECONDS_MAX = 30.0  # an empty store takes 10 ms; a store of some gigabytes is read whole first
@@ -57,9 +58,11 @@ class NatsServer:
     store, even when the process that started the first one is long dead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, dies_with_parent: bool = False) -> None:
+        """`dies_with_parent`: the kernel kills the server when the thread that started it ends."""
         self.url = ""
         self.monitor_url = ""
+        self._preexec = die_with_parent() if dies_with_parent else None
         self._data_dir = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -90,6 +93,7 @@ class NatsServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(lock.fileno(),),  # inherited, so that the lock ends with the server and not before
+                preexec_fn=self._preexec,
                 start_new_session=True,  # ctrl-C in the terminal must not end the bus before its clients
             )
         try:
