@@ -47,15 +47,13 @@ class Fact:
     """An event for the journal. Its subject's history is compared and set; `once` facts are created once.
 
     Facts of one `lane` are stored in the order in which they were decided. A `once` fact that is already
-    stored counts as stored: its subject is a function of what happened. An `aside` is a refusal that changes
-    nothing and is appended wherever the history ends.
+    stored counts as stored: its subject is a function of what happened.
     """
 
     subject: str
     event: Any
     lane: str
     once: bool = False
-    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

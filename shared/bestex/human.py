@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 from bestex.clock import DAY, HOUR, MINUTE, MS, SECOND, US
 
 _NS = {"us": US, "ms": MS, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 
 
@@ -21,10 +23,12 @@ class Duration(int):
     def parse(cls, value: object) -> Duration:
         if isinstance(value, Duration):
             return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             if not math.isfinite(value) or value < 0:
                 raise ValueError(f"{value} is no duration")
-            return cls(round(value * SECOND))
+            return cls(round(float(value) * SECOND))
         if not isinstance(value, str) or not _DURATION.fullmatch(value):
             raise ValueError(f'{value!r} is no duration; write "250ms", "30s", "5m", "1h30m" or "2d"')
         return cls(sum(round(float(number) * _NS[unit]) for number, unit in _PART.findall(value)))
@@ -52,7 +56,7 @@ class Ratio(float):
         if isinstance(value, Ratio):
             return value
         number = float("nan")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             number = float(value)
         elif isinstance(value, str):
             for suffix, divisor in (("%", 1e2), ("bps", 1e4), ("", 1.0)):

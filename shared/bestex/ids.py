@@ -56,3 +56,17 @@ _NOT_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
 def token(text: str) -> str:
     """`text` as one NATS subject token: BTC/USDT:USDT becomes BTC-USDT-USDT."""
     return _NOT_TOKEN.sub("-", text)
+
+
+_MASK = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def uniform(seed: int, index: int) -> float:
+    """The `index`-th number in [0, 1) of the seed's sequence, without making those before it.
+
+    SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+    """
+    z = (seed + (index + 1) * 0x9E37_79B9_7F4A_7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58_476D_1CE4_E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D0_49BB_1331_11EB) & _MASK
+    return ((z ^ (z >> 31)) >> 11) / (1 << 53)

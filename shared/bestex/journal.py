@@ -70,7 +70,8 @@ class Journal:
             if seq is None:
                 seq = await self._read_back(subject, history, expected, token, aside, deadline)
             if seq is not None:
-                self._last[history] = seq
+                if not aside or history in self._last:
+                    self._last[history] = seq
                 return seq
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
@@ -122,7 +123,7 @@ class Journal:
             raise Fenced(f"{history}: the stream ends at {stored.seq}, before our {expected}")
         ours = await self._walk(subject, history, expected + 1, stored.seq, token, aside)
         self._last[history] = stored.seq
-        return ours
+        return ours if ours is None else stored.seq
 
     async def _walk(
         self, subject: str, history: str, start: int, end: int, token: str, aside: bool

@@ -162,7 +162,7 @@ class Runtime:
             if getattr(event, "ends", False):
                 commands.pop(of, None)
                 self._journal.forget(delivery.subject)
-            else:
+            elif not _is_aside(event):
                 self._journal.learn(delivery.subject, delivery.seq)
 
         count = 0
@@ -296,7 +296,7 @@ class Runtime:
         if fact.once:
             await self._journal.create(fact.subject, payload)
         else:
-            await self._journal.append(fact.subject, payload, aside=fact.aside)
+            await self._journal.append(fact.subject, payload, aside=_is_aside(fact.event))
             if getattr(fact.event, "ends", False):
                 self._journal.forget(fact.subject)
         self._metrics.facts.inc()
@@ -402,6 +402,10 @@ class Runtime:
                 self._log.warning("the bus does not answer", failures=failures)
                 if failures >= WATCHDOG_FAILURES_MAX:
                     self.fail(TimeoutError("the bus does not answer though it looks connected"))
+
+
+def _is_aside(event: Any) -> bool:
+    return getattr(event, "aside", False)
 
 
 def tape_path(directory: str, service: Service, now_ns: int) -> Path:

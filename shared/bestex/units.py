@@ -85,3 +85,14 @@ def split(total: int, weights: Sequence[int], lot: int = 1) -> list[int]:
         result[max(i for i, weight in enumerate(weights) if weight)] += odd
     assert sum(result) == total, "a split must conserve its total"
     return result
+
+
+_SUM = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+
+
+def total(*values: Decimal) -> Decimal:
+    """The exact sum: `+` on decimals rounds to 28 digits, which a large notional with fees can exceed."""
+    result = Decimal(0)
+    for value in values:
+        result = _SUM.add(result, value)
+    return result

@@ -1,0 +1,403 @@
+"""The scheduler: the life of every parent order. Algorithms say what is due; this says what may happen.
+
+A parent's history is its state. Whatever happens to it is one event; after every event the parent is looked at
+again (`_step`), which yields at most one more. So the same few lines serve the first slice, the next one, a
+pause, a cancel and a restart.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bestex import messages as m
+from bestex import subjects
+from bestex.clock import MS, Time
+from bestex.config import Config
+from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
+from bestex.errors import Code
+from bestex.instruments import Instrument
+from bestex.ladder import Ladder
+from bestex.units import passive_price
+from services.scheduler.algos.base import Finish, Slice, Task, Wait
+from services.scheduler.intake import Intake, Refusal, Refused, Request
+from services.scheduler.parent import Parent, fingerprint
+
+IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
+REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
+SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
+BOOK_RETRY_NS = 250 * MS  # how soon a slice that needs a mid price is tried again without one
+
+Outputs = list[Fact | Effect]
+
+
+class SchedulerCore:
+    """Decides for the parents of the algorithms `mine`; remembers the ids of all."""
+
+    def __init__(
+        self, intake: Intake, config: Config, mine: frozenset[str], answers_for_unknown: bool
+    ) -> None:
+        self._intake = intake
+        self._config = config
+        self._mine = mine
+        self._answers_for_unknown = answers_for_unknown
+        self._parents: dict[str, Parent] = {}
+        self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._refused: OrderedDict[int, None] = OrderedDict()
+        self._books: dict[str, m.ConsolidatedBook] = {}
+
+    # -- decide ----------------------------------------------------------------------------------------------
+
+    def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
+        match message:
+            case m.ConsolidatedBook():
+                self._books[message.symbol] = message
+            case Wakeup():
+                parent = self._parents.get(message.key)
+                return self._step(message.key, parent, now_ns) if parent else []
+            case m.RouteDone():
+                return self._settle(message, now_ns)
+            case RawOrder():
+                return self._order(message, now_ns)
+            case m.ParentAccepted():
+                self._remember(message)
+            case Recovered():
+                pass
+        return []
+
+    def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
+        request = self._intake.parse(raw, now_ns)
+        if request.algo not in self._mine and (
+            not self._answers_for_unknown or request.algo in self._intake.algos
+        ):
+            return []
+        if isinstance(request, Refusal):
+            return self._refuse(request, now_ns)
+        try:
+            if request.verb == "new":
+                return self._new(request, now_ns)
+            return self._change(request, now_ns)
+        except Refused as refused:
+            return self._refuse(_refusal(request, refused), now_ns)
+
+    def _new(self, request: Request, now_ns: int) -> Outputs:
+        order, params, instrument = request.message, request.params, request.instrument
+        assert params is not None and instrument is not None, "a parsed new order is complete"
+        known = self._ids.get(request.parent_id)
+        if known is not None:
+            if known == (instrument.symbol, fingerprint(order)):
+                return []  # the same order once more: a retry, or a redelivery
+            raise Refused(Code.DUPLICATE_ID, f"{request.parent_id} was used for another order")
+        if len(self._parents) >= self._config.limits.max_open_parents:
+            raise Refused(
+                Code.LIMIT_EXCEEDED, f"{len(self._parents)} parents are open, limits.max_open_parents"
+            )
+        start_ns = max(params.start_time or now_ns, now_ns)
+        end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
+        if end_ns <= start_ns:
+            raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
+        mid = self._mid(instrument)
+        event = m.ParentAccepted(
+            symbol=instrument.symbol,
+            parent_id=request.parent_id,
+            at=Time(now_ns),
+            cum_qty=Decimal(0),
+            leaves_qty=order.qty,
+            avg_px=None,
+            order=order,
+            order_seq=request.seq,
+            start_at=Time(start_ns),
+            end_at=Time(end_ns),
+            arrival_px=None if mid is None else Decimal(mid) / 2 / 10**instrument.price_scale,
+        )
+        task = Parent(event, instrument, params).task()
+        return [self._fact(_with_schedule(event, params.plan(task), instrument))]
+
+    def _change(self, request: Request, now_ns: int) -> Outputs:
+        key = request.parent_id
+        parent = self._parents.get(key)
+        if parent is None:
+            if key in self._ids:
+                raise Refused(Code.TOO_LATE, f"{key} has ended")
+            raise Refused(Code.UNKNOWN_ORDER, f"there is no order {key}")
+        if parent.order.symbol != request.symbol or parent.algo != request.algo:
+            raise Refused(
+                Code.SUBJECT_MISMATCH,
+                f"{key} is a {parent.algo} of {parent.order.symbol}, not a {request.algo} of {request.symbol}",
+            )
+        if request.seq <= parent.request_seq:
+            return []  # redelivered
+        if parent.canceling:
+            raise Refused(Code.TOO_LATE, f"{key} is being cancelled")
+        base = self._base(key, parent, now_ns)
+        match request.message:
+            case m.CancelOrder(reason=text):
+                return [self._fact(m.ParentCanceling(**base, order_seq=request.seq, text=text))]
+            case m.PauseOrder(reason=text):
+                if parent.paused:
+                    raise Refused(Code.INVALID_STATE, f"{key} is paused already")
+                return [self._fact(m.ParentPaused(**base, order_seq=request.seq, text=text))]
+            case m.ResumeOrder(reason=text):
+                if not parent.paused:
+                    raise Refused(Code.INVALID_STATE, f"{key} is not paused")
+                return [self._fact(m.ParentResumed(**base, order_seq=request.seq, text=text))]
+            case m.ModifyOrder():
+                return [self._modify(key, parent, request, now_ns)]
+        return []
+
+    def _modify(self, key: str, parent: Parent, request: Request, now_ns: int) -> Fact:
+        instrument = parent.instrument
+        order, params = self._intake.modified(parent.order, request.message, instrument)
+        qty = instrument.qty_units(order.qty)
+        if qty < parent.cum + parent.open_qty:
+            raise Refused(
+                Code.INVALID_QTY,
+                f"qty {order.qty} is below what is filled and working, "
+                f"{instrument.qty(parent.cum + parent.open_qty)}",
+            )
+        end_ns = parent.end_ns
+        if params.end_time is not None:
+            end_ns = params.end_time
+        elif "duration" in request.message.params:
+            end_ns = parent.start_ns + params.duration
+        if end_ns <= now_ns:
+            raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
+        base = self._base(key, parent, now_ns)
+        base["leaves_qty"] = instrument.qty(qty - parent.cum)
+        event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
+        task = parent.task()
+        changed = Task(**{**_as_dict(task), "qty": qty, "end_ns": end_ns})
+        return self._fact(_with_schedule(event, params.plan(changed), instrument))
+
+    def _settle(self, done: m.RouteDone, now_ns: int) -> Outputs:
+        parent = self._parents.get(done.parent_id)
+        if parent is None or parent.order.symbol != done.symbol or done.slice_no not in parent.open:
+            return []  # another scheduler's, or settled before
+        filled = parent.instrument.qty_units(done.filled_qty)
+        assert filled <= parent.open[done.slice_no], "a slice never fills more than it was"
+        base = self._base(done.parent_id, parent, now_ns)
+        cum = parent.cum + filled
+        base["cum_qty"] = parent.instrument.qty(cum)
+        base["leaves_qty"] = parent.instrument.qty(parent.qty - cum)
+        if cum:
+            notional = parent.notional + done.notional
+            base["avg_px"] = (notional / parent.instrument.qty(cum)).quantize(
+                Decimal(1).scaleb(-parent.instrument.price_scale - 6)
+            )
+        return [
+            self._fact(
+                m.ParentSettled(
+                    **base,
+                    slice_no=done.slice_no,
+                    filled_qty=done.filled_qty,
+                    notional=done.notional,
+                    fees=done.fees,
+                    reason=done.reason,
+                )
+            )
+        ]
+
+    # -- what is due -----------------------------------------------------------------------------------------
+
+    def _step(self, key: str, parent: Parent, now_ns: int) -> Outputs:
+        """The one thing to do next for this parent, or when to look again."""
+        if parent.cum == parent.qty and not parent.open:
+            return [self._done(key, parent, Code.FILLED, "", now_ns)]
+        give_back = parent.to_recall()
+        if give_back:
+            return [self._recall(key, parent, give_back, now_ns)]
+        if parent.canceling:
+            return [] if parent.open else [self._done(key, parent, Code.CANCELED, "", now_ns)]
+        if parent.paused:
+            return []
+        if now_ns < parent.start_ns:
+            return [Wake(key, parent.start_ns)]
+        if not parent.task().unsent:
+            return []  # all of it is with the router: its result comes back as an input
+        if parent.slices >= SLICES_MAX:
+            return [] if parent.open else [self._done(key, parent, Code.RETRIES_EXHAUSTED, "", now_ns)]
+        decision = parent.params.decide(parent.task(), now_ns)
+        match decision:
+            case Wait(until_ns):
+                return [Wake(key, max(until_ns, now_ns + MS))]
+            case Finish(reason, text):
+                return [] if parent.open else [self._done(key, parent, reason, text, now_ns)]
+            case Slice():
+                return self._slice(key, parent, decision, now_ns)
+
+    def _slice(self, key: str, parent: Parent, wanted: Slice, now_ns: int) -> Outputs:
+        order, execution = parent.order, self._config.execution
+        assert 0 < wanted.qty <= parent.task().unsent, "a slice is part of what is left"
+        limit = None if order.limit_price is None else parent.instrument.price_units(order.limit_price)
+        if wanted.collar:
+            mid = self._mid(parent.instrument)
+            if mid is None:
+                if now_ns >= parent.end_ns and not parent.open:
+                    return [self._done(key, parent, Code.NO_BOOK, "there was no book to trade on", now_ns)]
+                return [Wake(key, now_ns + BOOK_RETRY_NS)]
+            limit = _collar(
+                mid, float(parent.params.max_slippage or execution.max_slippage), order.side, limit
+            )
+        ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is m.Tif.IOC else None)
+        expires_ns = wanted.expires_ns if ttl is None else min(wanted.expires_ns, now_ns + ttl)
+        event = m.ParentSliced(
+            **self._base(key, parent, now_ns),
+            slice_no=parent.slices + 1,
+            side=order.side,
+            qty=parent.instrument.qty(wanted.qty),
+            due_at=Time(now_ns),
+            expires_at=Time(expires_ns),
+            limit_price=None if limit is None else parent.instrument.price(limit),
+            tif=wanted.tif,
+            strategy=order.strategy or execution.default_strategy,
+            strategy_params=order.strategy_params,
+            venues=order.venues,
+            account=order.account,
+            algo=order.algo,
+        )
+        return [self._fact(event)]
+
+    def _recall(self, key: str, parent: Parent, slice_no: int, now_ns: int) -> Fact:
+        reason = Code.CANCELED if parent.canceling else Code.REPLACED
+        return self._fact(
+            m.ParentRecalled(**self._base(key, parent, now_ns), slice_no=slice_no, reason=reason)
+        )
+
+    def _done(self, key: str, parent: Parent, reason: Code, text: str, now_ns: int) -> Fact:
+        return self._fact(
+            m.ParentDone(
+                **self._base(key, parent, now_ns),
+                reason=reason,
+                notional=parent.notional,
+                fees=parent.fees,
+                text=text,
+            )
+        )
+
+    def _refuse(self, refusal: Refusal, now_ns: int) -> Outputs:
+        if refusal.seq in self._refused:
+            return []  # redelivered
+        parent = self._parents.get(refusal.parent_id)
+        base = (
+            self._base(refusal.parent_id, parent, now_ns)
+            if parent is not None and parent.order.symbol == refusal.symbol
+            else {
+                "symbol": refusal.symbol,
+                "parent_id": refusal.parent_id,
+                "at": Time(now_ns),
+                "cum_qty": Decimal(0),
+                "leaves_qty": Decimal(0),
+                "avg_px": None,
+            }
+        )
+        return [
+            self._fact(
+                m.ParentRejected(
+                    **base,
+                    code=refusal.code,
+                    text=refusal.text,
+                    request=refusal.verb,
+                    order_seq=refusal.seq,
+                )
+            )
+        ]
+
+    # -- apply -----------------------------------------------------------------------------------------------
+
+    def apply(self, event: Any) -> Sequence[Effect]:
+        if isinstance(event, m.ParentRejected):
+            _remember(self._refused, event.order_seq, None, REFUSALS_REMEMBERED_MAX)
+            return []
+        key = event.parent_id
+        if isinstance(event, m.ParentAccepted):
+            self._remember(event)
+            if event.order.algo not in self._mine:
+                return []
+            instrument = self._intake.instruments.by_symbol[event.symbol]
+            self._parents[key] = Parent(event, instrument, self._intake.check(event.order, instrument))
+            return [Wake(key, event.at)]
+        parent = self._parents.get(key)
+        if parent is None or parent.order.symbol != event.symbol:
+            return []
+        match event:
+            case m.ParentSliced():
+                parent.sliced(event)
+            case m.ParentSettled():
+                parent.settled(event)
+            case m.ParentRecalled():
+                parent.recall(event)
+            case m.ParentPaused():
+                parent.paused, parent.request_seq = True, event.order_seq
+            case m.ParentResumed():
+                parent.paused, parent.request_seq = False, event.order_seq
+            case m.ParentCanceling():
+                parent.canceling, parent.request_seq = True, event.order_seq
+            case m.ParentModified():
+                parent.modified(event, self._intake.check(event.order, parent.instrument))
+            case m.ParentDone():
+                del self._parents[key]
+                return [Wake(key, 0)]
+        return [Wake(key, event.at)]
+
+    # -- helpers ---------------------------------------------------------------------------------------------
+
+    def _fact(self, event: Any) -> Fact:
+        subject = subjects.parent(event.symbol, event.parent_id, subjects.event_name(event))
+        return Fact(subject, event, lane=event.parent_id)
+
+    def _base(self, key: str, parent: Parent, now_ns: int) -> dict[str, Any]:
+        return {
+            "symbol": parent.order.symbol,
+            "parent_id": key,
+            "at": Time(now_ns),
+            "cum_qty": parent.instrument.qty(parent.cum),
+            "leaves_qty": parent.instrument.qty(parent.qty - parent.cum),
+            "avg_px": parent.avg_px,
+        }
+
+    def _remember(self, event: m.ParentAccepted) -> None:
+        _remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), IDS_REMEMBERED_MAX)
+
+    def _mid(self, instrument: Instrument) -> int | None:
+        """The consolidated mid in half price units, from live venues; None where there is none."""
+        book = self._books.get(instrument.symbol)
+        return None if book is None else Ladder(book).mid_half_units
+
+
+def _collar(mid_half_units: int, slippage: float, side: m.Side, limit: int | None) -> int:
+    """The worst price of a slice: the mid and the slippage allowed, or the order's limit if that is closer."""
+    worst = passive_price(int(mid_half_units / 2 * (1 + side.sign * slippage)), 1, buy=side is m.Side.BUY)
+    if limit is None:
+        return max(worst, 1)
+    return min(worst, limit) if side is m.Side.BUY else max(worst, limit)
+
+
+def _with_schedule(event: Any, targets: Sequence[Any], instrument: Instrument) -> Any:
+    points = [m.SchedulePoint(Time(target.at_ns), instrument.qty(target.qty)) for target in targets]
+    return msgspec.structs.replace(event, schedule=points)
+
+
+def _as_dict(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in task.__slots__}
+
+
+def _refusal(request: Request, refused: Refused) -> Refusal:
+    return Refusal(
+        request.verb,
+        request.algo,
+        request.symbol,
+        request.parent_id,
+        request.seq,
+        refused.code,
+        refused.text,
+    )
+
+
+def _remember(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    table[key] = value
+    if len(table) > most:
+        table.popitem(last=False)

@@ -1,0 +1,40 @@
+"""The registries: what can be named in an order or in the configuration, and where its code is.
+
+To add an algorithm, a routing strategy or a venue: copy the `_template.py` of its folder and add one line here.
+Values are "module:attribute", imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from bestex.errors import UsageError
+
+ALGOS = {
+    "market": "services.scheduler.algos.market:Market",
+    "limit": "services.scheduler.algos.limit:Limit",
+    "twap": "services.scheduler.algos.twap:Twap",
+}
+
+STRATEGIES = {
+    "sweep": "services.router.strategies.sweep:Sweep",
+    "best_price": "services.router.strategies.best_price:BestPrice",
+}
+
+GATEWAYS = {
+    "sim": "services.gateway.venues.sim:SimVenue",
+}
+
+COLLECTORS = {
+    "sim": "services.collector.sources.sim:SimSource",
+    "recording": "services.collector.sources.recording:RecordingSource",
+}
+
+
+def load(registry: dict[str, str], name: str) -> Any:
+    """What `name` stands for in `registry`. Raises UsageError with what there is."""
+    if name not in registry:
+        raise UsageError(f"there is no {name!r}; there are {', '.join(sorted(registry))}")
+    module, _, attribute = registry[name].partition(":")
+    return getattr(import_module(module), attribute)
