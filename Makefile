@@ -60,7 +60,7 @@ lock: setup ## requirements.lock anew from pyproject.toml; ARGS=--upgrade for ne
 	@rm runtime.in dev.in
 
 image: ## the container image of all services; SERVICE=router for one alone, EXTRAS=ccxt for its venues
-	docker build --file deploy/Dockerfile --build-arg SERVICE=$(SERVICE) --build-arg EXTRAS=$(EXTRAS) --tag bestex .
+	docker build --file deploy/Dockerfile --build-arg SERVICE=$(SERVICE) --build-arg EXTRAS=$(EXTRAS) --tag bestex:dev .
 
 clean: ## remove what can be made again; the data in .bestex stays
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

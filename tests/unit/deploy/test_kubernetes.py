@@ -1,0 +1,182 @@
+"""Every manifest against Kubernetes' own schemas, and the rules that a schema does not know."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+KUSTOMIZATIONS = sorted(DEPLOY.rglob("kustomization.yaml"))
+MANIFESTS = sorted(
+    path
+    for path in DEPLOY.rglob("*.yaml")
+    if path.name != "kustomization.yaml" and {"k8s", "nats"} & set(path.relative_to(DEPLOY).parts)
+)
+VERSIONS = ("1.30", "1.37")  # the oldest that we mean to run on, the newest that the validator knows
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    return [item for item in yaml.safe_load_all(path.read_text()) if item]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(DEPLOY))
+
+
+def workloads() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in MANIFESTS:
+        for item in objects(path):
+            if item["kind"] in ("Deployment", "StatefulSet", "Job"):
+                yield item["metadata"]["name"], item
+
+
+WORKLOADS = dict(workloads())
+LONG_RUNNING = sorted(key for key, item in WORKLOADS.items() if item["kind"] != "Job")
+PROCESSES = {"exchange", "collector", "aggregator", "scheduler", "router", "gateway", "recorder"}
+
+
+def pod(workload: str) -> dict[str, Any]:
+    spec: dict[str, Any] = WORKLOADS[workload]["spec"]["template"]["spec"]
+    return spec
+
+
+def container(workload: str) -> dict[str, Any]:
+    (only,) = pod(workload)["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", MANIFESTS, ids=name)
+def test_each_object_is_strictly_valid(path: Path, version: str) -> None:
+    for item in objects(path):
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+def test_the_validator_would_notice_a_misspelt_field() -> None:
+    (item,) = objects(DEPLOY / "k8s" / "base" / "router.yaml")
+    item["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(item, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=name)
+def test_every_resource_of_a_kustomization_exists(path: Path) -> None:
+    kustomization = yaml.safe_load(path.read_text())
+    for resource in kustomization.get("resources", []):
+        target = path.parent / resource
+        assert target.is_file() or (target / "kustomization.yaml").is_file(), resource
+    for generator in kustomization.get("configMapGenerator", []):
+        for file in generator["files"]:
+            assert (path.parent / file).is_file(), file
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=name)
+def test_every_manifest_belongs_to_a_kustomization(path: Path) -> None:
+    assert path.name in yaml.safe_load((path.parent / "kustomization.yaml").read_text())["resources"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl to render with")
+@pytest.mark.parametrize("folder", ["k8s/base", "k8s/overlays/dev"])
+def test_what_kustomize_renders_is_strictly_valid(folder: str) -> None:
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", str(DEPLOY / folder)], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    items = [item for item in yaml.safe_load_all(rendered) if item]
+    for item in items:
+        kubernetes_validate.validate(item, VERSIONS[-1], strict=True)
+    configs = {item["metadata"]["name"] for item in items if item["kind"] == "ConfigMap"}
+    used = {
+        volume["configMap"]["name"]
+        for item in items
+        if item["kind"] in ("Deployment", "StatefulSet", "Job")
+        for volume in item["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in volume
+    }
+    assert used == configs
+
+
+def test_there_is_one_workload_for_each_process() -> None:
+    assert set(WORKLOADS) == PROCESSES | {"streams", "nats"}
+    for process in PROCESSES:
+        assert container(process)["args"][:3] == ["python", "-m", f"services.{process}"]
+
+
+@pytest.mark.parametrize("workload", sorted(WORKLOADS))
+def test_each_pod_fits_the_restricted_profile(workload: str) -> None:
+    assert pod(workload)["securityContext"]["runAsNonRoot"] is True
+    assert pod(workload)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    rights = container(workload)["securityContext"]
+    assert rights["allowPrivilegeEscalation"] is False
+    assert rights["capabilities"] == {"drop": ["ALL"]}
+    assert pod(workload)["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("workload", sorted(WORKLOADS))
+def test_the_root_is_read_only_and_tmp_is_writable(workload: str) -> None:
+    assert container(workload)["securityContext"]["readOnlyRootFilesystem"] is True
+    (tmp,) = [mount for mount in container(workload)["volumeMounts"] if mount["mountPath"] == "/tmp"]
+    (volume,) = [volume for volume in pod(workload)["volumes"] if volume["name"] == tmp["name"]]
+    assert "emptyDir" in volume
+
+
+@pytest.mark.parametrize("workload", sorted(WORKLOADS))
+def test_each_has_time_to_drain_and_a_share_of_the_machine(workload: str) -> None:
+    assert pod(workload)["terminationGracePeriodSeconds"] == 60
+    resources = container(workload)["resources"]
+    assert set(resources["requests"]) == {"cpu", "memory"}
+    assert "memory" in resources["limits"]
+
+
+@pytest.mark.parametrize("workload", sorted(PROCESSES))
+def test_liveness_does_not_ask_for_the_bus_and_readiness_does(workload: str) -> None:
+    item = container(workload)
+    assert item["startupProbe"]["httpGet"]["path"] == "/healthz"
+    assert item["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert item["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+@pytest.mark.parametrize("workload", LONG_RUNNING)
+def test_probes_ask_a_port_that_is_declared(workload: str) -> None:
+    item = container(workload)
+    declared = {port["name"] for port in item["ports"]}
+    assert {item[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} <= declared
+
+
+@pytest.mark.parametrize("workload", LONG_RUNNING)
+def test_no_rollout_runs_two_writers_of_one_history(workload: str) -> None:
+    item = WORKLOADS[workload]
+    assert item["spec"]["replicas"] == 1
+    if item["kind"] == "Deployment":
+        assert item["spec"]["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("workload", ["nats", "exchange", "recorder"])
+def test_what_must_survive_is_on_a_claimed_volume(workload: str) -> None:
+    (claim,) = WORKLOADS[workload]["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] in {mount["name"] for mount in container(workload)["volumeMounts"]}
+
+
+@pytest.mark.parametrize("workload", sorted(WORKLOADS))
+def test_selectors_find_their_own_pods(workload: str) -> None:
+    spec = WORKLOADS[workload]["spec"]
+    labels = spec["template"]["metadata"]["labels"].items()
+    assert spec.get("selector", {}).get("matchLabels", {}).items() <= labels
+
+
+def test_only_collectors_and_gateways_leave_the_cluster() -> None:
+    policies = [item for path in MANIFESTS for item in objects(path) if item["kind"] == "NetworkPolicy"]
+    leaving = [
+        policy["spec"]["podSelector"]
+        for policy in policies
+        for rule in policy["spec"].get("egress", [])
+        if any("ipBlock" in peer for peer in rule["to"])
+    ]
+    assert len(leaving) == 1
+    (expression,) = leaving[0]["matchExpressions"]
+    assert set(expression["values"]) == {"collector", "gateway"}
