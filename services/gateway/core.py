@@ -1,0 +1,358 @@
+"""The gateway's decisions: what is written down, what is sent, and what counts as evidence.
+
+Two kinds of state. `Child` is durable: only `apply` changes it, and the venue's own stream rebuilds it. What is
+merely heard (sessions, halts, how often a question was asked, absences so far) is volatile: losing it costs a
+question asked again, never an order.
+
+A child is sent by one effect of one fact: applying `submitting` returns the only `Submit` there is for it, and
+recovery releases no effects. So a child is sent at most once, and one without a result is UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bestex import messages as m
+from bestex.clock import SECOND, Time
+from bestex.config import Config
+from bestex.core import Call, Effect, Fact, Recovered, Wake, Wakeup
+from bestex.errors import Code, ConfigError
+from bestex.ids import base36, digest
+from bestex.instruments import Instruments
+from services.gateway import chase as chases
+from services.gateway import facts
+from services.gateway import port as p
+from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
+from services.gateway.checks import Checks, Refusal
+from services.gateway.evidence import weigh
+from services.gateway.orders import Child, Status
+
+ENDED_KEPT = 10_000  # ended children that late fills are still matched to: hours of a busy venue
+KNOWN_IDS = 100_000  # far more commands than the bus leaves unacknowledged, so none comes twice unrecognised
+EARLY_CANCELS = 1_000  # cancels that overtook their order in a redelivery
+PULL_EVERY_NS = 5 * SECOND
+DEAD_MAN_NS = 30 * SECOND  # several pulls long, so that one slow answer does not cancel everything
+TOKEN_LENGTH = 12
+CHILD_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
+
+
+class GatewayCore:
+    """One gateway for `venues` (their capabilities by name). See `bestex.core` for the contract."""
+
+    def __init__(
+        self, venues: Mapping[str, p.Capabilities], instruments: Instruments, config: Config
+    ) -> None:
+        self.venues = venues
+        self.instruments = instruments
+        self.timeout_ns = int(config.execution.timeout)
+        self.checks = Checks(venues, instruments, config.limits)
+        # Durable: a function of the journal.
+        self.children: dict[str, Child] = {}
+        self.open: dict[str, dict[str, Child]] = {venue: {} for venue in venues}
+        self.last_fill_ns: dict[str, int] = dict.fromkeys(venues, 0)
+        self._ended: deque[str] = deque()
+        self._known: dict[str, None] = {}
+        self._orphans: dict[str, m.ExecSubmitting] = {}
+        # Volatile: heard.
+        self.sessions: dict[str, p.Session] = dict.fromkeys(venues, p.Session.DOWN)
+        self.chases: dict[str, Chase] = {}
+        self.pulled_ns: dict[str, int] = {}
+        self.anomalies: Counter[str] = Counter()
+        self._early_cancels: dict[str, Code] = {}
+        self._inputs: dict[type, Callable[[Any, Time], Sequence[Fact | Effect]]] = {
+            m.ChildNew: self._new,
+            m.ChildCancel: self._cancel,
+            m.ChildReplace: self._replace,
+            m.Halt: self._halt,
+            Wakeup: self._wakeup,
+            Recovered: self._recovered,
+            p.SessionState: self._session,
+            p.VenuePulled: self._pulled,
+        }
+
+    def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
+        if isinstance(message, p.VenueSaid):
+            return self._said(message, Time(now_ns))
+        return self._inputs[type(message)](message, Time(now_ns))
+
+    # -- commands ----------------------------------------------------------------------------------------------
+
+    def _new(self, order: m.ChildNew, now: Time) -> list[Fact | Effect]:
+        if order.venue not in self.venues or not CHILD_ID.fullmatch(order.child_id):
+            self.anomalies["command that is not for this gateway"] += 1
+            return []
+        if order.child_id in self._known or order.child_id in self.children:
+            self._compare(order)
+            return []
+        venue = order.venue
+        refusal = self.checks.new(order, self.sessions[venue], len(self.open[venue]), now)
+        if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
+            refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
+        if refusal is not None:
+            return [
+                facts.fact(
+                    m.ExecRejected(
+                        venue=venue,
+                        symbol=order.symbol,
+                        child_id=order.child_id,
+                        parent_id=order.parent_id,
+                        slice_no=order.slice_no,
+                        at=now,
+                        code=refusal.code,
+                        text=refusal.text,
+                    )
+                )
+            ]
+        return [
+            facts.fact(
+                m.ExecSubmitting(
+                    venue=venue,
+                    symbol=order.symbol,
+                    child_id=order.child_id,
+                    parent_id=order.parent_id,
+                    slice_no=order.slice_no,
+                    at=now,
+                    token=base36(digest("send", order.child_id), TOKEN_LENGTH),
+                    # The last moment at which it may leave: what absence is measured from.
+                    deadline=Time(min(order.expires_at, now + self.timeout_ns)),
+                    side=order.side,
+                    qty=order.qty,
+                    price=order.price,
+                    tif=order.tif,
+                    post_only=order.post_only,
+                    good_till=order.good_till,
+                    account=order.account,
+                    algo=order.algo,
+                )
+            )
+        ]
+
+    def _compare(self, order: m.ChildNew) -> None:
+        """A command that comes again changes nothing; one that says something else is not ours to obey."""
+        child = self.children.get(order.child_id)
+        if child is not None and not child.replaced_once:
+            same = (order.side, order.tif, order.qty, order.price) == (
+                child.side,
+                child.tif,
+                child.instrument.qty(child.qty),
+                child.instrument.price(child.price),
+            )
+            self.anomalies["known child id with another order"] += not same
+
+    def _cancel(self, order: m.ChildCancel, now: Time) -> list[Fact | Effect]:
+        child = self.children.get(order.child_id)
+        if child is None:
+            if order.child_id not in self._known:
+                self._early_cancels[order.child_id] = order.reason
+                _bound(self._early_cancels, EARLY_CANCELS)
+            return []
+        if child.ended or child.cancel is not None:
+            return []
+        return [facts.about(m.ExecCanceling, child, now, reason=order.reason)]
+
+    def _replace(self, order: m.ChildReplace, now: Time) -> list[Fact | Effect]:
+        child = self.children.get(order.child_id)
+        if child is None or child.ended or child.replaced_once:
+            return []
+        refusal = self.checks.replace(order, now)
+        if refusal is None and (child.status is not Status.WORKING or child.cancel is not None):
+            refusal = Refusal(
+                Code.INVALID_STATE, "only an order that works, with no cancel on it, is replaced"
+            )
+        if refusal is None and child.instrument.qty_units(order.qty) <= child.cum_qty:
+            refusal = Refusal(Code.INVALID_QTY, "that much has filled already")
+        if refusal is not None:
+            why = {"code": refusal.code, "text": refusal.text}
+            return [facts.about(m.ExecReplaceRejected, child, now, **why)]
+        terms = {"qty": order.qty, "price": order.price}
+        deadline = Time(min(order.expires_at, now + self.timeout_ns))
+        return [facts.about(m.ExecReplacing, child, now, **terms, deadline=deadline)]
+
+    def _halt(self, halt: m.Halt, _now: Time) -> list[Fact | Effect]:
+        self.checks.halts.hear(halt.scope, halt.at, halt.halted)
+        return []
+
+    # -- the venue ---------------------------------------------------------------------------------------------
+
+    def _said(self, said: p.VenueSaid, now: Time) -> Sequence[Fact | Effect]:
+        child = self.children.get(said.child_id)
+        if child is None:
+            self.anomalies["fill of an order not known here"] += isinstance(said, p.VenueFill)
+            return []
+        return weigh(child, self._chase(child), said, now)
+
+    def _session(self, said: p.SessionState, now: Time) -> list[Fact | Effect]:
+        venue = said.venue
+        self.sessions[venue] = said.state
+        if said.state is p.Session.UP:
+            orders = tuple(
+                chases.query(child, self._chase(child))
+                for child in self.open[venue].values()
+                if child.status is not Status.SUBMITTING
+            )
+            since = self._since(venue, now)
+            return [Call(p.MassStatus(venue=venue, since_ns=since, orders=orders))]
+        if said.state is p.Session.RECONCILED:
+            return [*self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
+        return []
+
+    def _pull(self, venue: str, now: Time) -> list[Fact | Effect]:
+        """The timer of the venue: trades are pulled whatever the stream has told."""
+        if self.sessions[venue] is not p.Session.RECONCILED:
+            return []
+        call = Call(p.PullFills(venue=venue, since_ns=self._since(venue, now)))
+        return [call, *self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
+
+    def _arm(self, venue: str) -> list[Fact | Effect]:
+        armed = self.venues[venue].dead_man
+        return [Call(p.Arm(venue=venue, timeout_ns=DEAD_MAN_NS))] if armed else []
+
+    def _since(self, venue: str, now: Time) -> int:
+        """Where the next pull begins: with an overlap before all that a finished one or the journal covers."""
+        if venue in self.pulled_ns:
+            return self.pulled_ns[venue] - OVERLAP_NS
+        starts = [child.submitted_at for child in self.open[venue].values()]
+        if self.last_fill_ns[venue]:
+            starts.append(Time(self.last_fill_ns[venue]))
+        return min(starts, default=now) - OVERLAP_NS
+
+    def _pulled(self, said: p.VenuePulled, _now: Time) -> list[Fact | Effect]:
+        self.pulled_ns[said.venue] = max(said.until_ns, self.pulled_ns.get(said.venue, 0))
+        return []
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def _wakeup(self, wakeup: Wakeup, now: Time) -> list[Fact | Effect]:
+        kind, _, name = wakeup.key.partition(":")
+        if kind == "pull":
+            return self._pull(name, now)
+        child = self.children.get(name)
+        if child is None:
+            return []
+        session = self.sessions[child.venue]
+        return chases.pursue(child, self._chase(child), self.venues[child.venue], session, now)
+
+    def _recovered(self, _recovered: Recovered, now: Time) -> list[Fact | Effect]:
+        """What was being submitted when we died may be at the venue or not: nobody knows, so it is asked."""
+        if self._orphans:
+            names = ", ".join(sorted({event.symbol for event in self._orphans.values()}))
+            raise ConfigError(f"open orders in {names}, which the configuration does not have any more")
+        out: list[Fact | Effect] = []
+        for children in self.open.values():
+            for child in children.values():
+                if child.status is Status.SUBMITTING:
+                    text = "the gateway restarted before the answer came"
+                    out.append(facts.unknown(child, now, Code.TIMEOUT, text))
+                else:
+                    out.append(Wake(chases.key(child), now))
+        return out
+
+    def _chase(self, child: Child) -> Chase:
+        if child.ended:
+            return Chase()
+        return self.chases.setdefault(child.child_id, Chase())
+
+    # -- facts -------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Any) -> Sequence[Effect]:
+        if isinstance(event, m.Fill):
+            return self._apply_fill(event)
+        child = self.children.get(event.child_id)
+        if isinstance(event, m.ExecSubmitting):
+            return self._apply_submitting(event)
+        if child is None:
+            # Refused by our own checks, or of an instrument that the configuration has no more.
+            self._know(event.child_id)
+            if event.ends:
+                self._orphans.pop(event.child_id, None)
+            return []
+        child.advance(event)
+        if child.ended:
+            return self._apply_end(child)
+        if child.status is Status.SUBMITTING:
+            return []  # its answer is on the way, and its timer already set
+        chase = self._chase(child)
+        chase.attempts = 0
+        return [
+            *self._asks(child, chase, event),
+            chases.again(child, chase, self.venues[child.venue], event.at),
+        ]
+
+    def _apply_submitting(self, event: m.ExecSubmitting) -> list[Effect]:
+        assert event.child_id not in self._known, f"{event.child_id} is submitted twice"
+        self._know(event.child_id)
+        instrument = self.instruments.by_symbol.get(event.symbol)
+        if instrument is None:
+            self._orphans[event.child_id] = event
+            return []
+        child = Child.submitting(event, instrument)
+        self.children[child.child_id] = self.open[child.venue][child.child_id] = child
+        send = p.Submit(
+            venue=child.venue,
+            symbol=child.symbol,
+            child_id=child.child_id,
+            side=child.side,
+            qty=child.qty,
+            price=child.price,
+            tif=child.tif,
+            post_only=child.post_only,
+            deadline_ns=child.deadline,
+            good_till_ns=child.good_till,
+        )
+        overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
+        return [Call(send), Wake(chases.key(child), overdue)]
+
+    def _asks(self, child: Child, chase: Chase, event: m.ExecEvent) -> list[Effect]:
+        """What follows at once from an event that leaves the child open."""
+        asks: list[Effect] = []
+        news = isinstance(event, m.ExecAccepted | m.ExecUnknown | m.ExecCanceling)
+        if news and chases.may_cancel(child, self.venues[child.venue]):
+            asks.append(chases.cancel(child))
+        if isinstance(event, m.ExecUnknown):
+            asks.append(Call(chases.query(child, chase)))
+        if isinstance(event, m.ExecReplacing):
+            replace = p.Replace(
+                venue=child.venue,
+                symbol=child.symbol,
+                child_id=child.child_id,
+                venue_order_id=child.venue_order_id,
+                qty=child.instrument.qty_units(event.qty),
+                price=child.instrument.price_units(event.price),
+                deadline_ns=event.deadline,
+            )
+            asks.append(Call(replace))
+        return asks
+
+    def _apply_fill(self, fill: m.Fill) -> list[Effect]:
+        self.last_fill_ns[fill.venue] = max(self.last_fill_ns[fill.venue], fill.venue_at)
+        if fill.flag:
+            self.anomalies[f"{fill.flag} fill"] += 1
+        child = self.children.get(fill.child_id)
+        if child is not None:
+            child.count(fill)
+        return []
+
+    def _apply_end(self, child: Child) -> list[Effect]:
+        del self.open[child.venue][child.child_id]
+        self.chases.pop(child.child_id, None)
+        self._ended.append(child.child_id)
+        if len(self._ended) > ENDED_KEPT:
+            del self.children[self._ended.popleft()]
+        return [Wake(chases.key(child), 0)]
+
+    def _know(self, child_id: str) -> None:
+        self._known[child_id] = None
+        _bound(self._known, KNOWN_IDS)
+
+    @property
+    def reserved(self) -> int:
+        """What may still fill, in units, over all open children."""
+        return sum(child.reserved for children in self.open.values() for child in children.values())
+
+
+def _bound(items: dict[str, Any], size_max: int) -> None:
+    while len(items) > size_max:
+        del items[next(iter(items))]

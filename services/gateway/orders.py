@@ -1,0 +1,185 @@
+"""One child at one venue: where it stands, and what may happen next. Rebuilt from its history alone.
+
+                                    +-- accepted --> WORKING --+
+    submitting --> SUBMITTING ------+                  ^       +-- filled, canceled, expired --> ENDED
+                       |            +-- filled, canceled, expired, rejected --> ENDED
+                    unknown                            |
+                       v                               |
+                    UNKNOWN ------- accepted ----------+
+                       +-- filled, canceled, expired, rejected (absent) --> ENDED
+
+A wanted cancel and a pending replace stand beside the status, because neither changes what the venue has. A
+fill changes no status: what has filled is a sum, and only an event ends a child.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Context, Decimal, Inexact
+from enum import StrEnum
+
+from bestex import messages as m
+from bestex.clock import Time
+from bestex.errors import Code
+from bestex.instruments import Instrument
+from bestex.messages import Side, Tif
+
+
+class Status(StrEnum):
+    SUBMITTING = "submitting"  # written down; sent, or about to be
+    UNKNOWN = "unknown"  # nobody knows whether the venue has it
+    WORKING = "working"
+    ENDED = "ended"
+
+
+S, U, W, E = Status
+
+_EXACT = Context(prec=60, traps=[Inexact])  # Python's 28 digits would round the sum of fine fees in silence
+
+
+def add_fee(fees: Decimal, fee: Decimal) -> Decimal:
+    """The exact sum; decimal.Inexact beyond 60 digits."""
+    return _EXACT.add(fees, fee)
+
+
+AFTER: dict[tuple[Status, type[m.ExecEvent]], Status] = {
+    (S, m.ExecAccepted): W,
+    (S, m.ExecUnknown): U,
+    (S, m.ExecCanceling): S,
+    (S, m.ExecReplaceRejected): S,
+    (S, m.ExecRejected): E,
+    (S, m.ExecFilled): E,
+    (S, m.ExecCanceled): E,
+    (S, m.ExecExpired): E,
+    (U, m.ExecAccepted): W,
+    (U, m.ExecCanceling): U,
+    (U, m.ExecCancelRejected): U,
+    (U, m.ExecReplaceRejected): U,
+    (U, m.ExecRejected): E,
+    (U, m.ExecFilled): E,
+    (U, m.ExecCanceled): E,
+    (U, m.ExecExpired): E,
+    (W, m.ExecCanceling): W,
+    (W, m.ExecCancelRejected): W,
+    (W, m.ExecReplacing): W,
+    (W, m.ExecReplaced): W,
+    (W, m.ExecReplaceRejected): W,
+    (W, m.ExecFilled): E,
+    (W, m.ExecCanceled): E,
+    (W, m.ExecExpired): E,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    qty: int
+    price: int
+    deadline_ns: int
+
+
+@dataclass(slots=True)
+class Child:
+    """Quantities and prices in the instrument's units; `notional` in price units x quantity units."""
+
+    child_id: str
+    parent_id: str
+    slice_no: int
+    venue: str
+    instrument: Instrument
+    side: Side
+    qty: int
+    price: int
+    tif: Tif
+    post_only: bool
+    account: str
+    algo: str
+    submitted_at: Time
+    deadline: Time
+    good_till: Time
+    status: Status = Status.SUBMITTING
+    venue_order_id: str = ""
+    cancel: Code | None = None
+    cancel_refused: bool = False
+    replacing: Replacing | None = None
+    replaced_once: bool = False
+    trades: dict[str, int] = field(default_factory=dict)
+    cum_qty: int = 0
+    notional: int = 0
+    fees: Decimal = Decimal(0)
+
+    @classmethod
+    def submitting(cls, event: m.ExecSubmitting, instrument: Instrument) -> Child:
+        return cls(
+            child_id=event.child_id,
+            parent_id=event.parent_id,
+            slice_no=event.slice_no,
+            venue=event.venue,
+            instrument=instrument,
+            side=event.side,
+            qty=instrument.qty_units(event.qty),
+            price=instrument.price_units(event.price),
+            tif=event.tif,
+            post_only=event.post_only,
+            account=event.account,
+            algo=event.algo,
+            submitted_at=event.at,
+            deadline=event.deadline,
+            good_till=event.good_till,
+        )
+
+    @property
+    def symbol(self) -> str:
+        return self.instrument.symbol
+
+    @property
+    def ended(self) -> bool:
+        return self.status is Status.ENDED
+
+    @property
+    def qty_max(self) -> int:
+        """The most that the venue may be working, a replace that may have been done included."""
+        return max(self.qty, self.replacing.qty) if self.replacing else self.qty
+
+    @property
+    def reserved(self) -> int:
+        """What may still fill: unknown children reserve it all, ended ones nothing."""
+        return 0 if self.ended else max(0, self.qty_max - self.cum_qty)
+
+    def advance(self, event: m.ExecEvent) -> None:
+        """Make one event of the history part of the child. KeyError for one that must not follow: a bug."""
+        self.status = AFTER[self.status, type(event)]
+        match event:
+            case m.ExecAccepted():
+                self.venue_order_id = event.venue_order_id
+            case m.ExecCanceling():
+                self.cancel = event.reason
+            case m.ExecCancelRejected():
+                self.cancel_refused = True
+            case m.ExecReplacing():
+                self.replaced_once = True
+                self.replacing = Replacing(
+                    self.instrument.qty_units(event.qty),
+                    self.instrument.price_units(event.price),
+                    event.deadline,
+                )
+            case m.ExecReplaced():
+                self.qty = self.instrument.qty_units(event.qty)
+                self.price = self.instrument.price_units(event.price)
+                self.venue_order_id = event.venue_order_id or self.venue_order_id
+                self.replacing = None
+            case m.ExecReplaceRejected():
+                self.replaced_once = True
+                self.replacing = None
+            case _:
+                pass
+
+    def count(self, fill: m.Fill) -> None:
+        """Add one trade to the sums, once."""
+        if fill.trade_id in self.trades:
+            return
+        qty = self.instrument.qty_units(fill.qty)
+        self.trades[fill.trade_id] = qty
+        self.cum_qty += qty
+        self.notional += qty * self.instrument.price_units(fill.price)
+        self.fees = add_fee(self.fees, fill.fee)
+        self.venue_order_id = self.venue_order_id or fill.venue_order_id

@@ -1,0 +1,291 @@
+"""The venue port: what the gateway's core asks of a venue, and what a venue may say.
+
+Requests leave the core as `Call`s; whatever a venue says comes back as an input of the core. An adapter
+translates and judges nothing: it quantises nothing (the core has checked the grid), retries nothing, and above
+all never calls an outcome certain that is not.
+
+    VenueNotSent    proof that nothing left this process
+    VenueRejected   the venue itself said no, for certain
+    VenueUnknown    everything else that is not an answer: a time-out, a reset, a 5xx, half an answer
+
+Prices and quantities are integers in the units of the *instrument* (`Submit.symbol` is its symbol); an adapter
+converts them to the venue's own symbol and contracts by the `Listing`. Times are nanoseconds. Fees are exact
+decimals of quote, negative for a rebate; a fee taken in another currency is converted at the fill's price, and
+`fee_currency` names the currency it was taken in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from bestex.errors import Code
+from bestex.instruments import Listing
+from bestex.messages import Side, Tif
+
+# -- what the core asks for ----------------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    venue: str
+
+
+class Submit(Request, frozen=True, kw_only=True):
+    """Send once, before `deadline_ns` or never."""
+
+    symbol: str
+    child_id: str
+    side: Side
+    qty: int
+    price: int
+    tif: Tif
+    post_only: bool
+    deadline_ns: int
+    good_till_ns: int
+
+
+class Cancel(Request, frozen=True, kw_only=True):
+    """`venue_order_id` is empty where the venue has not told it; then the client id must do."""
+
+    symbol: str
+    child_id: str
+    venue_order_id: str = ""
+
+
+class Replace(Request, frozen=True, kw_only=True):
+    """`qty` is the new total, fills included. Send before `deadline_ns` or never."""
+
+    symbol: str
+    child_id: str
+    venue_order_id: str
+    qty: int
+    price: int
+    deadline_ns: int
+
+
+class Endpoint(StrEnum):
+    """Two independent places to look for an order; only together do they prove that it is not there."""
+
+    ORDER = "order"  # the query for one order
+    LISTS = "lists"  # the open orders and the account's trades
+
+
+class QueryOrder(Request, frozen=True, kw_only=True):
+    """Look for one order. LISTS reports the order's trades since `since_ns` before it says anything else."""
+
+    symbol: str
+    child_id: str
+    venue_order_id: str = ""
+    endpoint: Endpoint = Endpoint.ORDER
+    since_ns: int = 0
+
+
+class PullFills(Request, frozen=True, kw_only=True):
+    """All own trades since `since_ns`; ends with VenuePulled."""
+
+    since_ns: int
+
+
+class MassStatus(Request, frozen=True, kw_only=True):
+    """Trades since `since_ns`, then every order asked for; ends with SessionState(RECONCILED)."""
+
+    since_ns: int
+    orders: tuple[QueryOrder, ...] = ()
+
+
+class Arm(Request, frozen=True, kw_only=True):
+    """The dead-man switch: the venue cancels everything unless asked again within `timeout_ns`."""
+
+    timeout_ns: int
+
+
+# -- what a venue says ---------------------------------------------------------------------------------------
+
+
+class Session(StrEnum):
+    DOWN = "down"
+    UP = "up"  # connected; what happened meanwhile is not known yet
+    RECONCILED = "reconciled"
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    venue: str
+    state: Session
+    text: str = ""
+
+
+class VenueSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that is said of one child."""
+
+    child_id: str
+
+
+class VenueAccepted(VenueSaid, frozen=True, kw_only=True):
+    """It is at work. `cum_qty`, `qty` and `price` are as the venue sees them; 0 where it did not say."""
+
+    venue_order_id: str
+    cum_qty: int = 0
+    qty: int = 0
+    price: int = 0
+
+
+class VenueRejected(VenueSaid, frozen=True, kw_only=True):
+    """Refused for certain: an explicit answer with a code of the adapter's list of definitive ones."""
+
+    code: Code
+    text: str
+
+
+class VenueNotSent(VenueSaid, frozen=True, kw_only=True):
+    code: Code
+    text: str
+
+
+class VenueUnknown(VenueSaid, frozen=True, kw_only=True):
+    code: Code
+    text: str
+
+
+class VenueFill(VenueSaid, frozen=True, kw_only=True):
+    """One trade. `trade_id` is the same wherever the venue tells of it, on the stream or in a query."""
+
+    trade_id: str
+    venue_order_id: str
+    price: int
+    qty: int
+    fee: Decimal
+    fee_currency: str = ""
+    liquidity: Literal["maker", "taker", "unknown"] = "unknown"
+    venue_ns: int
+
+
+class VenueClosed(VenueSaid, frozen=True, kw_only=True):
+    """It works no more. `cum_qty` is the venue's own sum of its fills."""
+
+    how: Literal["filled", "canceled", "expired"]
+    cum_qty: int
+    code: Code | None = None
+    text: str = ""
+
+
+class VenueAbsent(VenueSaid, frozen=True, kw_only=True):
+    """Asked at `asked_ns`, the venue answered (it did not merely fail to) that it has no such order."""
+
+    endpoint: Endpoint
+    asked_ns: int
+
+
+class VenueCancelRejected(VenueSaid, frozen=True, kw_only=True):
+    code: Code
+    text: str
+
+
+class VenueReplaced(VenueSaid, frozen=True, kw_only=True):
+    venue_order_id: str
+    qty: int
+    price: int
+
+
+class VenueReplaceRejected(VenueSaid, frozen=True, kw_only=True):
+    code: Code
+    text: str
+
+
+class VenueUnanswered(VenueSaid, frozen=True, kw_only=True):
+    """A query, a cancel or a replace brought no answer. Teaches nothing; the core asks again by itself."""
+
+    code: Code
+    text: str
+
+
+class VenuePulled(msgspec.Struct, frozen=True):
+    """Every trade up to `until_ns` has been said."""
+
+    venue: str
+    until_ns: int
+
+
+Said = (
+    VenueAccepted
+    | VenueRejected
+    | VenueNotSent
+    | VenueUnknown
+    | VenueFill
+    | VenueClosed
+    | VenueAbsent
+    | VenueCancelRejected
+    | VenueReplaced
+    | VenueReplaceRejected
+    | VenueUnanswered
+)
+
+
+# -- the adapter ---------------------------------------------------------------------------------------------
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once."""
+
+    tifs: frozenset[Tif] = frozenset({Tif.IOC, Tif.GTC})
+    post_only: bool = False
+    client_id_length: int = 0  # 0: the venue takes none, so only its own ids find an order
+    native_replace: bool = False
+    replace_changes_id: bool = False
+    dead_man: bool = False
+    in_flight_max: int = 16
+
+
+class Say(Protocol):
+    def __call__(self, said: Any) -> None: ...
+
+
+class Venue(Protocol):
+    """One venue of one account. Every method bounds its own time; none raises for what a venue does.
+
+    What is learned out of turn (the user stream, a lost connection) goes to the `say` of `connect`.
+    """
+
+    capabilities: Capabilities
+
+    async def connect(self, say: Say, now_ns: Callable[[], int]) -> None:
+        """Begin to keep a session up, for ever, with backoff: says UP at each connection, DOWN at each
+        loss. Returns at once."""
+
+    async def disconnect(self) -> None: ...
+
+    async def instruments(self) -> Sequence[Listing]:
+        """The venue's terms as it states them now, for the listings of our configuration."""
+
+    async def submit(self, order: Submit) -> Sequence[Said]:
+        """One network send, with nothing awaited before it. Fills come before the end they lead to; an order
+        that rests is accepted, one that ended at once is closed."""
+
+    async def cancel(self, order: Cancel) -> Sequence[Said]: ...
+
+    async def modify(self, order: Replace) -> Sequence[Said]: ...
+
+    async def query_order(self, query: QueryOrder) -> Sequence[Said]: ...
+
+    async def open_orders(self) -> Sequence[VenueAccepted] | None:
+        """None where there was no answer."""
+
+    async def fills_since(self, since_ns: int) -> Sequence[VenueFill] | None:
+        """Oldest first; None where there was no complete answer."""
+
+    async def mass_status(self, ask: MassStatus) -> Sequence[Said] | None:
+        """None where any part went unanswered: the session is then not reconciled."""
+
+    async def balances(self) -> dict[str, Decimal] | None: ...
+
+    async def positions(self) -> dict[str, int] | None:
+        """Net quantity by instrument symbol; empty where the venue has none."""
+
+    async def fees(self) -> dict[str, tuple[int, int]] | None:
+        """(maker, taker) in 1e-8 of the notional by instrument symbol."""
+
+    async def arm(self, timeout_ns: int) -> bool:
+        """False where the switch could not be set. 0 disarms."""
