@@ -168,6 +168,9 @@ class Consolidation:
             self.refresh(now_ns)
         elif self._with_basis:
             self._estimate(now_ns)
+            for other, perp in self._with_basis:
+                if other != index:
+                    self._show_if_changed(other, perp, now_ns)
         self._shown[index] = _show(column, now_ns)
         return self.publish(now_ns)
 
@@ -213,7 +216,7 @@ class Consolidation:
     def _estimate(self, now_ns: int) -> None:
         mids = [c.mid_half for c in self._spots if c.fresh is LIVE and c.mid_half is not None]
         reference = sum(mids) / (2 * len(mids)) if mids else None
-        for index, column in self._with_basis:
+        for _, column in self._with_basis:
             basis = column.basis
             assert basis is not None, "only columns with a basis are listed"
             if reference is not None and column.fresh is LIVE and column.mid_half is not None:
@@ -222,7 +225,6 @@ class Consolidation:
                 basis.suspend(now_ns)
                 if now_ns < basis.expires_ns < self.check_at_ns:
                     self.check_at_ns = basis.expires_ns
-            self._show_if_changed(index, column, now_ns)
 
     def _show_if_changed(self, index: int, column: Column, now_ns: int) -> None:
         shown = self._shown[index]

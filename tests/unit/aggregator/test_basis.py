@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+
+from bestex.clock import MS, SECOND
+from bestex.human import Duration
+from bestex.messages import BookStatus
+from services.aggregator.estimators import BASIS_HOLD_NS, Basis
+from tests.unit.aggregator.harness import CONFIG, PERP, SPOT_A, SPOT_B, Market, instrument
+
+LIVE, STALE, DOWN = BookStatus.LIVE, BookStatus.STALE, BookStatus.DOWN
+BASIS_OFF = type(CONFIG)(stale_after=Duration(2 * SECOND), basis=False)
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market(instrument(SPOT_A, SPOT_B, PERP))
+
+
+def test_a_perp_is_compared_at_its_price_less_its_basis(market: Market) -> None:
+    market.quote("a", 10_000, 10_010)
+    market.quote("p", 9_900, 9_910)
+    assert market.column("p").basis == -100
+    assert market.column("p").bid_px == [9_900]
+    assert not market.books[-1].crossed
+
+
+def test_with_basis_off_raw_prices_are_merged() -> None:
+    market = Market(instrument(SPOT_A, SPOT_B, PERP), config=BASIS_OFF)
+    market.quote("a", 10_000, 10_010)
+    market.quote("p", 9_900, 9_910)
+    assert market.column("p").basis == 0
+    assert market.column("p").status is LIVE
+    assert market.books[-1].crossed
+
+
+def test_the_reference_is_the_mean_mid_of_live_spot_venues(market: Market) -> None:
+    market.quote("a", 10_000, 10_010)
+    market.quote("b", 10_020, 10_030)
+    market.quote("p", 9_900, 9_910)
+    assert market.column("p").basis == -110
+    assert [market.column(venue).basis for venue in "ab"] == [0, 0]
+
+
+def test_half_of_a_change_is_learnt_in_one_half_life_however_often_it_is_updated() -> None:
+    for updates in (1, 10, 1_000):
+        market = Market(instrument(SPOT_A, PERP), config=type(CONFIG)(stale_after=Duration(60 * SECOND)))
+        market.quote("a", 100_000, 100_010)
+        market.quote("p", 100_000, 100_010)
+        for _ in range(updates):
+            market.quote("p", 101_000, 101_010)
+            market.now_ns += 10 * SECOND // updates
+        market.quote("p", 101_000, 101_010)
+        assert market.column("p").basis == 500
+
+
+def test_a_spot_update_moves_the_perps_basis_too(market: Market) -> None:
+    market.quote("a", 100_000, 100_010)
+    market.quote("p", 100_000, 100_010)
+    for _ in range(40):
+        market.quote("a", 99_000, 99_010)
+        market.quote("p", 100_000, 100_010)
+        market.now_ns += SECOND
+    market.quote("a", 99_000, 99_010)
+    assert 900 < market.column("p").basis < 1_000
+
+
+def test_a_perp_without_any_spot_price_yet_is_stale_because_nothing_is_comparable(market: Market) -> None:
+    market.quote("p", 9_900, 9_910)
+    assert (market.column("p").status, market.column("p").basis) == (STALE, 0)
+    market.quote("a", 10_000, 10_010)
+    assert (market.column("p").status, market.column("p").basis) == (LIVE, -100)
+
+
+def test_perps_alone_have_no_basis_and_are_live() -> None:
+    market = Market(instrument(PERP))
+    market.quote("p", 9_900, 9_910)
+    assert (market.column("p").status, market.column("p").basis) == (LIVE, 0)
+
+
+def test_the_last_basis_stands_for_a_bounded_time_without_spot(market: Market) -> None:
+    market.quote("a", 10_000, 10_010)
+    market.quote("p", 9_900, 9_910)
+    suspended_ns = market.now_ns + CONFIG.stale_after  # when the spot venue goes stale
+    while market.now_ns < suspended_ns + BASIS_HOLD_NS - SECOND:
+        market.run(1)
+        market.quote("p", 9_800, 9_810)
+        assert market.column("p").status is LIVE
+        assert market.column("p").basis == pytest.approx(-100, abs=15)
+    market.run(0.9)
+    market.quote("p", 9_800, 9_810)
+    assert market.column("p").status is LIVE
+    market.run(0.1)
+    assert market.column("p").status is STALE
+    market.quote("a", 10_000, 10_010)
+    assert (market.column("p").status, market.column("p").basis) == (LIVE, -200)
+
+
+def test_a_one_sided_spot_book_is_no_reference(market: Market) -> None:
+    market.book("a", {10_000: 1}, {})
+    market.quote("p", 9_900, 9_910)
+    assert market.column("p").status is STALE
+    assert market.column("a").status is LIVE
+
+
+def test_an_estimate_goes_on_after_a_short_silence_and_begins_anew_after_a_long_one() -> None:
+    basis = Basis(10 * SECOND)
+    basis.observe(100.0, 0)
+    basis.suspend(SECOND)
+    basis.observe(0.0, 31 * SECOND)
+    assert basis.value == 100.0  # what was not observed has no weight
+    basis.observe(0.0, 41 * SECOND)
+    assert basis.value == pytest.approx(50.0)
+    basis.suspend(41 * SECOND)
+    assert basis.known(41 * SECOND + BASIS_HOLD_NS - MS)
+    assert not basis.known(41 * SECOND + BASIS_HOLD_NS)
+    basis.observe(7.0, 41 * SECOND + BASIS_HOLD_NS)
+    assert basis.value == 7.0
