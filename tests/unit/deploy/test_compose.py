@@ -4,6 +4,7 @@ That release is the oldest that people still have, so what it accepts the newer 
 """
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if name != "nats"}
-PIPELINE = {
-    "nats",
-    "streams",
-    "exchange",
-    "collector",
-    "aggregator",
-    "scheduler",
-    "router",
-    "gateway",
-    "recorder",
-}
+PROCESSES = {"exchange", "collector", "aggregator", "scheduler", "router", "gateway", "recorder"}
+SCHEMA = json.loads((Path(__file__).parent / "compose_spec.json").read_text())
 
 
 def conditions(name: str) -> dict[str, str]:
