@@ -1,4 +1,9 @@
+import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nats
@@ -7,6 +12,7 @@ from nats.js.api import StorageType
 
 from bestex.errors import BusError
 from bestex.server import NatsServer
+from tests.conftest import ENGINE_SECONDS_MAX, docker_answers
 
 
 async def store(url: str, text: str) -> None:
@@ -73,3 +79,24 @@ def test_stopping_what_does_not_run_does_nothing() -> None:
 def test_a_running_server_is_not_started_twice(nats_server: NatsServer, tmp_path: Path) -> None:
     with pytest.raises(BusError, match="running already"):
         nats_server.start(tmp_path / "other")
+
+
+def test_the_store_stays_locked_when_the_process_that_started_the_server_is_gone(tmp_path: Path) -> None:
+    starter = (
+        "import os, sys; from bestex.server import NatsServer; server = NatsServer();"
+        "server.start(sys.argv[1]); print(server.pid, flush=True); os._exit(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", starter, str(tmp_path)], stdout=subprocess.PIPE, timeout=30)
+    orphan = int(done.stdout)
+    try:
+        with pytest.raises(BusError, match=f"process {orphan}"):
+            NatsServer().start(tmp_path)
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_no_engine_is_found_quickly_where_none_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    began = time.monotonic()
+    assert not docker_answers()
+    assert time.monotonic() - began < ENGINE_SECONDS_MAX + 1
