@@ -8,70 +8,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-
-import msgspec
 
 from bestex.background import ASK, BID, BackgroundEvent, BackgroundTrade
 from bestex.clock import MINUTE, MS, SECOND
+from bestex.errors import UsageError
 from bestex.instruments import Instrument, Listing
 from bestex.market.quotes import Quotes
+from bestex.market_table import MARK_OUTS_NS, MarketTable, VenueFigures
+from bestex.messages import MarketTrade, VenueBook
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-MARK_OUTS_NS = (50 * MS, SECOND, 10 * SECOND, MINUTE)
 CORRELATION_STEP_NS = 100 * MS
 DEPTH_LEVELS = slice(1, 5)  # levels 2 to 5
 BUCKET = math.log(1.01)  # sizes are counted in buckets of 1 %: a day's sizes make some thousand at most
 MAX_PENDING = 200_000  # mark-outs that wait for their time, per horizon; trades beyond it are not marked out
-
-
-class VenueFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One venue. Shares are of 1, sizes in units of the first venue's median best size, None without data.
-
-    `at_touch`: share of trades at the venue's own best price just before; `at_mid`: at the consolidated mid,
-    which give no direction and count in neither the effective half spread nor the mark-outs. Both of these are
-    against the consolidated mid just before the trade, positive for the taker's cost and for moves in the
-    trade's direction. `correlations`: of 100 ms changes of the venue's mid with the first venue's at the same
-    time, one step later and one step earlier.
-    """
-
-    venue: str
-    updates_per_s: float
-    moving_best: float | None
-    spread_bps: float | None
-    best_size: float | None
-    depth: float | None
-    at_best: float
-    alone_at_best: float
-    trades_per_min: float
-    trade_size_p50: float | None
-    trade_size_mean: float | None
-    trade_size_p90: float | None
-    at_touch: float | None
-    at_mid: float | None
-    effective_half_spread_bps: float | None
-    mark_outs_bps: tuple[float | None, ...]
-    correlations: tuple[float | None, ...]
-
-
-class MarketTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`best_size_qty` is the first venue's median size at the best ask, in base: the unit of all sizes."""
-
-    symbol: str
-    seconds: float
-    venues: tuple[VenueFigures, ...]
-    best_size_qty: float | None
-    updates_per_s: float
-    trades_per_min: float
-    spread_bps: float | None
-    spread_ticks: float | None
-    locked: float
-    crossed: float
-    volatility_bps_per_s: float | None
-    volatility_bps_per_min: float | None
-    seconds_with_move: float | None
 
 
 class _Sizes:
@@ -123,7 +72,10 @@ class _Changes:
     def sample(self, mid: float | None, times: int = 1) -> float:
         """The change since the last sample; `times` - 1 further samples saw the same mid."""
         before, self.last = self.last, mid
-        if mid is None or before is None:
+        if mid is None:
+            return 0.0
+        if before is None:
+            self.steps += times - 1
             return 0.0
         change = (mid / before - 1) * 1e4
         self.steps += times
@@ -144,6 +96,9 @@ class _Venue:
         self.ask_qty: Sequence[int] = ()
         self.shown_ns = 0
         self.updates = 0
+        self.second = 0  # the one that `in_second` counts
+        self.in_second = 0
+        self.peak = 0
         self.moving_best = 0
         self.spread = _Mean()
         self.best_sizes = _Sizes()
@@ -164,6 +119,12 @@ class _Venue:
     @property
     def mid(self) -> float | None:
         return (self.bid_px[0] + self.ask_px[0]) / 2 if self.bid_px and self.ask_px else None
+
+    def count_update(self, second: int) -> None:
+        self.updates += 1
+        self.in_second = self.in_second + 1 if second == self.second else 1
+        self.second = second
+        self.peak = max(self.peak, self.in_second)
 
     def settle(self, now_ns: int) -> None:
         """Count what has been shown until now."""
@@ -202,7 +163,29 @@ class MarketStats:
         self._steps = 0  # of CORRELATION_STEP_NS, taken since the start
         self._tick = min((listing.tick for listing in instrument.listings), default=1)
 
-    # -- input -------------------------------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------------
+
+    def message(self, message: VenueBook | MarketTrade) -> None:
+        """A message of the live plane or of a recording, at its `recv_ns`. UsageError for finer scales."""
+        price, qty = self._factors(message.price_scale, message.qty_scale)
+        if isinstance(message, MarketTrade):
+            at_ns, aggressor = message.recv_ns, message.aggressor
+            self.trade(at_ns, message.venue, message.price * price, message.qty * qty, aggressor)
+            return
+        self.book(
+            message.recv_ns,
+            message.venue,
+            [px * price for px in message.bid_px[:5]],
+            [size * qty for size in message.bid_qty[:5]],
+            [px * price for px in message.ask_px[:5]],
+            [size * qty for size in message.ask_qty[:5]],
+        )
+
+    def _factors(self, price_scale: int, qty_scale: int) -> tuple[int, int]:
+        of = self.instrument
+        if price_scale > of.price_scale or qty_scale > of.qty_scale:
+            raise UsageError(f"{of.symbol}: market data is finer than the instrument's scales")
+        return 10 ** (of.price_scale - price_scale), 10 ** (of.qty_scale - qty_scale)
 
     def book(
         self,
@@ -217,14 +200,14 @@ class MarketStats:
         self._advance(at_ns)
         state = self._venues[venue]
         state.settle(at_ns)
-        state.updates += 1
+        state.count_update(at_ns // SECOND)
         state.moving_best += state.bid_px[:1] != bid_px[:1] or state.ask_px[:1] != ask_px[:1]
         state.bid_px, state.ask_px, state.ask_qty = bid_px[:5], ask_px[:5], ask_qty[:5]
         self._bid = max((v.bid_px[0] for v in self._all if v.bid_px), default=None)
         self._ask = min((v.ask_px[0] for v in self._all if v.ask_px), default=None)
 
     def trade(self, at_ns: int, venue: str, price: int, qty: int, aggressor: int) -> None:
-        """A public trade. Where the aggressor is unknown (0), a price off the mid tells (Lee and Ready 1991)."""
+        """A public trade. Where the aggressor is unknown (0), its side of the mid tells (Lee and Ready 1991)."""
         self._advance(at_ns)
         state = self._venues[venue]
         state.trades += 1
@@ -243,7 +226,7 @@ class MarketStats:
             if len(waiting) < MAX_PENDING:
                 waiting.append((at_ns + horizon_ns, sign, mid, state))
 
-    # -- time --------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     @property
     def _mid(self) -> float | None:
@@ -305,7 +288,7 @@ class MarketStats:
             venue.products[1] += venue.recent[1] * now
             venue.products[2] += venue.recent[0] * before
 
-    # -- the result --------------------------------------------------------------------------------------------
+    # -- the result --------------------------------------------------------------------------------
 
     def table(self) -> MarketTable:
         """The figures of all that was fed; more may be fed afterwards."""
@@ -344,6 +327,7 @@ class MarketStats:
         return VenueFigures(
             venue=venue.listing.venue,
             updates_per_s=venue.updates / elapsed_ns * SECOND,
+            peak_updates_per_s=venue.peak,
             moving_best=share(venue.moving_best, venue.updates),
             spread_bps=venue.spread.value,
             best_size=relative(best),

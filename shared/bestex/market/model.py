@@ -33,10 +33,12 @@ from bestex.market.presets import Preset, VenueProfile, preset_named
 from bestex.market.quotes import Quotes
 
 MIN_TICKS = 200  # a start price below this many ticks leaves no room for a book under it
-DELAY_SIGMA = 0.5  # of the lognormal reaction times: a tenth takes about twice the median
+MAX_DELAY_MS = 10_000  # a maker that sleeps longer than this is none
 TAKER_SPREAD_NS = 300 * US  # mean time in which one informed order reaches a venue
 CAPPED_RETRY_NS = 100 * MS  # mean time after which a quote that another venue was in the way of tries again
 TOP_BIAS = 0.35  # a size change hits the best level with this probability, else the next, and so on
+FRENZY_NS = 300 * MS  # mean time to the size changes that news causes
+MAX_FRENZY = 1_200  # size changes after one piece of news: the busiest second of the real day had 1,300
 MAX_PRINTS = 50  # one order makes no more trades on one venue than this
 
 Action = Callable[..., None]
@@ -54,7 +56,8 @@ class MarketModel:
     """Background events of one instrument on its lit listings, from `start_ns` on.
 
     The first events, at `start_ns`, are the opening books. A trade is followed by the `LevelSet` of the level
-    that it took; a trade of hidden orders at the mid has aggressor 0 and takes nothing displayed. UsageError
+    that it took; a trade of hidden orders at the mid, which may lie between two ticks, has aggressor 0 and takes
+    nothing displayed. UsageError
     for an unknown preset, no lit listing, an inverse contract, or a start price under 200 ticks.
     """
 
@@ -69,6 +72,7 @@ class MarketModel:
             raise UsageError(f"{instrument.symbol}: the start price is under {MIN_TICKS} ticks")
         profiles = self._preset.venues
         self._venues = [_Venue(lit[i], profiles[i % len(profiles)]) for i in range(len(lit))]
+        self._busiest = max(venue.profile.resizes for venue in self._venues)
         self._rng = random.Random(digest("market", instrument.symbol, preset, seed))
         self._efficient = float(start_price_units)
         self._notional_units = self._preset.best_notional * 10.0 ** (
@@ -91,7 +95,7 @@ class MarketModel:
         out, self._out = self._out, []
         return out
 
-    # -- time ------------------------------------------------------------------------------------------------
+    # -- time --------------------------------------------------------------------------------------
 
     def _after(self, delay_ns: int, action: Action, *arguments: Any) -> None:
         at_ns = self._now_ns + delay_ns - delay_ns % US
@@ -124,7 +128,7 @@ class MarketModel:
             self._poisson(profile.noise * SECOND / MINUTE, self._noise_order, venue)
             self._poisson(profile.mid * SECOND / MINUTE, self._mid_trade, venue)
 
-    # -- what happens ------------------------------------------------------------------------------------------
+    # -- what happens ------------------------------------------------------------------------------
 
     def _news(self) -> None:
         """The efficient price jumps; informed orders take what has become stale, makers follow."""
@@ -139,8 +143,12 @@ class MarketModel:
             if best is not None and stale.better(best, self._efficient) and rng.random() < profile.reach:
                 self._after(self._exponential_ns(TAKER_SPREAD_NS), self._take, venue, stale, self._efficient)
             for quotes in venue.sides.values():
-                delay_ms = profile.delay_ms * rng.lognormvariate(0, DELAY_SIGMA)
-                self._after(int(delay_ms * MS), self._reprice, venue, quotes)
+                delay_ms = profile.delay_ms * rng.lognormvariate(0, profile.delay_sigma)
+                self._after(int(min(delay_ms, MAX_DELAY_MS) * MS), self._reprice, venue, quotes)
+            share = profile.resizes / self._busiest
+            frenzy = self._preset.frenzy * share * (jump_bps / self._preset.news_bps) ** 4
+            for _ in range(min(int(frenzy + rng.random()), MAX_FRENZY)):
+                self._after(self._exponential_ns(FRENZY_NS), self._change_size, venue)
 
     def _take(self, venue: _Venue, quotes: Quotes, limit: float) -> None:
         """One informed order on one venue: some trades, at prices better than `limit`."""
@@ -168,15 +176,19 @@ class MarketModel:
             self._print(venue, mid, self._trade_size(venue, mid), 0)
 
     def _resize(self, venue: _Venue) -> None:
+        """A size change that excites others."""
+        self._change_size(venue)
+        self._excite(venue)
+
+    def _change_size(self, venue: _Venue) -> None:
         quotes = venue.sides[BID if self._rng.random() < 0.5 else ASK]
         place = min(self._geometric(1 / TOP_BIAS), len(quotes.prices)) - 1
         if place >= 0:
             price = quotes.prices[place]
             self._put(venue, quotes, price, self._level_size(venue, place, price))
-        self._excite(venue)
 
     def _excite(self, venue: _Venue) -> None:
-        """Further size changes: as many as a geometric variable from 0 with the preset's mean."""
+        """Further size changes, as many as a geometric variable from 0 with the preset's mean."""
         preset = self._preset
         for _ in range(self._geometric(1 + preset.excitation) - 1):
             self._after(self._exponential_ns(preset.excitation_ms * MS), self._resize, venue)
@@ -232,7 +244,7 @@ class MarketModel:
             price = quotes.prices[-1] - quotes.side * self._gap(venue)
             self._put(venue, quotes, price, self._level_size(venue, len(quotes.prices), price))
 
-    # -- prices and sizes ----------------------------------------------------------------------------------------
+    # -- prices and sizes --------------------------------------------------------------------------
 
     def _best(self, side: int, except_for: _Venue | None = None) -> int | None:
         bests = [
@@ -285,7 +297,7 @@ class MarketModel:
         self._put(venue, quotes, price, shown - qty)
         self._fill_up(venue, quotes)
 
-    # -- what is told --------------------------------------------------------------------------------------------
+    # -- what is told ------------------------------------------------------------------------------
 
     def _print(self, venue: _Venue, price: int, qty: int, aggressor: int) -> None:
         self._trades += 1

@@ -14,13 +14,13 @@ from bestex.errors import UsageError
 class VenueProfile(msgspec.Struct, frozen=True, kw_only=True):
     """How one venue quotes and trades.
 
-    Sizes are relative to the preset's `best_notional`. `depth`: median size at the levels behind the best one
-    against the best one. `resizes`: size changes a second that nothing else caused. `requotes`: how often a
-    second each side draws its distance from the efficient price afresh; with probability `near` at
-    `half_spread_bps` give or take `jitter_bps`, otherwise `away_bps` further out on average. `delay_ms`: median
-    time in which a quote follows news. `reach`: share of informed orders that come to this venue; `prints`:
-    trades that one of them makes there on average. `noise` and `mid`: uninformed trades and trades of hidden
-    orders at the consolidated mid, a minute.
+    `size`, `depth`, `trade_size`: median size at the best price and of a trade, both relative to the preset's
+    `best_notional`, and median size behind the best level against it; the sigmas are of the lognormal.
+    `resizes`: size changes a second. `requotes`: how often a second each side draws its distance from the
+    efficient price afresh: `half_spread_bps` give or take `jitter_bps`, and with probability 1 - `near` an
+    exponential `away_bps` more. `delay_ms`: median time in which a quote follows news. `reach`: share of
+    informed orders that come to this venue, `prints`: trades that such an order seeks there on average.
+    `noise`, `mid`: uninformed orders and trades of hidden orders at the consolidated mid, a minute.
     """
 
     size: float
@@ -33,6 +33,7 @@ class VenueProfile(msgspec.Struct, frozen=True, kw_only=True):
     jitter_bps: float
     away_bps: float
     delay_ms: float
+    delay_sigma: float = 0.8
     reach: float
     prints: float
     trade_size: float
@@ -47,7 +48,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     `best_notional`: median quote notional at the first venue's best price. Books hold `levels` to 1.5 x
     `levels` prices a side, `gap_bps` apart on average but never less than a tick. `excitation`: further size
     changes that one causes on average (below 1), within `excitation_ms`. `lock`: probability that a quote may
-    meet another venue's opposite one.
+    meet another venue's opposite one. `frenzy`: size changes on the busiest venue after news of `news_bps`;
+    they grow with the fourth power of the news, which makes rare seconds of hundreds of updates.
     """
 
     venues: tuple[VenueProfile, ...]
@@ -59,37 +61,41 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     excitation: float
     excitation_ms: float
     lock: float
+    frenzy: float
 
 
 # Calibrated to one day of three European blue chips on a primary venue and three others (level-2 books and
 # trades, November 2025); the test of the statistics holds the figures.
 EQUITY = Preset(
-    news=0.14,
+    news=0.13,
     news_bps=2.0,
     best_notional=30_000,
     levels=10,
     gap_bps=0.5,
     excitation=0.5,
     excitation_ms=60,
-    lock=0.5,
+    lock=1.0,
+    frenzy=1.0,
     venues=(
         VenueProfile(
-            size=1.0, depth=2.6, resizes=2.1, requotes=0.12, near=0.9, half_spread_bps=0.5, jitter_bps=0.15,
-            away_bps=2.0, delay_ms=8, reach=0.8, prints=3.0, trade_size=0.2, trade_sigma=1.0, noise=0.6, mid=1.2,
+            size=1.0, depth=2.5, resizes=2.4, requotes=0.26, near=0.94, half_spread_bps=0.43, jitter_bps=0.15,
+            away_bps=2.0, delay_ms=16, reach=0.8, prints=3.5, trade_size=0.2, trade_sigma=1.0,
+            noise=2.0, mid=1.0,
         ),
         VenueProfile(
-            size=0.33, depth=0.6, resizes=0.4, requotes=0.35, near=0.75, half_spread_bps=0.5, jitter_bps=0.15,
-            away_bps=3.0, delay_ms=20, reach=0.25, prints=1.4, trade_size=0.155, trade_sigma=1.0, noise=0.2,
-            mid=0.6,
+            size=0.33, depth=0.6, resizes=0.55, requotes=0.21, near=0.75, half_spread_bps=0.55,
+            jitter_bps=0.15, away_bps=2.0, delay_ms=10, reach=0.25, prints=1.6, trade_size=0.2,
+            trade_sigma=1.1, noise=0.4, mid=0.45,
         ),
         VenueProfile(
-            size=0.7, depth=0.6, resizes=0.5, requotes=0.35, near=0.9, half_spread_bps=0.5, jitter_bps=0.15,
-            away_bps=2.0, delay_ms=12, reach=0.7, prints=2.5, trade_size=0.12, trade_sigma=1.4, noise=0.5, mid=3.0,
+            size=0.75, depth=0.6, resizes=0.65, requotes=0.33, near=0.9, half_spread_bps=0.47,
+            jitter_bps=0.2, away_bps=2.0, delay_ms=8, reach=0.7, prints=3.0, trade_size=0.14,
+            trade_sigma=1.6, noise=1.6, mid=2.3,
         ),
         VenueProfile(
-            size=0.18, depth=1.15, resizes=0.2, requotes=0.12, near=0.5, half_spread_bps=0.5, jitter_bps=0.15,
-            away_bps=5.0, delay_ms=60, reach=0.35, prints=1.4, trade_size=0.085, trade_sigma=1.1, noise=0.2,
-            mid=0.9,
+            size=0.2, depth=1.1, resizes=0.3, requotes=0.03, near=0.5, half_spread_bps=0.5, jitter_bps=0.15,
+            away_bps=5.0, delay_ms=10, delay_sigma=2.8, reach=0.35, prints=1.6, trade_size=0.11,
+            trade_sigma=1.4, noise=1.0, mid=0.6,
         ),
     ),
 )  # fmt: skip
@@ -103,21 +109,22 @@ CRYPTO = Preset(
     excitation=0.5,
     excitation_ms=40,
     lock=0.02,
+    frenzy=0.03,
     venues=(
         VenueProfile(
-            size=1.0, depth=1.2, resizes=10.0, requotes=2.0, near=0.9, half_spread_bps=0.25, jitter_bps=0.06,
+            size=1.0, depth=1.2, resizes=10.0, requotes=2.0, near=0.9, half_spread_bps=0.25, jitter_bps=0.1,
             away_bps=0.4, delay_ms=3, reach=0.5, prints=2.5, trade_size=0.05, trade_sigma=1.6, noise=100,
         ),
         VenueProfile(
-            size=0.5, depth=1.3, resizes=6.0, requotes=2.0, near=0.85, half_spread_bps=0.4, jitter_bps=0.1,
+            size=0.5, depth=1.3, resizes=6.0, requotes=2.0, near=0.85, half_spread_bps=0.33, jitter_bps=0.14,
             away_bps=0.6, delay_ms=8, reach=0.4, prints=1.8, trade_size=0.04, trade_sigma=1.5, noise=50,
         ),
         VenueProfile(
-            size=0.7, depth=1.2, resizes=5.0, requotes=1.5, near=0.85, half_spread_bps=0.6, jitter_bps=0.15,
+            size=0.7, depth=1.2, resizes=5.0, requotes=1.5, near=0.85, half_spread_bps=0.45, jitter_bps=0.2,
             away_bps=0.8, delay_ms=10, reach=0.35, prints=1.6, trade_size=0.05, trade_sigma=1.5, noise=35,
         ),
         VenueProfile(
-            size=0.3, depth=1.6, resizes=3.0, requotes=1.0, near=0.8, half_spread_bps=0.9, jitter_bps=0.25,
+            size=0.3, depth=1.6, resizes=3.0, requotes=1.0, near=0.8, half_spread_bps=0.7, jitter_bps=0.3,
             away_bps=1.2, delay_ms=20, reach=0.3, prints=1.4, trade_size=0.04, trade_sigma=1.4, noise=20,
         ),
     ),
