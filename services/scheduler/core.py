@@ -86,7 +86,8 @@ class SchedulerCore:
 
     def _new(self, request: Request, now_ns: int) -> Outputs:
         order, params, instrument = request.message, request.params, request.instrument
-        assert params is not None and instrument is not None, "a parsed new order is complete"
+        assert params is not None, "a parsed new order has its parameters"
+        assert instrument is not None, "a parsed new order has its instrument"
         known = self._ids.get(request.parent_id)
         if known is not None:
             if known == (instrument.symbol, fingerprint(order)):

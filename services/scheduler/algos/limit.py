@@ -24,7 +24,11 @@ class Limit(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         if now_ns >= task.end_ns:
-            return Wait(now_ns + RESTART_PAUSE_NS) if task.open else Finish(Code.EXPIRED, "the end of the order's time")
+            return (
+                Wait(now_ns + RESTART_PAUSE_NS)
+                if task.open
+                else Finish(Code.EXPIRED, "the end of the order's time")
+            )
         if not task.unsent:
             return Wait(task.end_ns)
         if task.slices and self.tif == "ioc":

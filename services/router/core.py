@@ -1,0 +1,317 @@
+"""The router: turns slices into children, and routes again what came back unfilled.
+
+A slice's history holds its decisions; its children's ends are facts of the venues' histories, which it hears.
+A decision is stored whole before any child of it goes out; the children follow from it (`apply`), so a restart
+publishes exactly those that are missing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from bestex import ids, subjects
+from bestex import messages as m
+from bestex.clock import Time
+from bestex.config import Config
+from bestex.core import Effect, Fact, Publish, Wake, Wakeup
+from bestex.errors import Code
+from bestex.instruments import Instrument, Instruments
+from bestex.ladder import Ladder
+from services.router.routing import find_route, is_dust, make_strategy, rest_leg
+from services.router.state import SliceState, key_of
+from services.router.strategies.base import Allocation, Route, Strategy
+
+DECISIONS_MAX = 100  # of one slice: each is a durable write, and a market that needs more is not worth it
+ENDED_REMEMBERED_MAX = 100_000  # far more than can be redelivered; the journal refuses what is older
+
+Outputs = list[Fact | Effect]
+
+
+class RouterCore:
+    def __init__(
+        self, instruments: Instruments, config: Config, strategies: Mapping[str, type[Strategy]]
+    ) -> None:
+        self._instruments = instruments
+        self._config = config
+        self._strategies = strategies
+        self._slices: dict[str, SliceState] = {}
+        self._children: dict[str, str] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self.books: dict[str, m.ConsolidatedBook] = {}
+
+    # -- decide ----------------------------------------------------------------------------------------------
+
+    def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
+        match message:
+            case m.ConsolidatedBook():
+                self.books[message.symbol] = message
+            case m.ExecEnded():
+                return self._child_ended(message, now_ns)
+            case m.ParentSliced():
+                return self._new_slice(message, now_ns)
+            case m.ParentRecalled():
+                return self._recalled(message, now_ns)
+            case Wakeup():
+                state = self._slices.get(message.key)
+                return self._step(message.key, state, now_ns) if state else []
+        return []
+
+    def _new_slice(self, sliced: m.ParentSliced, now_ns: int) -> Outputs:
+        key = key_of(sliced.symbol, sliced.parent_id, sliced.slice_no)
+        if key in self._slices or key in self._ended:
+            return []  # redelivered
+        instrument = self._instruments.by_symbol[sliced.symbol]
+        state = SliceState(sliced, instrument)
+        event = self._decision(m.RouteDecided, state, 0, now_ns)
+        return [self._fact(event)]
+
+    def _recalled(self, event: m.ParentRecalled, now_ns: int) -> Outputs:
+        key = key_of(event.symbol, event.parent_id, event.slice_no)
+        state = self._slices.get(key)
+        if state is None or state.recalled is not None:
+            return []  # ended already, or asked before
+        return [self._fact(self._recall(state, event.reason, now_ns))]
+
+    def _child_ended(self, end: m.ExecEnded, now_ns: int) -> Outputs:
+        key = self._children.get(end.child_id)
+        state = self._slices.get(key) if key else None
+        if key is None or state is None or not state.hear_end(end):
+            return []
+        return self._step(key, state, now_ns)
+
+    def _step(self, key: str, state: SliceState, now_ns: int) -> Outputs:
+        """The one thing to do next for this slice, or when to look again."""
+        if state.open:
+            if now_ns < state.expires_ns:
+                return [Wake(key, state.expires_ns)]
+            if state.recalled is None and state.rests:
+                return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
+            return []  # IOC children end by themselves; unknown ones by evidence
+        left = state.left
+        if not left:
+            return [self._done(state, Code.FILLED, now_ns)]
+        if state.recalled is not None:
+            return [self._done(state, state.recalled, now_ns)]
+        if is_dust(state.instrument, left, state.last_price, state.slice.venues):
+            return [self._done(state, Code.DUST, now_ns, "no venue takes so little")]
+        if now_ns >= state.expires_ns:
+            return [self._done(state, Code.EXPIRED, now_ns, state.why)]
+        if state.misses > self._config.execution.retries or state.decisions >= DECISIONS_MAX:
+            return [self._done(state, Code.RETRIES_EXHAUSTED, now_ns, state.why)]
+        again_ns = state.ended_ns + self._config.execution.retry_pause
+        if now_ns < again_ns:
+            return [Wake(key, min(again_ns, state.expires_ns))]
+        event = self._decision(m.RouteRerouted, state, state.decisions, now_ns)
+        if not event.legs:
+            pause_ns = now_ns + self._config.execution.retry_pause
+            return [Wake(key, min(pause_ns, state.expires_ns))]
+        return [self._fact(event)]
+
+    def _decision(
+        self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
+    ) -> m.RouteDecided:
+        """Where the rest of the slice goes now. May have no legs: then the next look decides again."""
+        sliced, instrument = state.slice, state.instrument
+        strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
+        book = self.books.get(sliced.symbol)
+        route = Route()
+        if now_ns < state.expires_ns:
+            route = find_route(
+                instrument,
+                self._config,
+                strategy,
+                book,
+                sliced.side,
+                state.left,
+                state.limit,
+                now_ns,
+                venues=sliced.venues,
+                avoid=state.avoid,
+                used=state.used,
+            )
+        legs = [
+            self._leg(sliced, number, leg_no, allocation, m.Tif.IOC, instrument)
+            for leg_no, allocation in enumerate(route.allocations)
+        ]
+        if sliced.tif is m.Tif.GTC and state.limit is not None:
+            self._add_rest(state, number, route, legs)
+        taken = sum(allocation.notional for allocation in route.allocations)
+        return kind(
+            symbol=sliced.symbol,
+            parent_id=sliced.parent_id,
+            slice_no=sliced.slice_no,
+            at=Time(now_ns),
+            decision_no=number,
+            side=sliced.side,
+            qty=instrument.qty(state.left),
+            strategy=sliced.strategy,
+            legs=legs,
+            left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
+            expires_at=Time(min(now_ns + self._config.execution.child_ttl, state.expires_ns)),
+            good_till=Time(state.expires_ns),
+            account=sliced.account,
+            algo=sliced.algo,
+            expected_px=_average(instrument, taken, route.qty),
+            mid_px=_mid(instrument, book),
+            book_at=None if book is None else Time(book.at_ns),
+            slice=sliced if number == 0 else None,
+        )
+
+    def _add_rest(self, state: SliceState, number: int, route: Route, legs: list[m.Leg]) -> None:
+        """Post at the limit what does not cross, where the best venue that may be used takes it."""
+        assert state.limit is not None, "only a limit can rest"
+        reached = {column.venue for column in self._live(state.slice.symbol)} - state.avoid.keys()
+        usable = reached if state.slice.venues is None else reached & set(state.slice.venues)
+        rest = rest_leg(
+            state.instrument,
+            self._config,
+            state.slice.side,
+            state.left - route.qty,
+            state.limit,
+            usable,
+        )
+        if rest is not None:
+            legs.append(self._leg(state.slice, number, len(legs), rest, m.Tif.GTC, state.instrument))
+            route.left_out.pop(rest.venue, None)
+
+    def _live(self, symbol: str) -> list[m.VenueColumn]:
+        book = self.books.get(symbol)
+        return [] if book is None else [c for c in book.venues if c.status is m.BookStatus.LIVE]
+
+    def _leg(
+        self,
+        sliced: m.ParentSliced,
+        decision_no: int,
+        leg_no: int,
+        allocation: Allocation,
+        tif: m.Tif,
+        instrument: Instrument,
+    ) -> m.Leg:
+        return m.Leg(
+            child_id=ids.child_id(sliced.symbol, sliced.parent_id, sliced.slice_no, decision_no, leg_no),
+            venue=allocation.venue,
+            qty=instrument.qty(allocation.qty),
+            price=instrument.price(allocation.price),
+            tif=tif,
+            reason="rests at the limit" if tif is m.Tif.GTC else "",
+        )
+
+    def _recall(self, state: SliceState, reason: Code, now_ns: int) -> m.RouteRecalled:
+        return m.RouteRecalled(**state.base(now_ns), reason=reason, children=sorted(state.open))
+
+    def _done(self, state: SliceState, reason: Code, now_ns: int, text: str = "") -> Fact:
+        assert state.filled <= state.qty, "a slice never fills more than it was"
+        return self._fact(
+            m.RouteDone(
+                **state.base(now_ns),
+                qty=state.slice.qty,
+                filled_qty=state.instrument.qty(state.filled),
+                notional=state.notional,
+                fees=state.fees,
+                reason=reason,
+                text=text,
+                children=len(state.children),
+            )
+        )
+
+    def _fact(self, event: m.RouteEvent) -> Fact:
+        subject = subjects.route(event.symbol, event.parent_id, event.slice_no, subjects.event_name(event))
+        return Fact(subject, event, lane=key_of(event.symbol, event.parent_id, event.slice_no))
+
+    # -- apply -----------------------------------------------------------------------------------------------
+
+    def apply(self, event: Any) -> Sequence[Effect]:
+        if isinstance(event, m.ChildNew | m.ChildCancel | m.ChildReplace):
+            return []  # commands follow from decisions; they say nothing new
+        key = key_of(event.symbol, event.parent_id, event.slice_no)
+        if isinstance(event, m.RouteDecided):
+            return self._apply_decision(key, event)
+        state = self._slices.get(key)
+        if state is None:
+            return []  # its beginning is older than the stream keeps
+        match event:
+            case m.RouteRecalled():
+                state.recalled = event.reason
+                cancels: list[Effect] = [
+                    self._cancel(state, child_id, event.reason) for child_id in event.children
+                ]
+                return [*cancels, Wake(key, event.at)]
+            case m.RouteDone():
+                del self._slices[key]
+                for child_id in state.children:
+                    del self._children[child_id]
+                self._ended[key] = None
+                if len(self._ended) > ENDED_REMEMBERED_MAX:
+                    self._ended.popitem(last=False)
+                return [Wake(key, 0)]
+        return []
+
+    def _apply_decision(self, key: str, event: m.RouteDecided) -> Sequence[Effect]:
+        if event.slice is not None:
+            self._slices[key] = SliceState(event.slice, self._instruments.by_symbol[event.symbol])
+        if key not in self._slices:
+            return []  # its beginning is older than the stream keeps
+        state = self._slices[key]
+        state.decided(event)
+        for leg in event.legs:
+            self._children[leg.child_id] = key
+        children = [_child(event, leg) for leg in event.legs]
+        return [
+            *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),
+            Wake(key, event.at),
+        ]
+
+    def _cancel(self, state: SliceState, child_id: str, reason: Code) -> Publish:
+        venue = state.children[child_id].venue
+        command = m.ChildCancel(
+            child_id=child_id,
+            parent_id=state.slice.parent_id,
+            venue=venue,
+            symbol=state.slice.symbol,
+            reason=reason,
+        )
+        return Publish(subjects.child(venue, state.slice.symbol, child_id, "cancel"), command)
+
+    def missing(self) -> dict[str, list[str]]:
+        """After recovery: the ends of the children of open slices, by the stream that holds them."""
+        wanted: dict[str, list[str]] = {}
+        for state in self._slices.values():
+            for child_id, leg in state.children.items():
+                wanted.setdefault(subjects.exec_stream(leg.venue), []).append(
+                    subjects.execution(leg.venue, state.slice.symbol, child_id, "*")
+                )
+        return wanted
+
+
+def _child(event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
+    return m.ChildNew(
+        child_id=leg.child_id,
+        parent_id=event.parent_id,
+        slice_no=event.slice_no,
+        venue=leg.venue,
+        symbol=event.symbol,
+        side=event.side,
+        qty=leg.qty,
+        price=leg.price,
+        tif=leg.tif,
+        post_only=leg.post_only,
+        expires_at=event.expires_at,
+        good_till=event.good_till,
+        account=event.account,
+        algo=event.algo,
+    )
+
+
+def _average(instrument: Instrument, notional: int, qty: int) -> Decimal | None:
+    if not qty:
+        return None
+    exact = instrument.cash(notional) / instrument.qty(qty)
+    return exact.quantize(Decimal(1).scaleb(-instrument.price_scale - 6))
+
+
+def _mid(instrument: Instrument, book: m.ConsolidatedBook | None) -> Decimal | None:
+    double = None if book is None else Ladder(book).mid_half_units
+    return None if double is None else instrument.price(double) / 2

@@ -1,0 +1,164 @@
+"""From a book and an order's wishes to a route: the same few lines for the router, `plan`, and every test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from bestex import codec
+from bestex.config import Config
+from bestex.errors import Code
+from bestex.instruments import FEE_ONE, Instrument, Listing
+from bestex.ladder import Ladder
+from bestex.messages import BookStatus, ConsolidatedBook, Side
+from bestex.units import floor_to, passive_price
+from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms
+
+
+def make_strategy(
+    registry: Mapping[str, type[Strategy]], config: Config, name: str, params: Mapping[str, Any]
+) -> Strategy:
+    """The strategy with its parameters: the order's over the configuration's over its own defaults."""
+    given = {**config.strategies.get(name, {}), **params}
+    return codec.convert(given, registry[name], strict=False)
+
+
+def find_route(
+    instrument: Instrument,
+    config: Config,
+    strategy: Strategy,
+    book: ConsolidatedBook | None,
+    side: Side,
+    qty: int,
+    limit: int | None,
+    now_ns: int,
+    *,
+    venues: Collection[str] | None = None,
+    avoid: Mapping[str, str] | None = None,
+    used: Mapping[str, int] | None = None,
+) -> Route:
+    """The route of `qty` now, with a reason for every venue left out; empty where there is none.
+
+    `avoid` names venues with the reason not to use them, `used` what each venue has had of the same order, for
+    its share. Never trades on books that are stale, or crossed by more than the fees.
+    """
+    left_out: dict[str, str] = {}
+    allowed: dict[str, Listing] = {}
+    columns = {column.venue: column for column in book.venues} if book is not None else {}
+    for listing in instrument.listings:
+        venue = listing.venue
+        if venues is not None and venue not in venues:
+            left_out[venue] = f"{Code.NOT_SELECTED}: the order names other venues"
+        elif avoid and venue in avoid:
+            left_out[venue] = avoid[venue]
+        elif listing.inverse:
+            left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
+        elif venue not in columns:
+            left_out[venue] = f"{Code.NO_BOOK}: no book heard"
+        elif columns[venue].status is not BookStatus.LIVE:
+            code = Code.STALE_BOOK if columns[venue].status is BookStatus.STALE else Code.VENUE_DOWN
+            left_out[venue] = f"{code}: its book is {columns[venue].status}"
+        elif now_ns - columns[venue].recv_ns > config.limits.max_book_age:
+            left_out[venue] = f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
+        else:
+            allowed[venue] = listing
+    if book is None or not allowed:
+        return Route(left_out=left_out)
+    priority = {venue: config.venues[venue].priority for venue in allowed}
+    ladder = Ladder(book, venues=allowed, priority=priority)
+    crossed = _crossed(ladder, allowed)
+    if crossed:
+        return Route(left_out={**left_out, **dict.fromkeys(allowed, crossed)})
+    whole = qty + sum((used or {}).values())
+    terms = {
+        venue: Terms(
+            listing=listing,
+            priority=priority[venue],
+            cap=_cap(listing, config, qty, whole, (used or {}).get(venue, 0), len(allowed)),
+        )
+        for venue, listing in allowed.items()
+    }
+    task = RouteTask(
+        side=side,
+        qty=qty,
+        limit=limit,
+        ladder=ladder,
+        terms=terms,
+        max_splits=config.splitting.max_splits if config.splitting.enabled else 1,
+        min_split_notional=instrument.cash_units(config.splitting.min_split_size),
+    )
+    route = strategy.route(task)
+    taken = {allocation.venue for allocation in route.allocations}
+    for venue in allowed:
+        if venue not in taken and venue not in route.left_out:
+            route.left_out[venue] = _why_not(task, venue)
+    route.left_out = {**left_out, **route.left_out}
+    assert route.qty <= qty, "a route never exceeds its task"
+    assert all(allocation.qty <= terms[allocation.venue].cap for allocation in route.allocations), "caps hold"
+    return route
+
+
+def rest_leg(
+    instrument: Instrument,
+    config: Config,
+    side: Side,
+    qty: int,
+    limit: int,
+    usable: Collection[str],
+    skip: Collection[str] = (),
+) -> Allocation | None:
+    """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority."""
+    best: tuple[tuple[int, int, int], Allocation] | None = None
+    for listing in instrument.listings:
+        if listing.venue not in usable or listing.venue in skip or listing.inverse:
+            continue
+        price = passive_price(limit, listing.tick, buy=side is Side.BUY)
+        lots = floor_to(min(qty, listing.max_qty or qty), listing.lot)
+        if lots < listing.min_qty or lots * price < listing.min_notional or price <= 0:
+            continue
+        # The finest lot leaves the least behind; then the cheapest venue.
+        rank = (qty - lots, listing.maker_fee_e8, config.venues[listing.venue].priority)
+        found = (rank, Allocation(listing.venue, lots, price, lots * price))
+        if best is None or rank < best[0]:
+            best = found
+    return None if best is None else best[1]
+
+
+def is_dust(instrument: Instrument, qty: int, price: int, venues: Collection[str] | None) -> bool:
+    """Whether no venue of the order would take so little."""
+    return not any(
+        floor_to(qty, listing.lot) >= listing.min_qty
+        and floor_to(qty, listing.lot) * price >= listing.min_notional
+        for listing in instrument.listings
+        if venues is None or listing.venue in venues
+    )
+
+
+def _cap(listing: Listing, config: Config, qty: int, whole: int, used: int, venues: int) -> int:
+    """What may still go to the venue. A share is among several: a lone venue may have all."""
+    share = config.venues[listing.venue].max_volume_pct
+    cap = qty if venues == 1 else max(floor_to(int(whole * share), listing.lot) - used, 0)
+    return min(cap, qty, listing.max_qty or qty)
+
+
+def _crossed(ladder: Ladder, allowed: Mapping[str, Listing]) -> str:
+    """Why the book is not to be traded on: bids above asks by more than it costs to trade on both."""
+    bid, ask = ladder.best_bid, ladder.best_ask
+    if bid is None or ask is None or bid <= ask:
+        return ""
+    fee = max(listing.taker_fee_e8 for listing in allowed.values())
+    if (bid - ask) * FEE_ONE <= (bid + ask) * max(fee, 0):
+        return ""
+    return f"{Code.CROSSED_BOOK}: the consolidated book is crossed by more than the fees"
+
+
+def _why_not(task: RouteTask, venue: str) -> str:
+    column = next(column for _, column in task.ladder.columns if column.venue == venue)
+    prices = column.ask_px if task.side is Side.BUY else column.bid_px
+    if not prices:
+        return f"{Code.NO_LIQUIDITY}: nothing on that side"
+    if not task.within(prices[0]):
+        return f"{Code.OUT_OF_LIMIT}: its best price is beyond the limit"
+    if task.terms[venue].cap < task.terms[venue].listing.lot:
+        return f"{Code.VENUE_CAP}: it has had its share"
+    return f"{Code.NOT_SELECTED}: other venues were better"

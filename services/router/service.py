@@ -1,0 +1,53 @@
+"""The router's wiring."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bestex import plugins, subjects
+from bestex.config import Config
+from bestex.errors import UsageError
+from bestex.service import Read, Service
+from services.router import plan
+from services.router.core import RouterCore
+
+
+def build(config: Config, names: tuple[str, ...]) -> Service:
+    """One router for all symbols. Raises UsageError where names are given."""
+    if names:
+        raise UsageError("the router takes no names: it routes every symbol")
+    strategies = {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES}
+    instruments = config.make_instruments()
+    core = RouterCore(instruments, config, strategies)
+    root = subjects.ROOT
+    return Service(
+        name="router",
+        names=names,
+        core=core,
+        journal=(Read(subjects.ROUTE, (f"{root}.route.>",)),),
+        reads=(
+            Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
+            *(
+                Read(
+                    subjects.exec_stream(venue),
+                    tuple(
+                        f"{root}.exec.{venue}.*.*.{event}"
+                        for event in ("canceled", "expired", "filled", "rejected")
+                    ),
+                    "router",
+                )
+                for venue in config.enabled_venues()
+            ),
+        ),
+        hears=(f"{root}.book.*",),
+        missing=core.missing,
+        answers={
+            subjects.PLAN: partial(
+                plan.answer,
+                instruments=instruments,
+                config=config,
+                strategies=strategies,
+                books=core.books,
+            )
+        },
+    )

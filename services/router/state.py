@@ -1,0 +1,129 @@
+"""One slice at work: what it was, what its children did, what is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from bestex import messages as m
+from bestex.clock import Time
+from bestex.errors import Code
+from bestex.instruments import Instrument
+from bestex.units import total
+
+# A venue that gave one of these will give it again within the slice's time: the rest goes elsewhere.
+_AVOID_AFTER = frozenset(
+    {
+        Code.NOT_READY,
+        Code.HALTED,
+        Code.VENUE_REJECTED,
+        Code.INSUFFICIENT_FUNDS,
+        Code.UNKNOWN_SYMBOL,
+        Code.VENUE_DOWN,
+        Code.TIMEOUT,
+        Code.NOT_SENT,
+    }
+)
+
+
+def key_of(symbol: str, parent_id: str, slice_no: int) -> str:
+    return f"{symbol} {parent_id} {slice_no}"
+
+
+@dataclass(slots=True)
+class Child:
+    venue: str
+    qty: int
+    rests: bool
+
+
+class SliceState:
+    """Quantities in the instrument's units. `open` are children without an end, unknown ones included."""
+
+    __slots__ = (
+        "avoid",
+        "children",
+        "decisions",
+        "ended_ns",
+        "expires_ns",
+        "fees",
+        "filled",
+        "instrument",
+        "last_price",
+        "limit",
+        "misses",
+        "notional",
+        "open",
+        "qty",
+        "recalled",
+        "slice",
+        "used",
+        "why",
+    )
+
+    def __init__(self, sliced: m.ParentSliced, instrument: Instrument) -> None:
+        self.slice = sliced
+        self.instrument = instrument
+        self.qty = instrument.qty_units(sliced.qty)
+        self.limit = None if sliced.limit_price is None else instrument.price_units(sliced.limit_price)
+        self.expires_ns: int = sliced.expires_at
+        self.children: dict[str, Child] = {}
+        self.open: set[str] = set()
+        self.filled = 0
+        self.notional = Decimal(0)
+        self.fees = Decimal(0)
+        self.decisions = 0
+        self.misses = 0
+        self.recalled: Code | None = None
+        self.avoid: dict[str, str] = {}
+        self.used: dict[str, int] = {}
+        self.ended_ns = 0
+        self.last_price = self.limit or 0
+        self.why = ""
+
+    @property
+    def left(self) -> int:
+        """What is neither filled nor with a venue, unknown children included with the venue."""
+        return self.qty - self.filled - sum(self.children[child_id].qty for child_id in self.open)
+
+    @property
+    def rests(self) -> bool:
+        return any(self.children[child_id].rests for child_id in self.open)
+
+    def base(self, now_ns: int) -> dict[str, Any]:
+        return {
+            "symbol": self.slice.symbol,
+            "parent_id": self.slice.parent_id,
+            "slice_no": self.slice.slice_no,
+            "at": Time(now_ns),
+        }
+
+    def decided(self, event: m.RouteDecided) -> None:
+        """A decision's legs are with their venues from now on."""
+        self.decisions = event.decision_no + 1
+        for leg in event.legs:
+            qty = self.instrument.qty_units(leg.qty)
+            assert qty <= self.left, "a leg is part of what is left"
+            self.children[leg.child_id] = Child(leg.venue, qty, leg.tif is m.Tif.GTC)
+            self.open.add(leg.child_id)
+            self.last_price = self.instrument.price_units(leg.price)
+        self.why = "; ".join(f"{left.venue} {left.reason}" for left in event.left_out)
+        self.ended_ns = event.at if not event.legs else self.ended_ns
+
+    def hear_end(self, end: m.ExecEnded) -> bool:
+        """A child ended. False where it had before: then nothing changes."""
+        if end.child_id not in self.open:
+            return False
+        child = self.children[end.child_id]
+        filled = self.instrument.qty_units(end.cum_qty)
+        self.open.remove(end.child_id)
+        self.filled += filled
+        self.notional = total(self.notional, end.notional)
+        self.fees = total(self.fees, end.fees)
+        self.used[child.venue] = self.used.get(child.venue, 0) + filled
+        self.ended_ns = max(self.ended_ns, end.at)
+        self.misses = 0 if filled else self.misses + 1
+        if isinstance(end, m.ExecRejected) and end.code in _AVOID_AFTER:
+            self.avoid[child.venue] = f"{end.code}: {end.text}"
+        return True
