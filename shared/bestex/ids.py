@@ -9,6 +9,7 @@ import secrets
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 CHILD_ID_LENGTH = 18  # the longest client id that every venue takes; 93 bits, so no collision in practice
 PARENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_CHILD_ID = re.compile(rf"[a-z0-9]{{{CHILD_ID_LENGTH}}}")
 
 
 def base36(number: int, length: int) -> str:
@@ -29,6 +30,11 @@ def digest(*parts: object) -> int:
 def child_id(symbol: str, parent_id: str, slice_no: int, decision_no: int, leg_no: int) -> str:
     """18 characters of [a-z0-9]: the same leg of the same decision always has the same id."""
     return base36(digest("child", symbol, parent_id, slice_no, decision_no, leg_no), CHILD_ID_LENGTH)
+
+
+def is_child_id(text: str) -> bool:
+    """Whether `text` has the form of a child's id; others' orders at a venue seldom do."""
+    return _CHILD_ID.fullmatch(text) is not None
 
 
 def seed(symbol: str, parent_id: str, *what: object) -> int:

@@ -1,0 +1,10 @@
+"""Histories in, anomalies with their witness events out: are the promises kept?
+
+`audit` is a pure function over stored messages; `run_audit` reads them from the bus, `audit_database` from the
+recorder's database.
+"""
+
+from bestex.audit.auditor import Auditor, audit
+from bestex.audit.report import Anomaly, AuditReport, Record, Witness
+
+__all__ = ["Anomaly", "AuditReport", "Auditor", "Record", "Witness", "audit"]

@@ -1,0 +1,193 @@
+"""A child's execution history and its fills: allowed transitions, exact sums, limits, time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from bestex import messages as m
+from bestex.audit.report import Findings, Witness
+from bestex.errors import Code
+from bestex.subjects import event_name
+from bestex.units import total
+
+_ENDS = {"filled", "canceled", "expired"}
+_ASKED = {"canceling", "cancel_rejected", "replace_rejected"}
+
+# What may follow what. A request or its refusal (`_ASKED`) leaves the child where it was.
+ALLOWED: dict[str, set[str]] = {
+    "": {"submitting", "rejected"},
+    "submitting": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
+    "unknown": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
+    "accepted": {"replacing", "replaced", *_ENDS, *_ASKED},
+}
+_STAYS = {*_ASKED, "replacing", "replaced"}
+
+
+class Traded(NamedTuple):
+    """One fill, and where it is written."""
+
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    witness: Witness
+
+
+class ChildHistory:
+    """`take` the events and fills of one child in stream order, then `finish`."""
+
+    def __init__(self, findings: Findings, child_id: str, venue: str, *, truncated: bool) -> None:
+        self.child_id = child_id
+        self.venue = venue
+        self.partial = False
+        self.submitting: m.ExecSubmitting | None = None
+        self.submitting_witness: Witness | None = None
+        self.accepted = False
+        self.end: m.ExecEnded | None = None
+        self.end_at_ns = 0
+        self.last: Witness | None = None
+        self.trades: dict[str, Traded] = {}
+        self._truncated = truncated
+        self._findings = findings
+        self._state = ""
+        self._cum = Decimal(0)
+        self._notional = Decimal(0)
+        self._fees = Decimal(0)
+        self._qty = self._qty_most = Decimal(0)
+        self._prices: list[Decimal] = []  # every limit that it may have had at the venue
+
+    def _wrong(self, promise: int, code: str, text: str, *witnesses: Witness | None) -> None:
+        self._findings.add(promise, code, f"child {self.child_id} at {self.venue}: {text}", *witnesses)
+
+    def held_at(self, at_ns: int, decided: Decimal) -> Decimal:
+        """What of the parent's quantity it held at that time: all it may fill, or what it filled if ended."""
+        if self.end is not None and self.end_at_ns <= at_ns:
+            return self._cum
+        return max(decided, self._qty_most)
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    def take(self, event: Any, witness: Witness) -> None:
+        tag = event_name(event)
+        if not self._state and tag not in ALLOWED[""]:
+            self.partial = True
+            if not self._truncated:
+                self._wrong(4, "not_written_before_send", f"begins with {tag}", witness)
+        if self.partial:
+            self._state = self._state or "accepted"
+            self.last = witness
+            if event.ends:
+                self.end, self.end_at_ns = event, witness.at_ns
+            return
+        if self.end is not None:
+            self._wrong(7, "after_the_end", f"{tag} after its end", self.last, witness)
+            return
+        self._transition(tag, event, witness)
+        match event:
+            case m.ExecSubmitting() if self.submitting is None:
+                self.submitting, self.submitting_witness = event, witness
+                self._qty = self._qty_most = event.qty
+                self._prices = [event.price]
+            case m.ExecAccepted():
+                self.accepted = True
+            case m.ExecReplacing() | m.ExecReplaced():
+                self._prices.append(event.price)
+                self._qty_most = max(self._qty_most, event.qty)
+                if isinstance(event, m.ExecReplaced):
+                    self._qty = event.qty
+            case m.ExecEnded():
+                self._ended(event, witness)
+        self.last = witness
+
+    def _transition(self, tag: str, event: Any, witness: Witness) -> None:
+        if tag == "submitting" and self.submitting is not None:
+            self._wrong(4, "submitted_twice", "sent twice", self.submitting_witness, witness)
+        elif tag == "rejected" and self.accepted:
+            self._wrong(5, "rejected_at_work", "rejected after it was at work", self.last, witness)
+        elif tag not in ALLOWED[self._state]:
+            self._wrong(7, "transition", f"{tag} after {self._state or 'nothing'}", self.last, witness)
+        elif tag == "rejected" and self._state == "unknown" and event.code is not Code.TIMEOUT:
+            text = f"unknown, then rejected with {event.code} and not for its absence"
+            self._wrong(5, "unknown_called_rejected", text, self.last, witness)
+        if tag not in _STAYS and not event.ends:
+            self._state = tag
+
+    def _ended(self, event: m.ExecEnded, witness: Witness) -> None:
+        self.end, self.end_at_ns = event, witness.at_ns
+        sums, said = (self._cum, self._notional, self._fees), (event.cum_qty, event.notional, event.fees)
+        if sums != said:
+            text = (
+                f"ends with {said[0]} filled, notional {said[1]}, fees {said[2]}; its fills sum to "
+                f"{sums[0]}, {sums[1]}, {sums[2]}"
+            )
+            self._wrong(6, "child_sums", text, self.last, witness)
+        if isinstance(event, m.ExecFilled) and event.cum_qty < self._qty:
+            self._wrong(6, "filled_short", f"filled with {event.cum_qty} of {self._qty}", witness)
+        if isinstance(event, m.ExecRejected) and event.cum_qty:
+            self._wrong(5, "rejected_with_fills", f"rejected with {event.cum_qty} filled", witness)
+
+    def fill(self, fill: m.Fill, witness: Witness) -> None:
+        known = self.trades.get(fill.trade_id)
+        if known is not None:
+            self._wrong(6, "trade_twice", f"trade {fill.trade_id} twice", known.witness, witness)
+            return
+        self.trades[fill.trade_id] = Traded(fill.qty, fill.price, fill.fee, witness)
+        if self.partial:
+            return
+        if self.submitting is None:
+            if self._truncated:
+                self.partial = True
+            else:
+                self._wrong(4, "not_written_before_send", "filled, but never written down as sent", witness)
+            return
+        if self.end is not None:
+            text = f"trade {fill.trade_id} is not in the sums of its end"
+            self._wrong(6, "late_fill", text, self.last, witness)
+        self._cum = total(self._cum, fill.qty)
+        self._notional = total(self._notional, fill.qty * fill.price)
+        self._fees = total(self._fees, fill.fee)
+        if fill.side is not self.submitting.side or fill.qty <= 0:
+            self._wrong(6, "fill_differs", f"a {fill.side} of {fill.qty}", self.submitting_witness, witness)
+        if self._cum > self._qty_most:
+            self._wrong(3, "child_overfilled", f"{self._cum} of {self._qty_most}", self.last, witness)
+        if all((fill.price - price) * fill.side.sign > 0 for price in self._prices):
+            text = f"filled at {fill.price}, its limit is {self._prices[-1]}"
+            self._wrong(3, "fill_beyond_limit", text, self.submitting_witness, witness)
+        self.last = witness
+
+    # -- against its command -------------------------------------------------------------------------------
+
+    def finish(
+        self,
+        command: m.ChildNew | None,
+        command_witness: Witness | None,
+        *,
+        route_truncated: bool,
+        complete: bool,
+    ) -> None:
+        if complete and self.end is None:
+            self._wrong(11, "child_not_ended", "never ended", self.last)
+        if command is None:
+            if not route_truncated:
+                self._wrong(2, "child_without_command", "executed without a command", self.last)
+            return
+        sent = self.submitting
+        if sent is None:
+            return
+        if not same_order(sent, command):
+            text = f"sent as {show_order(sent)}, ordered as {show_order(command)}"
+            self._wrong(2, "sent_differs", text, command_witness, self.submitting_witness)
+        if sent.at > command.expires_at:
+            text = f"submitted at {sent.at}, expired at {command.expires_at}"
+            self._wrong(8, "sent_stale", text, command_witness, self.submitting_witness)
+
+
+_TERMS = ("side", "qty", "price", "tif", "post_only", "parent_id", "slice_no", "venue", "symbol")
+
+
+def same_order(a: m.ExecSubmitting | m.ChildNew, b: m.ExecSubmitting | m.ChildNew) -> bool:
+    return all(getattr(a, term) == getattr(b, term) for term in _TERMS)
+
+
+def show_order(order: m.ExecSubmitting | m.ChildNew) -> str:
+    return f"{order.side} {order.qty} at {order.price} {order.tif} for {order.parent_id}/{order.slice_no}"

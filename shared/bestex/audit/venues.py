@@ -1,0 +1,150 @@
+"""A venue's own journal against what the streams say: the venue's word is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from bestex import sim_wire as wire
+from bestex.audit.children import ChildHistory
+from bestex.audit.report import Findings, Witness
+from bestex.audit.slices import Command
+from bestex.clock import MS, rfc3339
+from bestex.ids import is_child_id
+from bestex.units import from_units
+
+# Between the gateway's last look at the clock and the venue's: a network, a busy machine, and two clocks.
+LATENCY_ALLOWANCE_NS = 250 * MS
+
+
+@dataclass(slots=True)
+class _Order:
+    """What the venue did with one client id."""
+
+    received: list[Witness] = field(default_factory=list)
+    state: wire.OrderState | None = None
+    state_witness: Witness | None = None
+    trades: dict[str, tuple[Decimal, Decimal, Decimal, Witness]] = field(default_factory=dict)
+
+
+class VenueJournal:
+    """`take` the lines of one venue's journal in order, then `finish`."""
+
+    def __init__(self, findings: Findings, venue: str, allowance_ns: int = LATENCY_ALLOWANCE_NS) -> None:
+        self.venue = venue
+        self.orders: dict[str, _Order] = {}
+        self.foreign = 0  # orders that are not of the platform: other accounts, tests by hand
+        self._allowance_ns = allowance_ns
+        self._scales: dict[str, tuple[int, int]] = {}
+        self._findings = findings
+
+    def take(self, line: wire.JournalLine) -> None:
+        if isinstance(line, wire.JournalHeader):
+            for market in line.markets:
+                self._scales[market.symbol] = market.price_scale, market.qty_scale
+            return
+        request = line.request
+        if isinstance(request, wire.Submit):
+            if not is_child_id(request.client_id):
+                self.foreign += 1
+                return
+            self._order(request.client_id).received.append(self._witness(line, request.client_id))
+        for state in line.orders:
+            if is_child_id(state.client_id):
+                order = self._order(state.client_id)
+                order.state, order.state_witness = state, self._witness(line, state.client_id)
+        for trade in line.trades:
+            if is_child_id(trade.client_id):
+                self._trade(trade, self._witness(line, trade.client_id))
+
+    def _order(self, client_id: str) -> _Order:
+        return self.orders.setdefault(client_id, _Order())
+
+    def _witness(self, line: wire.JournalEntry, client_id: str) -> Witness:
+        return Witness(f"journal:{self.venue}", line.seq, client_id, line.at_ns)
+
+    def _trade(self, trade: wire.Trade, witness: Witness) -> None:
+        price_scale, qty_scale = self._scales[trade.symbol]
+        trades = self._order(trade.client_id).trades
+        trades[str(trade.trade_id)] = (
+            from_units(trade.qty, qty_scale),
+            from_units(trade.price, price_scale),
+            trade.fee,
+            witness,
+        )
+
+    def _wrong(self, promise: int, code: str, child_id: str, text: str, *witnesses: Witness | None) -> None:
+        self._findings.add(promise, code, f"child {child_id} at {self.venue}: {text}", *witnesses)
+
+    def finish(
+        self,
+        children: Mapping[str, ChildHistory],
+        commands: Mapping[str, Command],
+        *,
+        truncated: bool,
+        complete: bool,
+    ) -> None:
+        for child_id, order in self.orders.items():
+            child = children.get(child_id)
+            if len(order.received) > 1:
+                self._wrong(4, "received_twice", child_id, "the venue got it twice", *order.received)
+            if child is None or (child.submitting is None and not child.partial):
+                if not truncated:
+                    text = "the venue has it, but nothing was written down before it was sent"
+                    self._wrong(4, "not_written_before_send", child_id, text, *order.received)
+                continue
+            self._in_time(child_id, order, commands.get(child_id))
+            self._trades_agree(child, order, complete=complete)
+            self._ends_agree(child, order)
+        for child_id, child in children.items():
+            if child_id not in self.orders and (child.accepted or child.trades):
+                self._wrong(5, "never_received", child_id, "at work, but the venue never got it", child.last)
+
+    def _in_time(self, child_id: str, order: _Order, command: Command | None) -> None:
+        if command is None or not order.received or order.state is None:
+            return
+        expires_at, received = command.message.expires_at, order.received[0]
+        if order.state.state is wire.State.REJECTED or received.at_ns <= expires_at + self._allowance_ns:
+            return
+        text = f"reached the venue at {rfc3339(received.at_ns)}, expired at {expires_at}"
+        self._wrong(8, "received_stale", child_id, text, command.witness, received)
+
+    def _trades_agree(self, child: ChildHistory, order: _Order, *, complete: bool) -> None:
+        """Each trade has exactly one fill, and each fill one trade. A fill of a child at work may be on its way."""
+        for trade_id, (qty, price, fee, witness) in order.trades.items():
+            fill = child.trades.get(trade_id)
+            if fill is None:
+                if complete or child.end is not None:
+                    text = f"trade {trade_id} of {qty} at {price} has no fill"
+                    self._wrong(6, "fill_missing", child.child_id, text, witness, child.last)
+            elif (fill.qty, fill.price, fill.fee) != (qty, price, fee):
+                text = (
+                    f"trade {trade_id} was {qty} at {price}, fee {fee}; "
+                    f"its fill says {fill.qty} at {fill.price}, fee {fill.fee}"
+                )
+                self._wrong(6, "fill_differs", child.child_id, text, witness, fill.witness)
+        for trade_id, fill in child.trades.items():
+            if trade_id not in order.trades:
+                text = f"the venue knows no trade {trade_id}"
+                self._wrong(6, "fill_invented", child.child_id, text, fill.witness)
+
+    def _ends_agree(self, child: ChildHistory, order: _Order) -> None:
+        if child.end is None or order.state is None:
+            return
+        if order.state.state is wire.State.OPEN:
+            text = "ended for us, but the venue is working it"
+            self._wrong(5, "working_after_end", child.child_id, text, child.last, order.state_witness)
+
+
+def check_journals(
+    findings: Findings,
+    journals: Mapping[str, Iterable[wire.JournalLine]],
+) -> dict[str, VenueJournal]:
+    """Read every journal through; `finish` is called when the streams are known too."""
+    found = {}
+    for venue, lines in journals.items():
+        journal = found[venue] = VenueJournal(findings, venue)
+        for line in lines:
+            journal.take(line)
+    return found
