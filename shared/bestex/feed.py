@@ -1,0 +1,82 @@
+"""What a venue's feed says, normalised: the events that importers and recordings yield and collectors publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from bestex.instruments import Instrument, Listing
+from bestex.messages import MarketTrade
+
+
+class FeedStream(msgspec.Struct, frozen=True, kw_only=True):
+    """One venue's symbol in a recording, and how to read its numbers.
+
+    `clock_offset_ns` is what was added to the receive times because the receiving clock ran behind the
+    venue's; the recording keeps the times as received. `contract_size` and `inverse` as in `Listing`.
+    """
+
+    venue: str
+    symbol: str
+    price_scale: int
+    qty_scale: int
+    kind: Literal["spot", "perp", "dark"] = "spot"
+    contract_size: int = 1
+    inverse: bool = False
+    clock_offset_ns: int = 0
+
+
+class DepthUpdate(msgspec.Struct, frozen=True):
+    """Levels as (price, quantity) in units; quantity 0 removes one.
+
+    A `snapshot` replaces the book; an empty one says that the book is unknown from here on (a sequence break).
+    `seq` is the venue's own update id. `venue_ns` is the venue's clock (0 where it sends none), `recv_ns` the
+    receiver's, corrected so that it never precedes the venue's.
+    """
+
+    venue: str
+    symbol: str
+    seq: int
+    venue_ns: int
+    recv_ns: int
+    price_scale: int
+    qty_scale: int
+    snapshot: bool
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
+
+
+FeedEvent = DepthUpdate | MarketTrade
+
+
+def instruments_of(streams: Iterable[FeedStream]) -> tuple[Instrument, ...]:
+    """The instrument table of a recording: one instrument a symbol, at scales that cover all of its venues.
+
+    Tick and lot are one unit of the venue's own scale, the finest that its numbers showed; fees are unknown, 0.
+    """
+    by_symbol: dict[str, list[FeedStream]] = {}
+    for stream in streams:
+        by_symbol.setdefault(stream.symbol, []).append(stream)
+    made = []
+    for symbol, members in by_symbol.items():
+        price_scale = max(stream.price_scale for stream in members)
+        qty_scale = max(stream.qty_scale for stream in members)
+        listings = tuple(
+            Listing(
+                venue=stream.venue,
+                symbol=symbol,
+                kind=stream.kind,
+                tick=10 ** (price_scale - stream.price_scale),
+                lot=(lot := 10 ** (qty_scale - stream.qty_scale)),
+                min_qty=lot,
+                contract_size=stream.contract_size,
+                inverse=stream.inverse,
+            )
+            for stream in members
+        )
+        made.append(
+            Instrument(symbol=symbol, price_scale=price_scale, qty_scale=qty_scale, listings=listings)
+        )
+    return tuple(made)

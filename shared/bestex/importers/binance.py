@@ -1,0 +1,367 @@
+"""Raw Binance frames, one `<recv_ns> <json>` a line, gzip or plain, to normalised events.
+
+Files are read twice: first for what they hold (symbols, markets, the finest digits, the clock), then for the
+events, so that no later, finer number finds a scale too coarse. Files of one call, in the order of their first
+receive time, are one stream: the book goes on from one to the next. A stream without any snapshot has no book,
+and says so: differences alone would show levels whose depth nobody knows.
+
+Clock. The fastest message's receive time less its event time is the receiving clock's lead plus the shortest
+latency. Where it is negative, the clock runs behind by at least that much, and as much is added to all receive
+times, so that the fastest message arrives the moment it was sent: latencies are true up to a constant. Minima
+of blocks of messages that lie far from their median are taken for damaged time stamps and left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bestex.clock import MS, SECOND, rfc3339
+from bestex.depth import LevelReader
+from bestex.errors import RecordingError
+from bestex.feed import DepthUpdate, FeedEvent, FeedStream
+from bestex.importers.binance_book import BookBuilder, Change, Diff, Snapshot
+from bestex.importers.binance_wire import Body, Kind, name, parse, to_ns
+from bestex.importers.lines import LineReader
+from bestex.messages import MarketTrade
+from bestex.units import MAX_SCALE
+
+MAX_ERRORS_SHOWN = 10
+CLOCK_BLOCK = 256  # messages a minimum is taken over
+MAX_CLOCK_JITTER_NS = 10 * SECOND  # a minimum further from the median of minima is a damaged time stamp
+
+Key = tuple[bool, str]  # futures or not, Binance's symbol
+
+
+class Scales:
+    """The finest digits seen of one symbol."""
+
+    def __init__(self) -> None:
+        self.price = 0
+        self.qty = 0
+
+    def see(self, price: str, qty: str) -> None:
+        self.price = max(self.price, _digits(price, self.price))
+        self.qty = max(self.qty, _digits(qty, self.qty))
+
+
+def _digits(text: str, known: int) -> int:
+    """Decimals of `text` without trailing zeros, where that may be more than `known`; else anything smaller."""
+    dot = text.find(".")
+    return len(text.rstrip("0")) - dot - 1 if 0 <= dot < len(text) - 1 - known else 0
+
+
+class Clock:
+    """The receiving clock against the venue's."""
+
+    def __init__(self) -> None:
+        self._minima: list[int] = []
+        self._block: list[int] = []
+
+    def see(self, recv_ns: int, event_ns: int) -> None:
+        self._block.append(recv_ns - event_ns)
+        if len(self._block) == CLOCK_BLOCK:
+            self._end_block()
+
+    def _end_block(self) -> None:
+        if self._block:
+            self._minima.append(min(self._block))
+            self._block.clear()
+
+    def behind_ns(self) -> int:
+        """By how much the clock runs behind at least; 0 where nothing shows that it does."""
+        self._end_block()
+        if not self._minima:
+            return 0
+        middle = statistics.median_low(self._minima)
+        fastest = min(m for m in self._minima if abs(m - middle) <= MAX_CLOCK_JITTER_NS)
+        return max(0, -fastest)
+
+
+class FileSurvey(msgspec.Struct):
+    """What a first reading shows of one file: its symbols, and which of them are futures."""
+
+    path: Path
+    first_ns: int = 0
+    last_ns: int = 0
+    symbols: dict[str, bool] = {}
+
+    def key(self, body: Body) -> Key:
+        """Frames that name no symbol (most snapshots) belong to the file's only one."""
+        raw = body.s or body.symbol
+        if not raw:
+            if len(self.symbols) != 1:
+                raise ValueError(f"a snapshot without a symbol in a file of {len(self.symbols)} symbols")
+            (raw,) = self.symbols
+        return self.symbols[raw], raw
+
+
+class BinanceRecording:
+    """One or several raw files as one stream of events in order of receipt.
+
+    Iterating again begins again. While it runs, `builders` and the counters fill; they belong to the last
+    iteration. RecordingError where no line of any file is a frame of a known symbol.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._clock = Clock()
+        self._scales: dict[Key, Scales] = {}
+        missing = [str(path) for path in paths if not Path(path).is_file()]
+        if missing:
+            raise RecordingError(f"no such file: {', '.join(missing)}")
+        self.files = sorted((self._survey(Path(path)) for path in paths), key=lambda file: file.first_ns)
+        self.first_ns = min((file.first_ns for file in self.files if file.last_ns), default=0)
+        self.last_ns = max((file.last_ns for file in self.files), default=0)
+        self.clock_offset_ns = self._clock.behind_ns()
+        self.unnamed: dict[Key, str] = {}
+        self._streams = self._name_streams()
+        if not self._streams:
+            raise RecordingError(f"{', '.join(str(path) for path in paths)}: no Binance frames found")
+        self._reset()
+
+    @property
+    def streams(self) -> tuple[FeedStream, ...]:
+        return tuple(self._streams.values())
+
+    def _reset(self) -> None:
+        self.messages = self.ignored = self.error_count = 0
+        self.counts = dict.fromkeys(Kind, 0)
+        self.errors: list[str] = []
+        self.builders = {
+            key: BookBuilder(stream.price_scale, stream.qty_scale) for key, stream in self._streams.items()
+        }
+
+    def _survey(self, path: Path) -> FileSurvey:
+        file = FileSurvey(path, symbols={})
+        for line in LineReader(path):
+            try:
+                recv_ns, kind, body = parse(line)
+            except (ValueError, RecursionError):
+                continue  # reported with its number by the second reading
+            file.first_ns = file.first_ns or recv_ns
+            file.last_ns = max(file.last_ns, recv_ns)
+            raw = body.s or body.symbol
+            if kind is Kind.OTHER or not raw:
+                continue
+            futures = body.pu is not None or bool(body.X) or (kind is Kind.TICKER and bool(body.e))
+            file.symbols[raw] = file.symbols.get(raw, False) or futures or "_" in raw
+            if body.E and kind is not Kind.SNAPSHOT:
+                self._clock.see(recv_ns, to_ns(body.E))
+        self._survey_scales(file)
+        return file
+
+    def _survey_scales(self, file: FileSurvey) -> None:
+        """A reading of its own, because a snapshot without a symbol may precede the frame that tells it."""
+        for line in LineReader(file.path):
+            try:
+                _, kind, body = parse(line)
+                if kind is Kind.OTHER:
+                    continue
+                see = self._scales.setdefault(file.key(body), Scales()).see
+            except (ValueError, RecursionError):
+                continue
+            if kind is Kind.TRADE:
+                see(body.p, body.q)
+            elif kind is Kind.TICKER:
+                see(str(body.b), str(body.B))
+                see(str(body.a), str(body.A))
+            else:
+                bids, asks = (body.b, body.a) if kind is Kind.DEPTH else (body.bids, body.asks)
+                assert isinstance(bids, list)
+                assert isinstance(asks, list)
+                for price, qty in bids:
+                    see(price, qty)
+                for price, qty in asks:
+                    see(price, qty)
+
+    def _name_streams(self) -> dict[Key, FeedStream]:
+        streams = {}
+        for (futures, raw), scales in self._scales.items():
+            try:
+                named = name(raw, futures=futures)
+            except ValueError as error:
+                self.unnamed[futures, raw] = str(error)
+                continue
+            streams[futures, raw] = FeedStream(
+                venue=named.venue,
+                symbol=named.symbol,
+                price_scale=min(scales.price, MAX_SCALE),
+                qty_scale=min(scales.qty, MAX_SCALE),
+                kind="perp" if futures else "spot",
+                contract_size=named.contract_size,
+                inverse=named.inverse,
+                clock_offset_ns=self.clock_offset_ns,
+            )
+        return streams
+
+    def __iter__(self) -> Iterator[FeedEvent]:
+        self._reset()
+        latest_ns = 0
+        for file in self.files:
+            lines = LineReader(file.path)
+            number = 0
+            for number, line in enumerate(lines, 1):
+                if not line:
+                    continue
+                self.messages += 1
+                try:
+                    recv_ns, kind, body = parse(line)
+                    latest_ns = max(latest_ns, recv_ns + self.clock_offset_ns)
+                    event = self._read(file, latest_ns, kind, body)
+                except (ValueError, RecursionError) as error:
+                    self._report(file, number, str(error))
+                    continue
+                self.counts[kind] += 1
+                if event is not None:
+                    yield event
+            if lines.damage:
+                self._report(file, number, lines.damage)
+
+    def _report(self, file: FileSurvey, number: int, what: str) -> None:
+        self.error_count += 1
+        if len(self.errors) < MAX_ERRORS_SHOWN:
+            self.errors.append(f"{file.path.name}:{number}: {what}")
+
+    def _read(self, file: FileSurvey, recv_ns: int, kind: Kind, body: Body) -> FeedEvent | None:
+        if kind is Kind.OTHER:
+            return None
+        key = file.key(body)
+        if key in self.unnamed:
+            raise ValueError(self.unnamed[key])
+        builder, stream = self.builders[key], self._streams[key]
+        reader = builder.reader
+        venue_ns = to_ns(body.T or body.E)
+        if kind is Kind.TRADE:
+            return _trade(stream, reader, recv_ns, venue_ns, body)
+        if kind is Kind.TICKER:
+            ((bid, bid_qty), (ask, ask_qty)) = reader.read(
+                [(str(body.b), str(body.B)), (str(body.a), str(body.A))]
+            )
+            builder.on_ticker(body.u, (bid, bid_qty, ask, ask_qty))
+            return None
+        if kind is Kind.SNAPSHOT:
+            snapshot = Snapshot(body.lastUpdateId, reader.read(body.bids), reader.read(body.asks))
+            change = builder.on_snapshot(snapshot)
+        else:
+            assert isinstance(body.b, list)
+            assert isinstance(body.a, list)
+            bids, asks = reader.read(body.b), reader.read(body.a)
+            change = builder.on_diff(Diff(body.U, body.u, body.pu, to_ns(body.E), bids, asks))
+        return change and _update(stream, builder.last_id, recv_ns, venue_ns, change)
+
+
+def _update(stream: FeedStream, seq: int, recv_ns: int, venue_ns: int, change: Change) -> DepthUpdate:
+    return DepthUpdate(
+        stream.venue,
+        stream.symbol,
+        seq,
+        venue_ns,
+        recv_ns,
+        stream.price_scale,
+        stream.qty_scale,
+        change.whole,
+        change.bids,
+        change.asks,
+    )
+
+
+def _trade(stream: FeedStream, reader: LevelReader, recv_ns: int, venue_ns: int, body: Body) -> MarketTrade:
+    """`m`: the buyer was the maker, so the seller took."""
+    ((price, qty),) = reader.read([(body.p, body.q)])
+    aggressor = -1 if body.m else 1
+    return MarketTrade(
+        stream.venue,
+        stream.symbol,
+        str(body.t),
+        venue_ns,
+        recv_ns,
+        stream.price_scale,
+        stream.qty_scale,
+        price,
+        qty,
+        aggressor,
+    )
+
+
+class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the frames of one recording; sums over its symbols.
+
+    `bbo_checked` counts the pairs of book ticker and depth update with the same update id, whichever came
+    first; `bbo_matched` those of them with equal best prices and sizes on both sides. `clock_offset_ms` is
+    how far the receiving clock is ahead of the venue's: negative where it runs behind. `outcome` is a
+    sentence, "ok" where book, sequence, comparison and lines are all without fault.
+    """
+
+    outcome: str
+    venue: str
+    symbol: str
+    messages: int
+    depth_updates: int
+    trades: int
+    book_tickers: int
+    snapshots: int
+    ignored: int
+    duplicates: int
+    sequence_breaks: int
+    crossed: int
+    bbo_checked: int
+    bbo_matched: int
+    errors: int
+    first_errors: list[str]
+    first_at: str
+    last_at: str
+    clock_offset_ms: float
+    price_scale: int
+    qty_scale: int
+
+
+def check(paths: Sequence[str | Path]) -> CheckResult:
+    """Rebuild the books of the raw files, given as one stream, and compare. RecordingError where none is one."""
+    recording = BinanceRecording(paths)
+    for _ in recording:
+        pass
+    builders = recording.builders.values()
+    counts = recording.counts
+    breaks = sum(builder.sequence_breaks for builder in builders)
+    crossed = sum(builder.crossed for builder in builders)
+    checked = sum(builder.bbo_checked for builder in builders)
+    matched = sum(builder.bbo_matched for builder in builders)
+    faults = []
+    if not counts[Kind.SNAPSHOT]:
+        faults.append("no snapshot, so no book")
+    elif not all(builder.is_known for builder in builders):
+        faults.append("the book is not known at the end")
+    if breaks:
+        faults.append(f"{breaks} sequence breaks")
+    if crossed:
+        faults.append(f"{crossed} times crossed")
+    if matched != checked:
+        faults.append(f"{checked - matched} book tickers differ")
+    if recording.error_count:
+        faults.append(f"{recording.error_count} lines could not be read")
+    return CheckResult(
+        outcome="; ".join(faults) or "ok",
+        venue=", ".join(dict.fromkeys(stream.venue for stream in recording.streams)),
+        symbol=", ".join(dict.fromkeys(stream.symbol for stream in recording.streams)),
+        messages=recording.messages,
+        depth_updates=counts[Kind.DEPTH],
+        trades=counts[Kind.TRADE],
+        book_tickers=counts[Kind.TICKER],
+        snapshots=counts[Kind.SNAPSHOT],
+        ignored=counts[Kind.OTHER],
+        duplicates=sum(builder.duplicates for builder in builders),
+        sequence_breaks=breaks,
+        crossed=crossed,
+        bbo_checked=checked,
+        bbo_matched=matched,
+        errors=recording.error_count,
+        first_errors=recording.errors,
+        first_at=rfc3339(recording.first_ns),
+        last_at=rfc3339(recording.last_ns),
+        clock_offset_ms=-recording.clock_offset_ns / MS,
+        price_scale=max(stream.price_scale for stream in recording.streams),
+        qty_scale=max(stream.qty_scale for stream in recording.streams),
+    )
