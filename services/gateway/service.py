@@ -1,0 +1,52 @@
+"""What a gateway is made of: the core, the venue adapters, its journal and its inputs."""
+
+from __future__ import annotations
+
+from bestex import subjects
+from bestex.clock import AffineClock
+from bestex.config import Config
+from bestex.errors import UsageError
+from bestex.plugins import GATEWAYS, load
+from bestex.service import Read, Service
+from services.gateway.core import GatewayCore
+from services.gateway.desk import Desk
+from services.gateway.port import Venue
+
+
+def build(config: Config, names: tuple[str, ...]) -> Service:
+    """The gateway of the venues `names`; none means every enabled one.
+
+    Raises UsageError for a venue that is not there or not enabled, and for an unknown adapter.
+    """
+    enabled = config.enabled_venues()
+    for name in names:
+        if name not in enabled:
+            raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
+    served = tuple(dict.fromkeys(names)) or enabled
+    if not served:
+        raise UsageError("no venue is enabled; enable one in the configuration")
+    clock = AffineClock.from_environment()
+    venues: dict[str, Venue] = {
+        name: load(GATEWAYS, config.venues[name].adapter)(name, config, clock) for name in served
+    }
+    capabilities = {name: venue.capabilities for name, venue in venues.items()}
+    core = GatewayCore(capabilities, config.make_instruments(), config)
+    return Service(
+        name="gateway",
+        names=names,
+        core=core,
+        journal=tuple(Read(subjects.exec_stream(name), _histories(name)) for name in served),
+        reads=(
+            Read(subjects.CONTROL, (f"{subjects.ROOT}.control.halt.>",)),
+            *(
+                # A consumer per venue, so that a venue can move to another process with its place kept.
+                Read(subjects.ROUTE, (f"{subjects.ROOT}.child.{name}.>",), durable=f"gateway-{name}")
+                for name in served
+            ),
+        ),
+        actor=Desk(venues, core.anomalies),
+    )
+
+
+def _histories(venue: str) -> tuple[str, ...]:
+    return tuple(f"{subjects.ROOT}.{head}.{venue}.>" for head in ("exec", "fill"))
