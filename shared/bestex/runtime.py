@@ -81,6 +81,7 @@ class Runtime:
         self._due: list[tuple[int, str]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._newest: dict[str, bytes] = {}
+        self._outbox: deque[Emit] = deque()
         self._pulls: list[bus.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
