@@ -139,9 +139,10 @@ class MarketModel:
         stale_side = ASK if jump_bps > 0 else BID
         for venue in self._venues:
             profile, stale = venue.profile, venue.sides[stale_side]
+            limit = self._efficient * (1 - stale_side * profile.eager_bps / 1e4)
             best = stale.best
-            if best is not None and stale.better(best, self._efficient) and rng.random() < profile.reach:
-                self._after(self._exponential_ns(TAKER_SPREAD_NS), self._take, venue, stale, self._efficient)
+            if best is not None and stale.better(best, limit) and rng.random() < profile.reach:
+                self._after(self._exponential_ns(TAKER_SPREAD_NS), self._take, venue, stale, limit)
             for quotes in venue.sides.values():
                 delay_ms = profile.delay_ms * rng.lognormvariate(0, profile.delay_sigma)
                 self._after(int(min(delay_ms, MAX_DELAY_MS) * MS), self._reprice, venue, quotes)

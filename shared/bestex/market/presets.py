@@ -19,7 +19,8 @@ class VenueProfile(msgspec.Struct, frozen=True, kw_only=True):
     `resizes`: size changes a second. `requotes`: how often a second each side draws its distance from the
     efficient price afresh: `half_spread_bps` give or take `jitter_bps`, and with probability 1 - `near` an
     exponential `away_bps` more. `delay_ms`: median time in which a quote follows news. `reach`: share of
-    informed orders that come to this venue, `prints`: trades that such an order seeks there on average.
+    informed orders that come to this venue, `eager_bps`: how far beyond the efficient price they pay there,
+    `prints`: trades that such an order seeks there on average.
     `noise`, `mid`: uninformed orders and trades of hidden orders at the consolidated mid, a minute.
     """
 
@@ -35,6 +36,7 @@ class VenueProfile(msgspec.Struct, frozen=True, kw_only=True):
     delay_ms: float
     delay_sigma: float = 0.8
     reach: float
+    eager_bps: float = 0.0
     prints: float
     trade_size: float
     trade_sigma: float
@@ -78,9 +80,9 @@ EQUITY = Preset(
     frenzy=1.0,
     venues=(
         VenueProfile(
-            size=1.0, depth=2.5, resizes=2.4, requotes=0.26, near=0.94, half_spread_bps=0.43, jitter_bps=0.15,
-            away_bps=2.0, delay_ms=16, reach=0.8, prints=3.5, trade_size=0.2, trade_sigma=1.0,
-            noise=2.0, mid=1.0,
+            size=1.0, depth=2.5, resizes=2.4, requotes=0.32, near=0.94, half_spread_bps=0.4, jitter_bps=0.15,
+            away_bps=2.0, delay_ms=16, reach=0.5, eager_bps=0.7, prints=6.0, trade_size=0.2, trade_sigma=1.0,
+            noise=1.6, mid=1.2,
         ),
         VenueProfile(
             size=0.33, depth=0.6, resizes=0.55, requotes=0.21, near=0.75, half_spread_bps=0.55,
@@ -89,13 +91,13 @@ EQUITY = Preset(
         ),
         VenueProfile(
             size=0.75, depth=0.6, resizes=0.65, requotes=0.33, near=0.9, half_spread_bps=0.47,
-            jitter_bps=0.2, away_bps=2.0, delay_ms=8, reach=0.7, prints=3.0, trade_size=0.14,
-            trade_sigma=1.6, noise=1.6, mid=2.3,
+            jitter_bps=0.17, away_bps=2.0, delay_ms=8, reach=0.7, prints=3.0, trade_size=0.14,
+            trade_sigma=1.6, noise=1.3, mid=2.2,
         ),
         VenueProfile(
             size=0.2, depth=1.1, resizes=0.3, requotes=0.03, near=0.5, half_spread_bps=0.5, jitter_bps=0.15,
             away_bps=5.0, delay_ms=10, delay_sigma=2.8, reach=0.35, prints=1.6, trade_size=0.11,
-            trade_sigma=1.4, noise=1.0, mid=0.6,
+            trade_sigma=1.4, noise=0.8, mid=0.6,
         ),
     ),
 )  # fmt: skip
