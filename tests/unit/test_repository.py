@@ -1,12 +1,17 @@
 """The rules of the house that a machine can check."""
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES_MAX = 400  # past that a module is two modules
@@ -24,6 +29,16 @@ LONG: dict[str, str] = {
     "shared/bestex/messages.py": "every message of the contract in one place, no logic",
 }
 BINARY = {".gz", ".zst", ".png", ".parquet", ".db", ".rec"}
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUNTIME = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+BUILD = [Requirement(text) for text in PROJECT["build-system"]["requires"]]
+DEVELOPMENT = [Requirement(text) for text in PROJECT["dependency-groups"]["dev"]]
+EXTRAS = [
+    Requirement(text) for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra
+]
+OURS = {"bestex", "services", "tests"}
 
 
 def tracked() -> list[Path]:
@@ -51,6 +66,17 @@ MODULES = [path for path in FILES if path.suffix == ".py"]
 
 def label(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level packages that a module imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
 
 
 def hits(pattern: re.Pattern[str]) -> list[str]:
@@ -102,6 +128,32 @@ def test_every_locked_version_is_exact_and_has_hashes(name: str) -> None:
         assert re.match(r"[a-z0-9.-]+==\S+ \\\n", block), block.splitlines()[0]
         assert "--hash=sha256:" in block, block.splitlines()[0]
     assert "://" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [("requirements.lock", RUNTIME + BUILD + DEVELOPMENT), ("deploy/requirements.lock", RUNTIME + BUILD)],
+)
+def test_a_lock_holds_what_is_declared(name: str, declared: list[Requirement]) -> None:
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.M))
+    for requirement in declared:
+        version = locked.get(canonicalize_name(requirement.name), "none")
+        assert version != "none", f"{requirement.name} is not locked: make lock"
+        assert requirement.specifier.contains(version), f"{requirement} but {version} is locked: make lock"
+
+
+def test_every_imported_package_is_declared() -> None:
+    distributions = packages_distributions()
+    shipped = {canonicalize_name(item.name) for item in RUNTIME + EXTRAS}
+    developed = shipped | {canonicalize_name(item.name) for item in DEVELOPMENT}
+    undeclared = []
+    for path in MODULES:
+        allowed = developed if label(path).startswith("tests/") else shipped
+        for package in imported(path) - OURS - sys.stdlib_module_names:
+            names = {canonicalize_name(name) for name in distributions.get(package, [package])}
+            if not names & allowed:
+                undeclared.append(f"{label(path)} imports {package}")
+    assert undeclared == []
 
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY, UNFINISHED])
