@@ -8,6 +8,11 @@ Basis: the mid of a `perp` listing minus the mean of the mids of the live `spot`
 It is 0 where it is switched off or the instrument has no spot listing. While nothing can be observed (no spot
 mid, or none of its own) the last one stands for BASIS_HOLD_NS; a perp without a basis is STALE, because its
 levels cannot be compared with anybody's.
+
+Around its EWMA the true basis trembles by more than a tight spread is wide: on Binance's BTC a perp was crossed
+with spot 99 % of the time at a half life of 10 s, by a third of a basis point in the median. So the published
+basis leaves the EWMA, by at most BASIS_SLACK_BPS, as far as it takes to uncross the book. What is crossed then
+is worth looking at; what was hidden could not have paid two taker fees.
 """
 
 from __future__ import annotations
@@ -16,12 +21,14 @@ from collections import Counter
 
 from bestex.config import MarketDataConfig
 from bestex.instruments import Instrument, Listing
+from bestex.ladder import BPS_ONE
 from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
 from services.aggregator.estimators import Basis, Steadiness, Volume
 from services.aggregator.normalise import Columns, Defect, Normaliser
 
 LIVE, STALE, DOWN = BookStatus.LIVE, BookStatus.STALE, BookStatus.DOWN
 NEVER = 2**63 - 1
+BASIS_SLACK_BPS = 2  # 99.8 % of the time the crossing was smaller on the day above
 
 _NO_LEVELS = Columns([], [], [], [])
 
@@ -59,6 +66,7 @@ class Column:
 
     __slots__ = (
         "basis",
+        "basis_units",
         "fresh",
         "heard_ns",
         "levels",
@@ -81,6 +89,7 @@ class Column:
         self.source = source
         self.normaliser = Normaliser(instrument, listing, levels_max)
         self.basis = basis
+        self.basis_units = 0
         self.fresh = DOWN
         self.levels = _NO_LEVELS
         self.mid_half: int | None = None
@@ -123,7 +132,7 @@ class Column:
         if self.basis is None:
             return self.fresh, 0
         status = self.fresh if self.fresh is not LIVE or self.basis.known(now_ns) else STALE
-        return status, round(self.basis.value or 0)
+        return status, self.basis_units
 
     def _drop(self) -> None:
         self.fresh, self.levels, self.mid_half = DOWN, _NO_LEVELS, None
@@ -214,22 +223,49 @@ class Consolidation:
         )
 
     def _estimate(self, now_ns: int) -> None:
-        mids = [c.mid_half for c in self._spots if c.fresh is LIVE and c.mid_half is not None]
-        reference = sum(mids) / (2 * len(mids)) if mids else None
+        spots = [column for column in self._spots if column.fresh is LIVE and column.mid_half is not None]
+        if not spots:
+            self._suspend([column for _, column in self._with_basis], now_ns)
+            return
+        reference = sum(column.mid_half or 0 for column in spots) / (2 * len(spots))
+        best_bid = max(column.levels.bid_px[0] for column in spots)
+        best_ask = min(column.levels.ask_px[0] for column in spots)
         for _, column in self._with_basis:
-            basis = column.basis
-            assert basis is not None, "only columns with a basis are listed"
-            if reference is not None and column.fresh is LIVE and column.mid_half is not None:
-                basis.observe(column.mid_half / 2 - reference, now_ns)
+            if column.fresh is LIVE and column.mid_half is not None:
+                assert column.basis is not None, "only columns with a basis are listed"
+                column.basis.observe(column.mid_half / 2 - reference, now_ns)
+                column.basis_units = _uncrossing(
+                    round(column.basis.value or 0),
+                    column.levels.bid_px[0] - best_ask,
+                    column.levels.ask_px[0] - best_bid,
+                    column.mid_half * BASIS_SLACK_BPS // (2 * BPS_ONE),
+                )
             else:
-                basis.suspend(now_ns)
-                if now_ns < basis.expires_ns < self.check_at_ns:
-                    self.check_at_ns = basis.expires_ns
+                self._suspend([column], now_ns)
+
+    def _suspend(self, columns: list[Column], now_ns: int) -> None:
+        for column in columns:
+            assert column.basis is not None, "only columns with a basis are listed"
+            column.basis.suspend(now_ns)
+            column.basis_units = round(column.basis.value or 0)
+            if now_ns < column.basis.expires_ns < self.check_at_ns:
+                self.check_at_ns = column.basis.expires_ns
 
     def _show_if_changed(self, index: int, column: Column, now_ns: int) -> None:
         shown = self._shown[index]
         if (shown.status, shown.basis) != column.shown(now_ns):
             self._shown[index] = _show(column, now_ns)
+
+
+def _uncrossing(basis: int, locked_below: int, locked_above: int, slack: int) -> int:
+    """The basis nearest to `basis`, and within `slack` of it, at which a perp neither locks nor crosses spot.
+
+    The book is locked where the basis is `locked_below` (its bid at the spot ask) or `locked_above`.
+    """
+    if locked_below < basis < locked_above:
+        return basis
+    inside = min(max(basis, locked_below + 1), max(locked_above - 1, locked_below + 1))
+    return min(max(inside, basis - slack), basis + slack)
 
 
 def _show(column: Column, now_ns: int) -> VenueColumn:

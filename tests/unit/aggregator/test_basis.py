@@ -5,6 +5,7 @@ import pytest
 from bestex.clock import MS, SECOND
 from bestex.human import Duration
 from bestex.messages import BookStatus
+from services.aggregator.consolidation import BASIS_SLACK_BPS
 from services.aggregator.estimators import BASIS_HOLD_NS, Basis
 from tests.unit.aggregator.harness import CONFIG, PERP, SPOT_A, SPOT_B, Market, instrument
 
@@ -35,23 +36,45 @@ def test_with_basis_off_raw_prices_are_merged() -> None:
 
 
 def test_the_reference_is_the_mean_mid_of_live_spot_venues(market: Market) -> None:
-    market.quote("a", 10_000, 10_010)
-    market.quote("b", 10_020, 10_030)
-    market.quote("p", 9_900, 9_910)
-    assert market.column("p").basis == -110
+    market.quote("a", 10_000, 10_030)
+    market.quote("b", 10_010, 10_040)
+    market.quote("p", 9_900, 9_930)
+    assert market.column("p").basis == -105
     assert [market.column(venue).basis for venue in "ab"] == [0, 0]
 
 
-def test_half_of_a_change_is_learnt_in_one_half_life_however_often_it_is_updated() -> None:
-    for updates in (1, 10, 1_000):
-        market = Market(instrument(SPOT_A, PERP), config=type(CONFIG)(stale_after=Duration(60 * SECOND)))
-        market.quote("a", 100_000, 100_010)
-        market.quote("p", 100_000, 100_010)
-        for _ in range(updates):
-            market.quote("p", 101_000, 101_010)
-            market.now_ns += 10 * SECOND // updates
-        market.quote("p", 101_000, 101_010)
-        assert market.column("p").basis == 500
+@pytest.mark.parametrize("updates", [1, 10, 1_000])
+def test_half_of_a_change_is_learnt_in_one_half_life_however_often_it_is_updated(updates: int) -> None:
+    basis = Basis(10 * SECOND)
+    basis.observe(0.0, 0)
+    for i in range(updates):
+        basis.observe(1_000.0, i * 10 * SECOND // updates)
+    basis.observe(1_000.0, 10 * SECOND)
+    assert basis.value == pytest.approx(500.0)
+
+
+def test_a_tremble_smaller_than_the_slack_crosses_nothing() -> None:
+    market = Market(instrument(SPOT_A, PERP))
+    market.quote("a", 1_000_000, 1_000_001)
+    market.quote("p", 990_000, 990_010)
+    for shift in (150, -150, 60, -1):
+        market.now_ns += MS
+        market.quote("p", 990_000 + shift, 990_010 + shift)
+        assert (market.books[-1].crossed, market.books[-1].locked) == (False, False)
+        market.quote("a", 1_000_000 + shift // 5, 1_000_001 + shift // 5)
+        assert (market.books[-1].crossed, market.books[-1].locked) == (False, False)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_dislocation_beyond_the_slack_is_shown_as_crossed(sign: int) -> None:
+    market = Market(instrument(SPOT_A, PERP))
+    market.quote("a", 1_000_000, 1_000_010)
+    market.quote("p", 1_000_000, 1_000_010)
+    market.now_ns += MS
+    market.quote("p", 1_000_000 + sign * 1_000, 1_000_010 + sign * 1_000)
+    slack = sign * 1_000_000 * BASIS_SLACK_BPS // 10_000
+    assert market.column("p").basis == pytest.approx(slack, abs=1)
+    assert market.books[-1].crossed
 
 
 def test_a_spot_update_moves_the_perps_basis_too(market: Market) -> None:
