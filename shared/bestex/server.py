@@ -75,18 +75,18 @@ class NatsServer:
             raise BusError(f"this nats-server is running already, at {self.url}")
         self._data_dir = Path(data_dir).resolve()
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        config = self._data_dir / "nats.conf"
-        config.write_text(
-            _CONFIG.format(
-                port=port or -1,
-                data_dir=json.dumps(str(self._data_dir)),
-                pid_file=json.dumps(str(self._pid_file)),
-                log_file=json.dumps(str(self._log_file)),
-            )
-        )
         with self._lock() as lock:
             for stale in self._data_dir.glob("*.ports"):  # left by a kill; ids of processes come round again
                 stale.unlink()
+            config = self._data_dir / "nats.conf"
+            config.write_text(
+                _CONFIG.format(
+                    port=port or -1,
+                    data_dir=json.dumps(str(self._data_dir)),
+                    pid_file=json.dumps(str(self._pid_file)),
+                    log_file=json.dumps(str(self._log_file)),
+                )
+            )
             self._process = subprocess.Popen(
                 [str(find_binary()), "-c", str(config)],
                 stdin=subprocess.DEVNULL,

@@ -88,6 +88,10 @@ def test_no_process_has_more_rights_than_it_needs(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_the_exchange_listens_on_all_addresses_of_its_container() -> None:
+    assert SERVICES["exchange"]["command"][3:] == ["--host", "0.0.0.0"]
+
+
 def test_ports_are_published_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published

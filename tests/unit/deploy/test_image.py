@@ -57,11 +57,6 @@ def test_the_configuration_for_containers_is_valid() -> None:
     assert config.exchange.host == "exchange"
 
 
-def test_the_exchange_listens_on_all_addresses_of_its_container() -> None:
-    config = configuration.load(DEPLOY / "config" / "bestex.toml", {"BESTEX__EXCHANGE__HOST": "0.0.0.0"})
-    assert config.exchange.host == "0.0.0.0"
-
-
 @pytest.mark.parametrize(
     "section", ["venues", "instruments", "execution", "splitting", "algos", "market_data"]
 )

@@ -169,6 +169,10 @@ def test_selectors_find_their_own_pods(workload: str) -> None:
     assert spec.get("selector", {}).get("matchLabels", {}).items() <= labels
 
 
+def test_the_exchange_listens_on_all_addresses_of_its_pod() -> None:
+    assert container("exchange")["args"][3:] == ["--host", "0.0.0.0"]
+
+
 def test_only_collectors_and_gateways_leave_the_cluster() -> None:
     policies = [item for path in MANIFESTS for item in objects(path) if item["kind"] == "NetworkPolicy"]
     leaving = [
