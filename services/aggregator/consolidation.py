@@ -23,11 +23,10 @@ from bestex.config import MarketDataConfig
 from bestex.instruments import Instrument, Listing
 from bestex.ladder import BPS_ONE
 from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
-from services.aggregator.estimators import Basis, Steadiness, Volume
+from services.aggregator.estimators import NEVER, Basis, Steadiness, Volume
 from services.aggregator.normalise import Columns, Defect, Normaliser
 
 LIVE, STALE, DOWN = BookStatus.LIVE, BookStatus.STALE, BookStatus.DOWN
-NEVER = 2**63 - 1
 BASIS_SLACK_BPS = 2  # 99.8 % of the time the crossing was smaller on the day above
 
 _NO_LEVELS = Columns([], [], [], [])
@@ -131,7 +130,7 @@ class Column:
         """Status and basis as published."""
         if self.basis is None:
             return self.fresh, 0
-        status = self.fresh if self.fresh is not LIVE or self.basis.known(now_ns) else STALE
+        status = self.fresh if self.fresh is not LIVE or now_ns < self.basis.known_until_ns else STALE
         return status, self.basis_units
 
     def _drop(self) -> None:
@@ -160,7 +159,11 @@ class Consolidation:
             for listing in instrument.listings
         ]
         self._spots = [column for column in self.columns if column.listing.kind == "spot"]
-        self._with_basis = [(i, column) for i, column in enumerate(self.columns) if column.basis is not None]
+        self._perps = [
+            (index, column, column.basis)
+            for index, column in enumerate(self.columns)
+            if column.basis is not None
+        ]
         self._shown = [_show(column, 0) for column in self.columns]
         self._seq = 0
         self.published_ns = 0
@@ -175,9 +178,9 @@ class Consolidation:
             self.check_at_ns = due_ns
         if now_ns >= self.check_at_ns:
             self.refresh(now_ns)
-        elif self._with_basis:
+        elif self._perps:
             self._estimate(now_ns)
-            for other, perp in self._with_basis:
+            for other, perp, _ in self._perps:
                 if other != index:
                     self._show_if_changed(other, perp, now_ns)
         self._shown[index] = _show(column, now_ns)
@@ -223,33 +226,31 @@ class Consolidation:
         )
 
     def _estimate(self, now_ns: int) -> None:
-        spots = [column for column in self._spots if column.fresh is LIVE and column.mid_half is not None]
-        if not spots:
-            self._suspend([column for _, column in self._with_basis], now_ns)
-            return
-        reference = sum(column.mid_half or 0 for column in spots) / (2 * len(spots))
-        best_bid = max(column.levels.bid_px[0] for column in spots)
-        best_ask = min(column.levels.ask_px[0] for column in spots)
-        for _, column in self._with_basis:
-            if column.fresh is LIVE and column.mid_half is not None:
-                assert column.basis is not None, "only columns with a basis are listed"
-                column.basis.observe(column.mid_half / 2 - reference, now_ns)
-                column.basis_units = _uncrossing(
-                    round(column.basis.value or 0),
-                    column.levels.bid_px[0] - best_ask,
-                    column.levels.ask_px[0] - best_bid,
-                    column.mid_half * BASIS_SLACK_BPS // (2 * BPS_ONE),
+        count, total, best_bid, best_ask = 0, 0, 0, NEVER
+        for spot in self._spots:
+            if spot.fresh is LIVE and spot.mid_half is not None:
+                count += 1
+                total += spot.mid_half
+                bid, ask = spot.levels.bid_px[0], spot.levels.ask_px[0]
+                if bid > best_bid:
+                    best_bid = bid
+                if ask < best_ask:
+                    best_ask = ask
+        for _, perp, basis in self._perps:
+            mid_half = perp.mid_half
+            if count and perp.fresh is LIVE and mid_half is not None:
+                basis.observe((mid_half - total / count) / 2, now_ns)
+                perp.basis_units = _uncrossing(
+                    round(basis.value),
+                    perp.levels.bid_px[0] - best_ask,
+                    perp.levels.ask_px[0] - best_bid,
+                    mid_half * BASIS_SLACK_BPS // (2 * BPS_ONE),
                 )
             else:
-                self._suspend([column], now_ns)
-
-    def _suspend(self, columns: list[Column], now_ns: int) -> None:
-        for column in columns:
-            assert column.basis is not None, "only columns with a basis are listed"
-            column.basis.suspend(now_ns)
-            column.basis_units = round(column.basis.value or 0)
-            if now_ns < column.basis.expires_ns < self.check_at_ns:
-                self.check_at_ns = column.basis.expires_ns
+                basis.suspend(now_ns)
+                perp.basis_units = round(basis.value)
+                if now_ns < basis.known_until_ns < self.check_at_ns:
+                    self.check_at_ns = basis.known_until_ns
 
     def _show_if_changed(self, index: int, column: Column, now_ns: int) -> None:
         shown = self._shown[index]

@@ -16,7 +16,8 @@ from bestex.config import MarketDataConfig
 from bestex.core import Effect, Emit, Recovered, Wake, Wakeup
 from bestex.instruments import Instruments
 from bestex.messages import MarketTrade, VenueBook
-from services.aggregator.consolidation import NEVER, Consolidation, Source
+from services.aggregator.consolidation import Consolidation, Source
+from services.aggregator.estimators import NEVER
 from services.aggregator.normalise import Defect
 from services.aggregator.statistics import Statistics
 

@@ -7,6 +7,7 @@ from math import log, sqrt
 
 from bestex.clock import MINUTE, SECOND
 
+NEVER = 2**63 - 1
 BASIS_HOLD_NS = MINUTE  # a basis drifts by about a basis point a minute; older ones order venues by guesswork
 VOLATILITY_HALF_LIFE_NS = MINUTE
 VOLATILITY_MIN_RETURNS = 10  # below that the estimate is mostly chance
@@ -22,44 +23,38 @@ def decay(elapsed_ns: int, half_life_ns: int) -> float:
 
 
 class Basis:
-    """EWMA of a difference in price units; each value weighs by how long it stood."""
+    """EWMA of a difference in price units; each value weighs by how long it stood.
 
-    __slots__ = ("_at_ns", "_half_life_ns", "_standing", "value")
+    `known_until_ns`: 0 before the first observation, NEVER while something is observed, else
+    BASIS_HOLD_NS after the last observation stopped standing.
+    """
+
+    __slots__ = ("_at_ns", "_half_life_ns", "_standing", "known_until_ns", "value")
 
     def __init__(self, half_life_ns: int) -> None:
         self._half_life_ns = half_life_ns
-        self._standing: float | None = None
+        self._standing = 0.0
         self._at_ns = 0
-        self.value: float | None = None
+        self.value = 0.0
+        self.known_until_ns = 0
 
     def observe(self, difference: float, now_ns: int) -> None:
         """From now on `difference` stands. The first one is the estimate, also after a long silence."""
-        if self.value is None or not self.known(now_ns):
-            self.value = difference
-        else:
+        if self.known_until_ns == NEVER:
             self._advance(now_ns)
-        self._standing = difference
-        self._at_ns = now_ns
+        elif now_ns >= self.known_until_ns:
+            self.value = difference
+        self._standing, self._at_ns, self.known_until_ns = difference, now_ns, NEVER
 
     def suspend(self, now_ns: int) -> None:
-        """Nothing can be observed for now; the estimate stays for BASIS_HOLD_NS."""
-        if self._standing is not None:
+        """Nothing can be observed for now."""
+        if self.known_until_ns == NEVER:
             self._advance(now_ns)
-            self._standing = None
-            self._at_ns = now_ns
-
-    def known(self, now_ns: int) -> bool:
-        return self.value is not None and (self._standing is not None or now_ns < self.expires_ns)
-
-    @property
-    def expires_ns(self) -> int:
-        """When a suspended estimate is forgotten; 0 while something is observed, or never was."""
-        return 0 if self._standing is not None or self.value is None else self._at_ns + BASIS_HOLD_NS
+            self.known_until_ns = now_ns + BASIS_HOLD_NS
 
     def _advance(self, now_ns: int) -> None:
-        if self._standing is not None and self.value is not None and now_ns > self._at_ns:
-            past = decay(now_ns - self._at_ns, self._half_life_ns)
-            self.value = self._standing + (self.value - self._standing) * past
+        past = decay(max(now_ns - self._at_ns, 0), self._half_life_ns)
+        self.value = self._standing + (self.value - self._standing) * past
 
 
 class Volatility:

@@ -135,7 +135,9 @@ def test_an_estimate_goes_on_after_a_short_silence_and_begins_anew_after_a_long_
     basis.observe(0.0, 41 * SECOND)
     assert basis.value == pytest.approx(50.0)
     basis.suspend(41 * SECOND)
-    assert basis.known(41 * SECOND + BASIS_HOLD_NS - MS)
-    assert not basis.known(41 * SECOND + BASIS_HOLD_NS)
-    basis.observe(7.0, 41 * SECOND + BASIS_HOLD_NS)
+    assert basis.known_until_ns == 41 * SECOND + BASIS_HOLD_NS
+    basis.observe(7.0, 41 * SECOND + BASIS_HOLD_NS - MS)
+    assert basis.value == pytest.approx(50.0)
+    basis.suspend(41 * SECOND + BASIS_HOLD_NS - MS)
+    basis.observe(7.0, basis.known_until_ns)
     assert basis.value == 7.0
