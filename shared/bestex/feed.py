@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from bestex.depth import DepthBook
 from bestex.instruments import Instrument, Listing
-from bestex.messages import MarketTrade
+from bestex.messages import MarketTrade, VenueBook
 
 
 class FeedStream(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,3 +81,39 @@ def instruments_of(streams: Iterable[FeedStream]) -> tuple[Instrument, ...]:
             Instrument(symbol=symbol, price_scale=price_scale, qty_scale=qty_scale, listings=listings)
         )
     return tuple(made)
+
+
+class Books:
+    """Keeps the book of every stream and turns updates into the messages of the live plane."""
+
+    def __init__(self, levels: int) -> None:
+        self._levels = levels
+        self._books: dict[tuple[str, str], DepthBook] = {}
+        self._seqs: dict[tuple[str, str], int] = {}
+
+    def take(self, event: FeedEvent) -> VenueBook | MarketTrade:
+        """The book as it stands after an update, its best levels; a trade as it is.
+
+        `VenueBook.seq` counts the books made of a stream. A book that has become unknown has no levels.
+        """
+        if isinstance(event, MarketTrade):
+            return event
+        key = (event.venue, event.symbol)
+        book = self._books.get(key)
+        if book is None:
+            book = self._books[key] = DepthBook()
+        if event.snapshot:
+            book.replace(event.bids, event.asks)
+        else:
+            book.apply(event.bids, event.asks)
+        self._seqs[key] = seq = self._seqs.get(key, 0) + 1
+        return VenueBook(
+            event.venue,
+            event.symbol,
+            seq,
+            event.venue_ns,
+            event.recv_ns,
+            event.price_scale,
+            event.qty_scale,
+            *book.top(self._levels),
+        )

@@ -2,7 +2,8 @@
 
 Files are read twice: first for what they hold (symbols, markets, the finest digits, the clock), then for the
 events, so that no later, finer number finds a scale too coarse. Files of one call, in the order of their first
-receive time, are one stream: the book goes on from one to the next. A stream without any snapshot has no book,
+receive time, are one recording: a symbol's book goes on from one to the next. A symbol without any snapshot has
+no book,
 and says so: differences alone would show levels whose depth nobody knows.
 
 Clock. The fastest message's receive time less its event time is the receiving clock's lead plus the shortest
@@ -13,6 +14,7 @@ of blocks of messages that lie far from their median are taken for damaged time 
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +102,7 @@ class FileSurvey(msgspec.Struct):
 
 
 class BinanceRecording:
-    """One or several raw files as one stream of events in order of receipt.
+    """One or several raw files as one sequence of events in order of receipt.
 
     Iterating again begins again. While it runs, `builders` and the counters fill; they belong to the last
     iteration. RecordingError where no line of any file is a frame of a known symbol.
@@ -121,6 +123,20 @@ class BinanceRecording:
         if not self._streams:
             raise RecordingError(f"{', '.join(str(path) for path in paths)}: no Binance frames found")
         self._reset()
+
+    @property
+    def start_ns(self) -> int:
+        """Of the first message, on the corrected clock."""
+        return self.first_ns + self.clock_offset_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.last_ns + self.clock_offset_ns
+
+    @property
+    def damage(self) -> str:
+        """What the last reading could not read, "" for nothing."""
+        return f"{self.error_count} lines could not be read: {self.errors[0]}" if self.errors else ""
 
     @property
     def streams(self) -> tuple[FeedStream, ...]:
@@ -199,8 +215,25 @@ class BinanceRecording:
 
     def __iter__(self) -> Iterator[FeedEvent]:
         self._reset()
-        latest_ns = 0
+        return heapq.merge(*map(self._play, self._chains()), key=lambda event: event.recv_ns)
+
+    def _chains(self) -> list[list[FileSurvey]]:
+        """Files that continue each other, because they share a symbol; chains run side by side."""
+        chains: list[tuple[set[Key], list[FileSurvey]]] = []
         for file in self.files:
+            keys = {(futures, raw) for raw, futures in file.symbols.items()}
+            for known, files in chains:
+                if keys & known:
+                    known |= keys
+                    files.append(file)
+                    break
+            else:
+                chains.append((keys, [file]))
+        return [files for _, files in chains]
+
+    def _play(self, files: Sequence[FileSurvey]) -> Iterator[FeedEvent]:
+        latest_ns = 0
+        for file in files:
             lines = LineReader(file.path)
             number = 0
             for number, line in enumerate(lines, 1):

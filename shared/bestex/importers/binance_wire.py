@@ -18,15 +18,10 @@ from bestex.clock import MS, US
 Pairs = list[tuple[str, str]]
 
 # Longest match wins: BTCFDUSD is BTC/FDUSD, not BTCFD/USD.
-QUOTES = sorted(
-    """
-    USDT USDC FDUSD BUSD TUSD USDP USDS USDE USD1 BFUSD DAI VAI UST PAX USD
-    BTC ETH BNB TRX XRP DOGE DOT SOL
-    EUR EURI AEUR GBP AUD TRY BRL JPY ARS MXN COP CZK PLN RON ZAR UAH RUB NGN IDR IDRT BIDR BVND BKRW
-    """.split(),
-    key=len,
-    reverse=True,
-)
+_DOLLARS = "USDT USDC FDUSD BUSD TUSD USDP USDS USDE USD1 BFUSD DAI VAI UST PAX USD"
+_COINS = "BTC ETH BNB TRX XRP DOGE DOT SOL"
+_FIAT = "EUR EURI AEUR GBP AUD TRY BRL JPY ARS MXN COP CZK PLN RON ZAR UAH RUB NGN IDR IDRT BIDR BVND BKRW"
+QUOTES = sorted(f"{_DOLLARS} {_COINS} {_FIAT}".split(), key=len, reverse=True)
 
 _PARTIAL_DEPTH = re.compile(r"@depth(?:5|10|20)\b")  # whole small books of their own, not differences
 _FIRST_US = 10**14  # a time stamp this large is in microseconds (the year 5138 in milliseconds)
@@ -52,7 +47,7 @@ class Body(msgspec.Struct):
     q: str = ""
     m: bool | None = None
     X: str = ""
-    lastUpdateId: int = 0  # noqa: N815 - the venue's name
+    lastUpdateId: int = 0
     bids: Pairs = []
     asks: Pairs = []
     symbol: str = ""
