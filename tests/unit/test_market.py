@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from bestex.background import ASK, BID, BackgroundEvent, BackgroundTrade, LevelSet
-from bestex.clock import MINUTE, SECOND, US
+from bestex.clock import MINUTE, MS, SECOND, US
 from bestex.errors import UsageError
 from bestex.instruments import Instrument, Listing
 from bestex.market import PRESETS, MarketModel, simulate
@@ -85,6 +85,14 @@ def test_the_opening_books_come_at_the_start() -> None:
     assert model.step_until(START_NS) == []
 
 
+def test_a_step_tells_what_happened_since_the_last_one_and_nothing_of_the_future() -> None:
+    model = MarketModel(BTC, "crypto", 1, BTC_PRICE, START_NS)
+    before_ns = START_NS - 1
+    for now_ns in range(START_NS, START_NS + 10 * SECOND, 10 * MS):
+        assert all(before_ns < event.at_ns <= now_ns for event in model.step_until(now_ns))
+        before_ns = now_ns
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_events_come_in_time_order_and_at_whole_microseconds(preset: str) -> None:
     times = [event.at_ns for event in day(preset)]
@@ -124,6 +132,15 @@ def test_every_price_is_on_its_venues_tick_and_every_quantity_on_its_lot(preset:
             assert event.qty * event.price >= listing.min_notional
 
 
+def test_no_size_and_no_trade_is_below_a_large_minimum() -> None:
+    least = 40_000 * 10**7  # of the order of the usual sizes, so that it binds
+    listing = Listing(venue="sim_a", symbol="BTC/USDT", lot=7, min_qty=50_000, min_notional=least)
+    instrument = Instrument(symbol="BTC/USDT", price_scale=2, qty_scale=5, listings=(listing,))
+    for event in simulate(instrument, "crypto", 1, 60, BTC_PRICE):
+        assert event.qty % 7 == 0
+        assert event.qty == 0 or (event.qty >= 50_000 and event.qty * event.price >= least)
+
+
 @pytest.mark.parametrize(("preset", "levels"), [("crypto", 20), ("equity", 10)])
 def test_every_book_stays_populated(preset: str, levels: int) -> None:
     books = Books(MARKETS[preset][0])
@@ -151,17 +168,20 @@ def test_a_trade_takes_what_the_venue_showed_at_its_best_and_the_level_shrinks_b
     assert taken > 20
 
 
-def test_a_trade_of_hidden_orders_is_at_the_mid_of_all_venues() -> None:
-    books = Books(STOCK)
+@pytest.mark.parametrize("tick", [1, 100])
+def test_a_trade_of_hidden_orders_is_at_the_mid_of_all_venues_where_that_is_a_price(tick: int) -> None:
+    listings = tuple(Listing(venue=venue, symbol="ABC", tick=tick) for venue in "PQRS")
+    stock = Instrument(symbol="ABC/EUR", price_scale=2, qty_scale=0, listings=listings)
+    books = Books(stock)
     hidden = 0
-    for event in day("equity", seconds=7200):
+    for event in simulate(stock, "equity", 1, 7200, 3400 * tick):
         books.hear(event)
         if isinstance(event, BackgroundTrade) and not event.aggressor:
             bids = [best for venue in books.listings if (best := books.best(venue, BID)) is not None]
             asks = [best for venue in books.listings if (best := books.best(venue, ASK)) is not None]
             assert 2 * event.price == max(bids) + min(asks)
             hidden += 1
-    assert hidden > 100
+    assert hidden > 50
 
 
 def test_trade_ids_are_unique_across_venues_and_starts() -> None:

@@ -20,7 +20,8 @@ STOCK = Instrument(  # a tick of 2.94 bps, in units that can tell the mid of two
 
 Range = tuple[float, float]
 
-# The ranges are over the three stocks, in the order of VENUES.
+# The ranges are over the three stocks, in the order of VENUES. Where the day's figures name no venue (peaks
+# of Q, R and S, the first venue's correlations with itself), the widest that can be is allowed.
 OF_VENUES: dict[str, tuple[Range, ...]] = {
     "updates_per_s": ((2.9, 6.2), (0.7, 1.8), (0.8, 2.3), (0.4, 0.8)),
     "peak_updates_per_s": ((300, 1300), (0, 1300), (0, 1300), (0, 1300)),

@@ -180,6 +180,14 @@ def test_a_venue_that_follows_a_step_later_correlates_one_step_earlier(day: Day)
     assert day.a.correlations[0] == pytest.approx(1)
 
 
+def test_changes_that_lie_further_apart_than_a_step_do_not_correlate(day: Day) -> None:
+    for step in range(0, 100, 10):
+        level = 10000 + step
+        day.book((step * 100 + 50) * MS / SECOND, "a", level - 1, level + 1)
+        day.book((step * 100 + 550) * MS / SECOND, "b", level - 1, level + 1)
+    assert day.b.correlations == pytest.approx((0, 0, 0))
+
+
 def test_changes_of_a_venue_at_one_instant_are_one_update() -> None:
     events: list[BackgroundEvent] = [
         LevelSet(0, "a", 1, 9998, 5),
