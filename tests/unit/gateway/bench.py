@@ -1,0 +1,159 @@
+"""A gateway's core on a bench: what it stores, asks for and sets timers for, with the test as the venue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from bestex import codec, subjects
+from bestex import messages as m
+from bestex.clock import SECOND, Time
+from bestex.config import Config, parse
+from bestex.core import Call, Fact, Recovered, Wake, Wakeup
+from bestex.errors import Code
+from bestex.instruments import Instruments
+from bestex.messages import Side, Tif
+from services.gateway import port as p
+from services.gateway.core import GatewayCore
+
+START = 1_700_000_000 * SECOND
+VENUE = "sim_a"
+SYMBOL = "BTC/USDT"
+CAPABILITIES = p.Capabilities(
+    tifs=frozenset({Tif.IOC, Tif.FOK, Tif.GTC}), post_only=True, client_id_length=36, native_replace=True
+)
+CONFIG = parse(
+    """
+    [venues.sim_a]
+    [instruments."BTC/USDT"]
+    price_scale = 2
+    qty_scale = 5
+    [instruments."BTC/USDT".venues]
+    sim_a = { tick = "0.1", lot = "0.0001", min_qty = "0.001", max_qty = "10", min_notional = "5" }
+    [execution]
+    timeout = "2s"
+    """
+)
+
+M = TypeVar("M")
+
+
+def child_new(child_id: str = "c1", now_ns: int = START, **changed: Any) -> m.ChildNew:
+    usual: dict[str, Any] = {
+        "child_id": child_id,
+        "parent_id": "p1",
+        "slice_no": 1,
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "side": Side.BUY,
+        "qty": Decimal("0.01"),
+        "price": Decimal("60000"),
+        "tif": Tif.IOC,
+        "expires_at": Time(now_ns + SECOND),
+        "good_till": Time(now_ns + 60 * SECOND),
+    }
+    return m.ChildNew(**{**usual, **changed})
+
+
+def child_cancel(child_id: str = "c1", reason: Code = Code.CANCELED) -> m.ChildCancel:
+    return m.ChildCancel(child_id=child_id, parent_id="p1", venue=VENUE, symbol=SYMBOL, reason=reason)
+
+
+def accepted(child_id: str = "c1", **more: Any) -> p.VenueAccepted:
+    return p.VenueAccepted(child_id=child_id, venue_order_id="v1", **more)
+
+
+def fill(trade_id: str, qty: int, price: int = 6_000_000, child_id: str = "c1") -> p.VenueFill:
+    return p.VenueFill(
+        child_id=child_id,
+        trade_id=trade_id,
+        venue_order_id="v1",
+        price=price,
+        qty=qty,
+        fee=Decimal(qty) / 1000,
+        venue_ns=START,
+    )
+
+
+def closed(how: Any, cum_qty: int, child_id: str = "c1", **more: Any) -> p.VenueClosed:
+    return p.VenueClosed(child_id=child_id, how=how, cum_qty=cum_qty, **more)
+
+
+class Bench:
+    """`hear` gives the core one input. Facts are stored at once; `calls` are what was asked of the venue."""
+
+    def __init__(self, config: Config = CONFIG, capabilities: p.Capabilities = CAPABILITIES) -> None:
+        self.config = config
+        self.capabilities: Mapping[str, p.Capabilities] = {VENUE: capabilities}
+        self.now = START
+        self.journal: list[Any] = []
+        self.calls: list[Any] = []
+        self.wakes: dict[str, int] = {}
+        self.core = self._new_core()
+        self.hear(Recovered())
+
+    def _new_core(self) -> GatewayCore:
+        instruments: Instruments = self.config.make_instruments()
+        return GatewayCore(self.capabilities, instruments, self.config)
+
+    def ready(self) -> Bench:
+        self.hear(p.SessionState(VENUE, p.Session.UP), p.SessionState(VENUE, p.Session.RECONCILED))
+        self.calls.clear()
+        return self
+
+    def hear(self, *messages: Any) -> list[Any]:
+        """The events stored because of `messages`."""
+        before = len(self.journal)
+        for message in messages:
+            for out in self.core.decide(message, self.now):
+                if isinstance(out, Fact):
+                    self._store(out)
+                else:
+                    self._release(out)
+        return self.journal[before:]
+
+    def _store(self, fact: Fact) -> None:
+        effects = self.core.apply(fact.event)
+        # As the bus would give it back.
+        kind = subjects.kind_of(fact.subject).message
+        self.journal.append(codec.from_json(codec.to_json(fact.event), kind))
+        for effect in effects:
+            self._release(effect)
+
+    def _release(self, effect: Any) -> None:
+        if isinstance(effect, Wake):
+            self.wakes.pop(effect.key, None)
+            if effect.at_ns:
+                self.wakes[effect.key] = effect.at_ns
+        else:
+            assert isinstance(effect, Call)
+            self.calls.append(effect.request)
+
+    def sleep(self, duration_ns: int) -> None:
+        """Let time pass; timers fire in their order, each at its time."""
+        until = self.now + duration_ns
+        while due := sorted((at, key) for key, at in self.wakes.items() if at <= until):
+            at, key = due[0]
+            del self.wakes[key]
+            self.now = max(self.now, at)
+            self.hear(Wakeup(key))
+        self.now = until
+
+    def crash(self) -> None:
+        """Kill the process and start it again: the journal is applied, its effects are dropped."""
+        self.core = self._new_core()
+        self.wakes.clear()
+        for event in self.journal:
+            self.core.apply(event)
+        self.hear(Recovered())
+
+    def asked(self, kind: type[M]) -> list[M]:
+        """The requests of `kind` since the last look, which are then forgotten."""
+        found = [call for call in self.calls if isinstance(call, kind)]
+        self.calls = [call for call in self.calls if not isinstance(call, kind)]
+        return found
+
+    def tags(self) -> list[str]:
+        """The journal by the names of its events."""
+        return ["fill" if isinstance(e, m.Fill) else subjects.event_name(e) for e in self.journal]
