@@ -1,0 +1,381 @@
+"""The gateway against a venue that loses, doubles and reorders its words, and a process that dies at any time."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bestex import messages as m
+from bestex.clock import MS, SECOND, Time
+from bestex.errors import Code
+from bestex.messages import Tif
+from services.gateway import port as p
+from services.gateway.orders import Child, Status
+from tests.unit.gateway.bench import SYMBOL, VENUE, Bench, child_cancel, child_new
+
+QTY = 1_000
+PRICE = 6_000_000
+
+
+@dataclass
+class Order:
+    """What the venue truly has."""
+
+    child_id: str
+    qty: int
+    price: int
+    state: str = "open"
+    trades: list[p.VenueFill] = field(default_factory=list)
+
+    @property
+    def cum(self) -> int:
+        return sum(trade.qty for trade in self.trades)
+
+
+class World:
+    """The truth, and everything on its way to the gateway."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.bench = Bench().ready()
+        self.orders: dict[str, Order] = {}
+        self.requests: list[Any] = []
+        self.words: list[Any] = []
+        self.sends: Counter[str] = Counter()
+        self.commands: dict[str, list[Any]] = {}
+        self.count = 0
+
+    # -- what may happen ---------------------------------------------------------------------------------------
+
+    def new(self) -> None:
+        child_id = f"c{len(self.commands)}"
+        tif = self.random.choice([Tif.IOC, Tif.GTC])
+        self.commands[child_id] = [
+            child_new(child_id, self.bench.now, tif=tif, good_till=Time(self.bench.now + 40 * SECOND))
+        ]
+        self.hear(self.commands[child_id][0])
+
+    def again(self) -> None:
+        if self.commands:
+            self.hear(*self.random.choice(list(self.commands.values())))
+
+    def cancel(self) -> None:
+        if self.commands:
+            child_id = self.random.choice(list(self.commands))
+            self.commands[child_id].append(child_cancel(child_id))
+            self.hear(self.commands[child_id][-1])
+
+    def replace(self) -> None:
+        if self.commands:
+            child_id = self.random.choice(list(self.commands))
+            order = m.ChildReplace(
+                child_id=child_id,
+                parent_id="p1",
+                venue=VENUE,
+                symbol=SYMBOL,
+                qty=Decimal(self.random.choice(["0.005", "0.02"])),
+                price=Decimal("59000"),
+                expires_at=Time(self.bench.now + SECOND),
+            )
+            self.commands[child_id].append(order)
+            self.hear(order)
+
+    def trade(self) -> None:
+        working = [order for order in self.orders.values() if order.state == "open"]
+        if working:
+            order = self.random.choice(working)
+            qty = self.random.randint(1, order.qty - order.cum)
+            self.count += 1
+            trade = p.VenueFill(
+                child_id=order.child_id,
+                trade_id=str(self.count),
+                venue_order_id=f"v-{order.child_id}",
+                price=order.price - self.random.randint(0, 9) * 10,
+                qty=qty,
+                fee=Decimal(self.random.randint(-50, 50)) / 1000,
+                venue_ns=self.bench.now,
+            )
+            order.trades.append(trade)
+            self.stream(trade)
+            if order.cum == order.qty:
+                order.state = "filled"
+                self.stream(self.state(order))
+
+    def close(self) -> None:
+        working = [order for order in self.orders.values() if order.state == "open"]
+        if working:
+            order = self.random.choice(working)
+            order.state = self.random.choice(["canceled", "expired"])
+            self.stream(self.state(order))
+
+    def perform(self) -> None:
+        """One request reaches the venue, and its answer sets out; either may be lost."""
+        if self.requests:
+            request = self.requests.pop(self.random.randrange(len(self.requests)))
+            self.answer(request)
+
+    def listen(self) -> None:
+        if self.words:
+            self.hear(self.words.pop(self.random.randrange(len(self.words))))
+
+    def sleep(self) -> None:
+        self.bench.sleep(self.random.choice([10 * MS, 300 * MS, 3 * SECOND]))
+        self.collect()
+
+    def crash(self) -> None:
+        """What was asked and not yet sent is never sent; what was said and not heard is lost."""
+        before = durable(self.bench)
+        self.requests.clear()
+        self.words.clear()
+        self.bench.calls.clear()
+        core = self.bench.core
+        self.bench.core = self.bench._new_core()
+        for event in self.bench.journal:
+            self.bench.core.apply(event)
+        assert durable(self.bench) == before, "the journal rebuilds the state exactly"
+        self.bench.core = core
+        self.bench.crash()
+        self.bench.calls.clear()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        self.hear(p.SessionState(VENUE, p.Session.DOWN), p.SessionState(VENUE, p.Session.UP))
+
+    # -- the venue ---------------------------------------------------------------------------------------------
+
+    def hear(self, *messages: Any) -> None:
+        self.bench.hear(*messages)
+        self.collect()
+
+    def collect(self) -> None:
+        """At most one send per child, ever."""
+        for request in self.bench.calls:
+            if isinstance(request, p.Submit):
+                self.sends[request.child_id] += 1
+                assert self.sends[request.child_id] == 1, f"{request.child_id} was sent twice"
+            self.requests.append(request)
+        self.bench.calls.clear()
+
+    def stream(self, said: Any) -> None:
+        """The user stream: sometimes late, sometimes twice, sometimes never."""
+        self.words += [said] * self.random.choice([0, 1, 1, 2])
+
+    def say(self, *said: Any) -> None:
+        self.words += said
+
+    def state(self, order: Order) -> Any:
+        if order.state == "open":
+            return p.VenueAccepted(
+                child_id=order.child_id,
+                venue_order_id=f"v-{order.child_id}",
+                cum_qty=order.cum,
+                qty=order.qty,
+                price=order.price,
+            )
+        return p.VenueClosed(child_id=order.child_id, how=order.state, cum_qty=order.cum)  # type: ignore[arg-type]
+
+    def answer(self, request: Any) -> None:
+        match request:
+            case p.Submit():
+                self.submit(request)
+            case p.Cancel() | p.Replace() if self.random.random() < 0.2:
+                pass  # lost on the way
+            case p.Cancel():
+                self.take_cancel(request)
+            case p.Replace():
+                self.take_replace(request)
+            case p.QueryOrder():
+                if self.random.random() < 0.9:
+                    self.query(request)
+            case p.PullFills():
+                fills = [trade for order in self.orders.values() for trade in order.trades]
+                self.say(*(trade for trade in fills if trade.venue_ns >= request.since_ns))
+                self.say(p.VenuePulled(VENUE, self.bench.now))
+            case p.MassStatus():
+                self.mass_status(request)
+
+    def submit(self, request: p.Submit) -> None:
+        fate = self.random.choice(
+            ["arrives", "arrives", "arrives", "answer lost", "lost", "refused", "not sent"]
+        )
+        child_id = request.child_id
+        if self.bench.now >= request.deadline_ns or fate == "not sent":
+            self.say(p.VenueNotSent(child_id=child_id, code=Code.EXPIRED, text="not sent"))
+            return
+        if fate == "refused":
+            self.say(p.VenueRejected(child_id=child_id, code=Code.OFF_TICK, text="refused"))
+            return
+        if fate != "lost":
+            order = self.orders[child_id] = Order(child_id, request.qty, request.price)
+            if request.tif is Tif.IOC:
+                self.trade()
+                if order.state == "open":
+                    order.state = "expired"
+        if fate == "arrives":
+            order = self.orders[child_id]
+            self.say(*order.trades, self.state(order))
+        else:
+            self.say(p.VenueUnknown(child_id=child_id, code=Code.TIMEOUT, text=fate))
+
+    def take_cancel(self, request: p.Cancel) -> None:
+        order = self.orders.get(request.child_id)
+        if order is None or order.state != "open":
+            no = p.VenueCancelRejected(child_id=request.child_id, code=Code.UNKNOWN_ORDER, text="no")
+            self.stream(no)
+            return
+        order.state = "canceled"
+        self.stream(self.state(order))
+
+    def take_replace(self, request: p.Replace) -> None:
+        order = self.orders[request.child_id]
+        if order.state != "open" or self.bench.now >= request.deadline_ns or request.qty <= order.cum:
+            no = p.VenueReplaceRejected(child_id=request.child_id, code=Code.TOO_LATE, text="no")
+            self.stream(no)
+            return
+        order.qty, order.price = request.qty, request.price
+        self.stream(
+            p.VenueReplaced(
+                child_id=request.child_id,
+                venue_order_id=f"v-{request.child_id}",
+                qty=request.qty,
+                price=request.price,
+            )
+        )
+
+    def query(self, request: p.QueryOrder) -> None:
+        order = self.orders.get(request.child_id)
+        if order is None or (request.endpoint is p.Endpoint.LISTS and order.state != "open"):
+            if order is not None:
+                self.hear(*order.trades)
+            absent = p.VenueAbsent(
+                child_id=request.child_id, endpoint=request.endpoint, asked_ns=self.bench.now
+            )
+            self.say(absent)
+            return
+        self.say(self.state(order))
+
+    def mass_status(self, request: p.MassStatus) -> None:
+        known = [trade for order in self.orders.values() for trade in order.trades]
+        said = [trade for trade in known if trade.venue_ns >= request.since_ns]
+        states = [self.state(order) for order in self.orders.values() if order.state == "open"]
+        self.hear(*said, *states)
+        for query in request.orders:
+            self.query(query)
+        self.hear(p.SessionState(VENUE, p.Session.RECONCILED))
+
+    def settle(self) -> None:
+        """Let the world calm down: everything arrives in time, and resting orders are ended by their time."""
+        self.reconnect()
+        for _ in range(400):
+            while self.requests or self.words:
+                if self.words:
+                    self.hear(self.words.pop(0))
+                else:
+                    self.answer(self.requests.pop(0))
+            if not self.bench.core.open[VENUE]:
+                return
+            self.bench.sleep(SECOND)
+            self.collect()
+
+
+def durable(bench: Bench) -> Any:
+    core = bench.core
+    return dict(core.children), dict(core.open[VENUE]), core.last_fill_ns, list(core._known), core.reserved
+
+
+ACTS = [
+    "new",
+    "again",
+    "cancel",
+    "replace",
+    "trade",
+    "close",
+    "perform",
+    "listen",
+    "sleep",
+    "crash",
+    "reconnect",
+]
+LIKELY = ["new", "perform", "listen", "listen", "trade"]
+
+
+@given(st.integers(0, 2**32), st.lists(st.sampled_from(ACTS + LIKELY), min_size=5, max_size=60))
+@settings(max_examples=250, deadline=None)
+def test_whatever_is_lost_doubled_or_killed_the_gateway_agrees_with_the_venue(
+    seed: int, acts: list[str]
+) -> None:
+    world = World(seed)
+    for act in acts:
+        getattr(world, act)()
+        check_reserved(world)
+    world.settle()
+    check_ends(world)
+
+
+def check_reserved(world: World) -> None:
+    """An order that the venue may still fill has all of its rest reserved."""
+    children = world.bench.core.children
+    for child_id, order in world.orders.items():
+        if order.state == "open":
+            child: Child = children[child_id]
+            assert not child.ended, f"{child_id} works at the venue and has ended here"
+            assert child.cum_qty + child.reserved >= order.qty
+
+
+def check_ends(world: World) -> None:
+    """Every child has ended, with the venue's own trades and sums; none of them twice."""
+    assert not world.bench.core.open[VENUE], "every order terminates"
+    assert not world.bench.core.anomalies["overfill fill"]
+    ends: dict[str, Any] = {}
+    fills: dict[str, list[m.Fill]] = {}
+    for event in world.bench.journal:
+        if isinstance(event, m.Fill):
+            assert not event.flag
+            fills.setdefault(event.child_id, []).append(event)
+        elif event.ends:
+            assert event.child_id not in ends, "a child ends once"
+            ends[event.child_id] = event
+    assert set(ends) == set(world.commands)
+    for child_id, end in ends.items():
+        own = fills.get(child_id, [])
+        order = world.orders.get(child_id)
+        truth = {(t.trade_id, t.qty, t.price) for t in order.trades} if order else set()
+        assert {(f.trade_id, int(f.qty * 10**5), int(f.price * 100)) for f in own} == truth
+        assert len(own) == len(truth)
+        assert end.cum_qty == sum(f.qty for f in own)
+        assert end.notional == sum(f.qty * f.price for f in own)
+        assert end.fees == sum(f.fee for f in own)
+        assert isinstance(end, m.ExecRejected) == (order is None or order.state == "rejected")
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=10), st.integers(0, 5))
+def test_fills_in_any_order_and_number_sum_to_the_same(
+    order: list[int], twice: list[int], end_at: int
+) -> None:
+    bench = Bench().ready()
+    bench.hear(child_new())
+    said: list[Any] = [
+        p.VenueFill(
+            child_id="c1",
+            trade_id=str(i),
+            venue_order_id="v",
+            price=PRICE - i,
+            qty=QTY // 10 + i,
+            fee=Decimal(i),
+            venue_ns=1,
+        )
+        for i in [*order[:2], *twice, *order[2:]]
+    ]
+    said.insert(end_at, p.VenueClosed(child_id="c1", how="expired", cum_qty=5 * (QTY // 10) + 10))
+    bench.hear(*said)
+    child = bench.core.children["c1"]
+    assert child.status is Status.ENDED
+    assert (child.cum_qty, child.fees, len(child.trades)) == (510, Decimal(10), 5)
+    assert bench.tags().count("expired") == 1
+    assert child.notional == sum((PRICE - i) * (100 + i) for i in range(5))
