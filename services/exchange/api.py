@@ -77,7 +77,7 @@ DEFAULT_LEVELS = 20
 DEFAULT_PAGE = 1_000
 
 EXCHANGE: web.AppKey[Exchange] = web.AppKey("exchange", Exchange)
-SOCKETS = web.AppKey("sockets", set[web.WebSocketResponse])
+SOCKETS: web.AppKey[set[web.WebSocketResponse]] = web.AppKey("sockets", set)
 
 T = TypeVar("T")
 
@@ -108,7 +108,8 @@ def make_app(exchange: Exchange) -> web.Application:
 
 
 async def _close_sockets(app: web.Application) -> None:
-    for socket in list(app[SOCKETS]):
+    sockets = app[SOCKETS]
+    for socket in list(sockets):
         await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the exchange is stopping")
 
 
