@@ -6,5 +6,15 @@ recorder's database.
 
 from bestex.audit.auditor import Auditor, audit
 from bestex.audit.report import Anomaly, AuditReport, Record, Witness
+from bestex.audit.sources import audit_database, run_audit
 
-__all__ = ["Anomaly", "AuditReport", "Auditor", "Record", "Witness", "audit"]
+__all__ = [
+    "Anomaly",
+    "AuditReport",
+    "Auditor",
+    "Record",
+    "Witness",
+    "audit",
+    "audit_database",
+    "run_audit",
+]

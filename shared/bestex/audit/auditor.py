@@ -118,13 +118,16 @@ class Auditor:
             case m.ChildNew():
                 self._command(message, witness)
             case m.ChildCancel():
-                self._cancels[message.child_id] = witness
+                known = self._cancels.setdefault(message.child_id, witness)
+                if known is not witness:
+                    text = f"the cancel of child {message.child_id} was ordered twice"
+                    self._findings.add(7, "cancel_twice", text, known, witness)
             case m.ExecEvent():
                 self._child(message.child_id, message.venue).take(message, witness)
             case m.Fill():
-                known = self._fills.setdefault(witness.subject, witness)
-                if known is not witness:
-                    self._findings.add(6, "fill_twice", f"fill {message.fill_id} twice", known, witness)
+                before = self._fills.setdefault(witness.subject, witness)
+                if before is not witness:
+                    self._findings.add(6, "fill_twice", f"fill {message.fill_id} twice", before, witness)
                 else:
                     self._child(message.child_id, message.venue).fill(message, witness)
 
@@ -202,6 +205,12 @@ class Auditor:
                     text = f"answers the user's message {seq}, which is not there"
                     self._findings.add(1, "request_missing", text, witness)
             self._check_accepted(parent)
+            for seq, (event, witness) in parent.modified.items():
+                request = self._requests.get(seq)
+                wanted = None if request is None else request.body.get("qty")
+                if request is not None and wanted is not None and _decimal(wanted) != event.order.qty:
+                    text = f"parent {parent.name}: modified to {event.order.qty}, the user wrote {wanted}"
+                    self._findings.add(3, "order_differs", text, request.witness, witness)
         if complete:
             for seq, request in self._requests.items():
                 if seq not in answered and not self._excused(request):
@@ -277,6 +286,17 @@ class Auditor:
                 text = f"child {child_id} was ordered, and nothing came of it"
                 self._findings.add(11, "child_not_ended", text, command.witness)
 
+        decided = {
+            child_id
+            for route in self._slices.values()
+            if route.recalled is not None
+            for child_id in route.recalled[0].children
+        }
+        for child_id, witness in self._cancels.items():
+            if child_id not in decided and not self._truncated(subjects.ROUTE):
+                text = f"the cancel of child {child_id} was ordered, but never decided"
+                self._findings.add(7, "cancel_without_decision", text, witness)
+
     def _counts(self) -> dict[str, int]:
         histories: list[ParentHistory | SliceHistory | ChildHistory]
         histories = [*self._parents.values(), *self._slices.values(), *self._children.values()]
@@ -308,20 +328,12 @@ def audit(
 
 def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
     """Whether the command says what the decision said."""
-    return (
-        (child.venue, child.qty, child.price, child.tif, child.post_only)
-        == (leg.venue, leg.qty, leg.price, leg.tif, leg.post_only)
-    ) and (
-        (child.symbol, child.parent_id, child.slice_no, child.side, child.expires_at, child.good_till)
-        == (
-            decision.symbol,
-            decision.parent_id,
-            decision.slice_no,
-            decision.side,
-            decision.expires_at,
-            decision.good_till,
-        )
-    )
+    of_leg = all(getattr(child, term) == getattr(leg, term) for term in _LEG_TERMS)
+    return of_leg and all(getattr(child, term) == getattr(decision, term) for term in _DECISION_TERMS)
+
+
+_LEG_TERMS = ("venue", "qty", "price", "tif", "post_only")
+_DECISION_TERMS = ("symbol", "parent_id", "slice_no", "side", "expires_at", "good_till", "account", "algo")
 
 
 def _subject_of(message: Any) -> str:

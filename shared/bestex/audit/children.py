@@ -18,7 +18,7 @@ _ASKED = {"canceling", "cancel_rejected", "replace_rejected"}
 ALLOWED: dict[str, set[str]] = {
     "": {"submitting", "rejected"},
     "submitting": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
-    "unknown": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
+    "unknown": {"accepted", "rejected", *_ENDS, *_ASKED},
     "accepted": {"replacing", "replaced", *_ENDS, *_ASKED},
 }
 _STAYS = {*_ASKED, "replacing", "replaced"}
@@ -54,6 +54,7 @@ class ChildHistory:
         self._notional = Decimal(0)
         self._fees = Decimal(0)
         self._qty = self._qty_most = Decimal(0)
+        self._owner: tuple[str, str, int] | None = None
         self._prices: list[Decimal] = []  # every limit that it may have had at the venue
 
     def _wrong(self, promise: int, code: str, text: str, *witnesses: Witness | None) -> None:
@@ -67,7 +68,16 @@ class ChildHistory:
 
     # -- events --------------------------------------------------------------------------------------------
 
+    def _owned(self, message: m.ExecEvent | m.Fill, witness: Witness) -> None:
+        """All that is said of a child is said for one slice of one parent."""
+        owner = message.symbol, message.parent_id, message.slice_no
+        self._owner = self._owner or owner
+        if owner != self._owner:
+            text = f"belongs to slice {self._owner[1]}/{self._owner[2]}, then to {owner[1]}/{owner[2]}"
+            self._wrong(6, "owner_differs", text, self.submitting_witness, witness)
+
     def take(self, event: Any, witness: Witness) -> None:
+        self._owned(event, witness)
         tag = event_name(event)
         if not self._state and tag not in ALLOWED[""]:
             self.partial = True
@@ -127,6 +137,7 @@ class ChildHistory:
             self._wrong(5, "rejected_with_fills", f"rejected with {event.cum_qty} filled", witness)
 
     def fill(self, fill: m.Fill, witness: Witness) -> None:
+        self._owned(fill, witness)
         known = self.trades.get(fill.trade_id)
         if known is not None:
             self._wrong(6, "trade_twice", f"trade {fill.trade_id} twice", known.witness, witness)
@@ -182,7 +193,10 @@ class ChildHistory:
             self._wrong(8, "sent_stale", text, command_witness, self.submitting_witness)
 
 
-_TERMS = ("side", "qty", "price", "tif", "post_only", "parent_id", "slice_no", "venue", "symbol")
+_TERMS = (
+    *("side", "qty", "price", "tif", "post_only", "parent_id", "slice_no", "venue", "symbol", "account"),
+    *("good_till", "algo"),
+)
 
 
 def same_order(a: m.ExecSubmitting | m.ChildNew, b: m.ExecSubmitting | m.ChildNew) -> bool:

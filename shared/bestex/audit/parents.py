@@ -21,6 +21,7 @@ class SliceOrder:
 
     event: m.ParentSliced
     witness: Witness
+    recalled: Witness | None = None
     settled: m.ParentSettled | None = None
     settled_witness: Witness | None = None
 
@@ -36,6 +37,7 @@ class ParentHistory:
         self.done: m.ParentDone | None = None
         self.canceling = False
         self.slices: dict[int, SliceOrder] = {}
+        self.modified: dict[int, tuple[m.ParentModified, Witness]] = {}
         self.answers: list[tuple[int, Witness]] = []
         self._truncated = truncated
         self._findings = findings
@@ -69,8 +71,8 @@ class ParentHistory:
                 self._slice(event, witness)
             case m.ParentSettled():
                 self._settle(event, witness)
-            case m.ParentRecalled() if event.slice_no not in self.slices:
-                self._wrong(7, "unknown_slice", f"slice {event.slice_no} recalled, never made", witness)
+            case m.ParentRecalled():
+                self._recall(event, witness)
             case m.ParentPaused() | m.ParentResumed():
                 paused = isinstance(event, m.ParentPaused)
                 if paused == self._paused:
@@ -78,6 +80,7 @@ class ParentHistory:
                 self._paused = paused
             case m.ParentModified():
                 self._order = event.order
+                self.modified[event.order_seq] = event, witness
             case m.ParentCanceling():
                 if self.canceling:
                     self._wrong(7, "canceled_twice", "a second cancel was taken", self._last, witness)
@@ -101,8 +104,9 @@ class ParentHistory:
             return
         if number != len(self.slices) + 1:
             self._wrong(1, "slice_missing", f"slice {number} follows {len(self.slices)}", self._last, witness)
-        if event.side is not order.side or event.qty <= 0:
-            self._wrong(3, "slice_wrong", f"slice {number}: {event.side} {event.qty}", witness)
+        if (event.side, event.account) != (order.side, order.account) or event.qty <= 0:
+            text = f"slice {number}: {event.side} {event.qty} for {event.account}"
+            self._wrong(3, "slice_wrong", text, self.accepted_witness, witness)
         if _beyond(event.side, event.limit_price, order.limit_price):
             self._wrong(
                 3,
@@ -114,6 +118,16 @@ class ParentHistory:
             state = "canceling" if self.canceling else "paused"
             self._wrong(8, "sliced_while_held", f"slice {number} while {state}", self._last, witness)
         self.slices[number] = SliceOrder(event, witness)
+
+    def _recall(self, event: m.ParentRecalled, witness: Witness) -> None:
+        item = self.slices.get(event.slice_no)
+        if item is None:
+            self._wrong(7, "unknown_slice", f"slice {event.slice_no} recalled, never made", witness)
+            return
+        if item.recalled is not None:
+            text = f"slice {event.slice_no} recalled twice"
+            self._wrong(7, "recalled_twice", text, item.recalled, witness)
+        item.recalled = witness
 
     def _settle(self, event: m.ParentSettled, witness: Witness) -> None:
         item = self.slices.get(event.slice_no)

@@ -11,6 +11,7 @@ from bestex import messages as m
 from bestex.audit.children import ChildHistory
 from bestex.audit.parents import SliceOrder
 from bestex.audit.report import Findings, Witness
+from bestex.errors import Code
 from bestex.ids import child_id
 from bestex.subjects import event_name
 from bestex.units import total
@@ -34,7 +35,7 @@ class SliceHistory:
         self.done: m.RouteDone | None = None
         self.first: Witness | None = None
         self.done_witness: Witness | None = None
-        self._recalled: tuple[m.RouteRecalled, Witness] | None = None
+        self.recalled: tuple[m.RouteRecalled, Witness] | None = None
         self._truncated = truncated
         self._findings = findings
 
@@ -52,24 +53,24 @@ class SliceHistory:
             case m.RouteDecided():
                 self._decide(event, witness)
             case m.RouteRecalled():
-                if self._recalled is not None:
-                    self._wrong(7, "recalled_twice", "recalled twice", self._recalled[1], witness)
-                self._recalled = event, witness
+                if self.recalled is not None:
+                    self._wrong(7, "recalled_twice", "recalled twice", self.recalled[1], witness)
+                self.recalled = event, witness
             case m.RouteDone():
                 self.done, self.done_witness = event, witness
 
     def _decide(self, event: m.RouteDecided, witness: Witness) -> None:
         before = self.decisions[-1] if self.decisions else None
         again = isinstance(event, m.RouteRerouted)
-        if before is None and again and not self._truncated:
-            self._wrong(1, "decision_missing", "routed again before it was routed", witness)
+        if before is None and (again or event.decision_no) and not self._truncated:
+            self._wrong(1, "decision_missing", f"begins with decision {event.decision_no}", witness)
         elif before is not None and (not again or event.decision_no <= before[0].decision_no):
             self._wrong(7, "decided_twice", f"decision {event.decision_no} comes again", before[1], witness)
         elif before is not None and event.decision_no != before[0].decision_no + 1:
             text = f"decision {event.decision_no} follows {before[0].decision_no}"
             self._wrong(1, "decision_missing", text, before[1], witness)
-        if self._recalled is not None:
-            self._wrong(8, "routed_after_recall", "routed after its recall", self._recalled[1], witness)
+        if self.recalled is not None:
+            self._wrong(8, "routed_after_recall", "routed after its recall", self.recalled[1], witness)
         legs = total(*(leg.qty for leg in event.legs))
         if legs > event.qty or any(leg.qty <= 0 for leg in event.legs):
             self._wrong(3, "legs_exceed", f"legs of {legs} for a quantity of {event.qty}", witness)
@@ -95,6 +96,11 @@ class SliceHistory:
             self._wrong(2, "route_without_slice", "routed, but no scheduler asked for it", self.first)
         if self.partial:
             return
+        if self.recalled is not None and order is not None and order.recalled is None:
+            event, witness = self.recalled
+            if event.reason is not Code.EXPIRED:
+                text = f"recalled as {event.reason}, but no scheduler asked for it"
+                self._wrong(7, "recall_without_request", text, order.witness, witness)
         if complete and self.done is None:
             self._wrong(11, "slice_not_ended", "its route never ended", self.first)
         if self.done is not None or complete:
@@ -108,26 +114,29 @@ class SliceHistory:
             for leg in event.legs:
                 if leg.child_id not in commands:
                     self._wrong(1, "child_not_published", f"child {leg.child_id} was decided only", witness)
-        if self._recalled is not None:
-            for child in self._recalled[0].children:
+        if self.recalled is not None:
+            for child in self.recalled[0].children:
                 if child not in cancels:
                     text = f"the cancel of child {child} was decided only"
-                    self._wrong(1, "cancel_not_published", text, self._recalled[1])
+                    self._wrong(1, "cancel_not_published", text, self.recalled[1])
 
     def _reserved(self, order: SliceOrder | None, children: Mapping[str, ChildHistory]) -> None:
         """No decision routes more than the slice has left, with all that may still fill set aside."""
         legs: list[m.Leg] = []
         for event, witness in self.decisions:
             qty = order.event.qty if order is not None else self.decisions[0][0].qty
-            if order is not None and event.side is not order.event.side:
-                self._wrong(3, "wrong_side", f"routes a {event.side}", order.witness, witness)
+            if order is not None and not _serves(event, order.event):
+                text = f"decision {event.decision_no} is for another slice than was asked for"
+                self._wrong(3, "slice_differs", text, order.witness, witness)
             taken = Decimal(0)
             for leg in legs:
                 child = children.get(leg.child_id)
                 taken = total(taken, leg.qty if child is None else child.held_at(witness.at_ns, leg.qty))
             new = total(*(leg.qty for leg in event.legs))
-            if total(taken, new) > qty:
-                text = f"decision {event.decision_no}: {new} more with {taken} of {qty} filled or at work"
+            if total(taken, max(new, event.qty)) > qty:
+                text = (
+                    f"decision {event.decision_no}: {event.qty} more with {taken} of {qty} filled or at work"
+                )
                 self._wrong(3, "over_routed", text, order.witness if order else None, witness)
             if order is not None:
                 for leg in event.legs:
@@ -186,6 +195,13 @@ def check_settled(
     if ours != theirs:
         text = f"slice {name}: settled with {_show(ours)}, its route ended with {_show(theirs)}"
         findings.add(6, "settled_differs", text, route.done_witness if route else None, order.settled_witness)
+
+
+def _serves(decision: m.RouteDecided, order: m.ParentSliced) -> bool:
+    """Whether a decision is for this slice; the first one carries it whole."""
+    return (decision.side, decision.account, decision.algo) == (order.side, order.account, order.algo) and (
+        decision.slice is None or decision.slice == order
+    )
 
 
 def _show(sums: tuple[Decimal, Decimal, Decimal]) -> str:

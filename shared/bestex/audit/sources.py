@@ -1,0 +1,101 @@
+"""Where an audit's records come from: the bus, or the recorder's database; and the venues' own journals.
+
+A running platform is audited at one moment: streams are read up to the bus's time at the start, and not
+beyond, so that every effect in the picture has its cause in it. The journals are read after that, so that they
+hold everything that the streams have heard of.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from nats.aio.client import Client
+
+from bestex import bus, codec, sim_wire, subjects
+from bestex.audit.auditor import Auditor, audit
+from bestex.audit.report import AuditReport, Record
+from bestex.clock import parse_time
+from bestex.errors import BestexError, BusError
+
+JOURNALS = "exchange"  # folder of the simulated exchange in the data directory
+
+
+async def run_audit(
+    nats_url: str, *, data_dir: Path | str | None = None, complete: bool = False
+) -> AuditReport:
+    """Audit what the bus at `nats_url` holds, and the simulated venues' journals under `data_dir`.
+
+    `complete` says that nothing is in flight any more. Raises BusError where there is no bus.
+    """
+    client = await bus.connect(nats_url, "bestex-audit")
+    auditor = Auditor()
+    try:
+        await read_streams(client, auditor.take)
+    finally:
+        await client.close()
+    return auditor.finish(journals(data_dir) if data_dir is not None else {}, complete=complete)
+
+
+def audit_database(
+    database: Path | str, *, data_dir: Path | str | None = None, complete: bool = False
+) -> AuditReport:
+    """Audit what the recorder has stored. Right only once it has caught up with the bus."""
+    venues = journals(data_dir) if data_dir is not None else {}
+    return audit(read_database(database), venues, complete=complete)
+
+
+async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
+    """Hand every message stored up to now to `take`, each stream in its order; how many that were."""
+    everything = f"{subjects.ROOT}.>"
+    names = await bus.api(client, "STREAM.NAMES", {"subject": everything})
+    streams = [name for name in names.get("streams") or () if name != subjects.METRICS]
+    if not streams:
+        raise BusError("the bus has no streams; run `bestex streams apply`")
+    info = await bus.api(client, f"STREAM.INFO.{streams[0]}", {})
+    now_ns = parse_time(info["ts"])
+    count = 0
+
+    def receive(delivery: bus.Delivery) -> None:
+        nonlocal count
+        if delivery.at_ns <= now_ns:
+            count += 1
+            take(Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data))
+
+    for stream in sorted(streams):
+        await bus.read_all(client, stream, [everything], receive)
+    return count
+
+
+def read_database(database: Path | str) -> Iterator[Record]:
+    """The recorder's events, each stream in its order. Raises BestexError where it cannot be read."""
+    try:
+        connection = sqlite3.connect(f"{Path(database).absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            query = "SELECT stream, seq, subject, at_ns, data FROM events ORDER BY stream, seq"
+            for row in connection.execute(query):
+                yield Record(*row)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise BestexError(f"{database}: {error}") from error
+
+
+def journals(data_dir: Path | str) -> Mapping[str, Iterator[sim_wire.JournalLine]]:
+    """The journal of every simulated venue under `data_dir`, by venue."""
+    return {path.stem: read_journal(path) for path in sorted((Path(data_dir) / JOURNALS).glob("*.jsonl"))}
+
+
+def read_journal(path: Path) -> Iterator[sim_wire.JournalLine]:
+    """The whole lines of a journal; the last one may be cut off by a crash. Raises BestexError."""
+    decoder = codec.json_decoder(sim_wire.JournalLine)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decoder.decode(line)
+            except (msgspec.MsgspecError, ValueError) as error:
+                raise BestexError(f"{path}: line {number}: {error}") from error
