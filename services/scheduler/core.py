@@ -20,9 +20,8 @@ from bestex.clock import MS, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code
-from bestex.instruments import Instrument
+from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
-from bestex.units import passive_price
 from services.scheduler.algos.base import Finish, Slice, Task, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.parent import Parent, fingerprint
@@ -371,7 +370,8 @@ class SchedulerCore:
 
 def _collar(mid_half_units: int, slippage: float, side: m.Side, limit: int | None) -> int:
     """The worst price of a slice: the mid and the slippage allowed, or the order's limit if that is closer."""
-    worst = passive_price(int(mid_half_units / 2 * (1 + side.sign * slippage)), 1, buy=side is m.Side.BUY)
+    doubled = mid_half_units * (FEE_ONE + side.sign * round(slippage * FEE_ONE))
+    worst = doubled // (2 * FEE_ONE) if side is m.Side.BUY else -(-doubled // (2 * FEE_ONE))
     if limit is None:
         return max(worst, 1)
     return min(worst, limit) if side is m.Side.BUY else max(worst, limit)

@@ -74,8 +74,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: ClassVar[str]
 
     max_splits: Annotated[
-        int | None, Meta(ge=1, description="Most venues at once; the platform's setting where left out.")
-    ] = None
+        int, Meta(ge=0, description="Most venues at once; 0 takes splitting.max_splits.")
+    ] = 0
 
     def route(self, task: RouteTask) -> Route:
         """Pure. Allocations are on each venue's lot and tick, within limit and caps, at least its minimum."""

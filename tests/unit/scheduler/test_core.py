@@ -1,0 +1,174 @@
+"""The life of a parent, step by step."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from bestex import messages as m
+from bestex.clock import SECOND
+from bestex.errors import Code
+from tests.unit.scheduler.bench_core import START, Bench, book
+
+ORDER = {"side": "buy", "qty": "1", "parent_id": "p1"}
+TWAP = {**ORDER, "params": {"duration": "100s", "interval": "10s", "randomize": 0}}
+
+
+def test_a_market_order_is_one_slice_and_ends_filled() -> None:
+    bench = Bench()
+    accepted, sliced = bench.order(ORDER, algo="market")
+    assert (accepted.leaves_qty, sliced.qty, sliced.tif) == (1, 1, m.Tif.IOC)
+    settled, done = bench.settle(sliced)
+    assert (settled.cum_qty, settled.leaves_qty, settled.avg_px) == (1, 0, 60_000)
+    assert (done.reason, done.notional, done.fees) == (Code.FILLED, 60_000, 6)
+
+
+def test_a_market_order_ends_with_the_reason_of_its_slice_when_the_book_was_too_thin() -> None:
+    bench = Bench()
+    _, sliced = bench.order(ORDER, algo="market")
+    settled, done = bench.settle(sliced, "0.4", Code.RETRIES_EXHAUSTED)
+    assert (settled.leaves_qty, done.reason, done.cum_qty) == (
+        Decimal("0.6"),
+        Code.RETRIES_EXHAUSTED,
+        Decimal("0.4"),
+    )
+
+
+def test_a_slice_never_pays_more_than_the_slippage_allowed_or_the_limit() -> None:
+    _, sliced = Bench().order({**ORDER, "params": {"max_slippage": "10bps"}}, algo="market")
+    assert sliced.limit_price == Decimal("60060.00")
+    _, sliced = Bench().order({**ORDER, "limit_price": "60010"}, algo="market")
+    assert sliced.limit_price == Decimal("60010")
+    _, sliced = Bench().order({**ORDER, "side": "sell", "params": {"max_slippage": "10bps"}}, algo="market")
+    assert sliced.limit_price == Decimal("59940.00")
+
+
+def test_without_a_book_a_slice_waits_for_one_and_the_order_ends_with_a_reason() -> None:
+    bench = Bench(with_book=False)
+    assert [type(fact) for fact in bench.order(ORDER, algo="market")] == [m.ParentAccepted]
+    bench.advance(START + 2 * SECOND)
+    bench.feed(book())
+    assert len(bench.advance(START + 3 * SECOND)) == 1
+    hopeless = Bench(with_book=False)
+    hopeless.order(ORDER, algo="market")
+    (done,) = hopeless.advance(START + 60 * SECOND)
+    assert (type(done), done.reason) == (m.ParentDone, Code.NO_BOOK)
+
+
+def test_twap_sends_equal_parts_at_equal_times() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    for i in range(10):
+        bench.advance(START + i * 10 * SECOND)
+        assert len(bench.of(m.ParentSliced)) == i + 1
+        bench.settle(bench.of(m.ParentSliced)[-1])
+    assert {sliced.qty for sliced in bench.of(m.ParentSliced)} == {Decimal("0.1")}
+    assert bench.of(m.ParentDone)[0].reason == Code.FILLED
+
+
+def test_twap_carries_what_a_slice_did_not_fill_but_never_as_a_burst() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    for i in range(5):
+        bench.advance(START + i * 10 * SECOND)
+        bench.settle(bench.of(m.ParentSliced)[-1], "0", Code.NO_LIQUIDITY)
+    bench.advance(START + 50 * SECOND)
+    assert bench.of(m.ParentSliced)[-1].qty == Decimal("0.2")
+
+
+def test_twap_with_completion_takes_the_rest_at_the_end() -> None:
+    bench = Bench()
+    bench.order({**TWAP, "params": {**TWAP["params"], "force_completion": True}})  # type: ignore[dict-item]
+    bench.settle(bench.of(m.ParentSliced)[-1], "0.05", Code.NO_LIQUIDITY)
+    for _ in range(200):
+        open_slice = bench.of(m.ParentSliced)[-1]
+        if (
+            len(bench.of(m.ParentSettled)) < len(bench.of(m.ParentSliced))
+            and bench.now_ns < START + 100 * SECOND
+        ):
+            bench.settle(open_slice, "0.01", Code.NO_LIQUIDITY)
+        bench.advance(bench.now_ns + SECOND)
+    last = bench.of(m.ParentSliced)[-1]
+    assert last.at >= START + 100 * SECOND
+    bench.settle(last)
+    assert bench.of(m.ParentDone)[0].reason == Code.FILLED
+
+
+def test_three_lots_over_ten_slices_are_three_slices() -> None:
+    bench = Bench()
+    bench.order({**TWAP, "qty": "0.00003"})
+    for i in range(101):
+        bench.advance(START + i * SECOND)
+        if len(bench.of(m.ParentSettled)) < len(bench.of(m.ParentSliced)):
+            bench.settle(bench.of(m.ParentSliced)[-1])
+    assert [sliced.qty for sliced in bench.of(m.ParentSliced)] == [Decimal("0.00001")] * 3
+    assert bench.of(m.ParentDone)[0].reason == Code.FILLED
+
+
+def test_a_rejected_slice_gives_back_only_its_own_quantity() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.settle(bench.of(m.ParentSliced)[0])
+    bench.advance(START + 10 * SECOND)
+    (settled,) = bench.settle(bench.of(m.ParentSliced)[1], "0", Code.VENUE_REJECTED)
+    assert (settled.cum_qty, settled.leaves_qty) == (Decimal("0.1"), Decimal("0.9"))
+
+
+def test_a_cancel_recalls_the_open_slice_and_counts_its_late_fill() -> None:
+    bench = Bench()
+    _, sliced = bench.order({**ORDER, "limit_price": "59000"}, algo="limit")
+    canceling, recalled = bench.request("cancel", "p1", algo="limit")
+    assert (type(canceling), recalled.slice_no) == (m.ParentCanceling, sliced.slice_no)
+    _, done = bench.settle(sliced, "0.3", Code.CANCELED)
+    assert (done.reason, done.cum_qty, done.leaves_qty) == (Code.CANCELED, Decimal("0.3"), Decimal("0.7"))
+    (rejected,) = bench.request("cancel", "p1", algo="limit")
+    assert rejected.code == Code.TOO_LATE
+
+
+def test_a_pause_stops_the_schedule_and_a_resume_catches_up_in_bounds() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.settle(bench.of(m.ParentSliced)[0])
+    (paused,) = bench.request("pause", "p1")
+    assert bench.advance(START + 55 * SECOND) == []
+    (rejected,) = bench.request("pause", "p1")
+    assert rejected.code == Code.INVALID_STATE
+    resumed, sliced = bench.request("resume", "p1")
+    assert (type(paused), type(resumed), sliced.qty) == (m.ParentPaused, m.ParentResumed, Decimal("0.2"))
+
+
+def test_a_modified_limit_recalls_what_rests_and_posts_it_anew() -> None:
+    bench = Bench()
+    _, first = bench.order({**ORDER, "limit_price": "59000"}, algo="limit")
+    modified, recalled = bench.request("modify", "p1", algo="limit", limit_price="59500")
+    assert (modified.order.limit_price, recalled.slice_no) == (59_500, first.slice_no)
+    _, second = bench.settle(first, "0.25", Code.REPLACED)
+    assert (second.qty, second.limit_price) == (Decimal("0.75"), 59_500)
+
+
+def test_a_smaller_quantity_is_refused_below_what_works_and_ends_the_order_at_what_is_filled() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.settle(bench.of(m.ParentSliced)[0])
+    (rejected,) = bench.request("modify", "p1", qty="0.05")
+    assert rejected.code == Code.INVALID_QTY
+    modified, done = bench.request("modify", "p1", qty="0.1")
+    assert (modified.leaves_qty, done.reason) == (0, Code.FILLED)
+
+
+def test_a_redelivered_request_or_result_changes_nothing() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    sliced = bench.of(m.ParentSliced)[0]
+    bench.settle(sliced)
+    assert bench.settle(sliced) == []
+    bench.request("pause", "p1")
+    bench.seq -= 1
+    assert bench.request("pause", "p1") == []
+
+
+def test_an_order_that_starts_later_waits_for_its_time() -> None:
+    bench = Bench()
+    body = {**ORDER, "params": {"start_time": "2023-11-14T22:14:20Z", "duration": "10s"}}
+    assert len(bench.order(body)) == 1
+    assert bench.advance(START + 59 * SECOND) == []
+    assert len(bench.advance(START + 60 * SECOND)) == 1
