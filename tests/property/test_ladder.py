@@ -13,7 +13,10 @@ from bestex.ladder import Ladder, net_price
 from bestex.messages import BookStatus, ConsolidatedBook, Side, VenueColumn
 
 SIDES = st.sampled_from(list(Side))
-PRICES = st.sets(st.integers(900, 1100), max_size=12)
+PRICES = st.sets(st.integers(900, 1100), min_size=1, max_size=12) | st.just(set[int]())
+# Mostly live, or there is nothing to merge.
+STATUSES = st.sampled_from([BookStatus.LIVE] * 6 + [BookStatus.STALE, BookStatus.DOWN])
+FEES = st.lists(st.integers(-5_000_000, 5_000_000), min_size=5, max_size=5)
 
 
 @st.composite
@@ -22,7 +25,7 @@ def columns(draw: st.DrawFn, venue: str) -> VenueColumn:
     sizes = st.integers(1, 10**9)
     return VenueColumn(
         venue,
-        draw(st.sampled_from(list(BookStatus))),
+        draw(STATUSES),
         draw(st.integers(-50, 50)),
         0,
         draw(st.integers(0, 100)),
@@ -35,7 +38,7 @@ def columns(draw: st.DrawFn, venue: str) -> VenueColumn:
 
 @st.composite
 def books(draw: st.DrawFn) -> ConsolidatedBook:
-    count = draw(st.integers(0, 5))
+    count = draw(st.integers(2, 5))
     return ConsolidatedBook(
         "BTC/USDT", 1, 0, 2, 5, False, False, [draw(columns(f"v{i}")) for i in range(count)]
     )
@@ -61,7 +64,7 @@ def test_the_ladder_is_every_live_level_sorted_by_adjusted_price_then_venue(
     assert Ladder(book).levels(taker) == wanted
 
 
-@given(books(), SIDES, st.lists(st.integers(-5_000_000, 5_000_000), min_size=5, max_size=5))
+@given(books(), SIDES, FEES)
 def test_the_ladder_net_of_fees_is_sorted_by_exact_cost(
     book: ConsolidatedBook, taker: Side, fees: list[int]
 ) -> None:
