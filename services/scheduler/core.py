@@ -370,7 +370,7 @@ class SchedulerCore:
 
 def _collar(mid_half_units: int, slippage: float, side: m.Side, limit: int | None) -> int:
     """The worst price of a slice: the mid and the slippage allowed, or the order's limit if that is closer."""
-    doubled = mid_half_units * (FEE_ONE + side.sign * round(slippage * FEE_ONE))
+    doubled: int = mid_half_units * (FEE_ONE + side.sign * round(slippage * FEE_ONE))
     worst = doubled // (2 * FEE_ONE) if side is m.Side.BUY else -(-doubled // (2 * FEE_ONE))
     if limit is None:
         return max(worst, 1)

@@ -11,7 +11,7 @@ from bestex.ids import token
 from bestex.units import from_units, to_units
 
 FEE_SCALE = 8  # a fee rate is an integer count of 1e-8; 1 bps is 10_000
-FEE_ONE = 10**FEE_SCALE
+FEE_ONE: int = 10**FEE_SCALE
 BPS_E8 = 10_000
 
 

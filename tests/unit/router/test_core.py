@@ -254,7 +254,7 @@ def test_a_recall_cancels_the_children_and_ends_when_they_have() -> None:
     bench.feed(make_book())
     bench.feed(make_slice(tif=m.Tif.GTC, limit_price=Decimal("59000")))
     (child,) = bench.commands
-    base = {"symbol": "BTC/USDT", "parent_id": "p1", "at": Time(NOW)}
+    base: dict[str, Any] = {"symbol": "BTC/USDT", "parent_id": "p1", "at": Time(NOW)}
     recall = m.ParentRecalled(
         **base, cum_qty=Decimal(0), leaves_qty=Decimal(1), avg_px=None, slice_no=1, reason=Code.CANCELED
     )
