@@ -16,9 +16,10 @@ from typing import IO, Any
 import msgspec
 
 from bestex import codec
+from bestex.config import Config
 from bestex.core import Core, Fact, RawOrder
 from bestex.errors import RecordingError
-from bestex.subjects import event_name, kind_of
+from bestex.subjects import kind_of
 
 FORMAT = "bestex-tape-1"
 LENGTH_BYTES = 4
@@ -132,11 +133,21 @@ class Retraced(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str
     difference: str = ""
 
+    def __str__(self) -> str:
+        outcome = "identical" if self.identical else f"DIFFERS: {self.difference}"
+        return f"{self.tape}: {self.inputs} inputs, {self.facts} facts, {outcome}"
 
-def retrace(path: Path, build: Any) -> Retraced:
-    """Run the core that `build(header)` makes over the tape and compare its facts with those on it."""
+
+def retrace(directory: Path) -> list[Retraced]:
+    """Every tape of a directory, run again. Raises RecordingError for a file that is no tape."""
+    return [retrace_tape(path) for path in sorted(directory.glob("*.tape"))]
+
+
+def retrace_tape(path: Path) -> Retraced:
+    """Run the tape's inputs through a new core and compare what it decides with what stands on the tape."""
     header, records = read(path)
-    core: Core = build(header)
+    build = importlib.import_module(f"services.{header.service}.service").build
+    core: Core = build(codec.from_json(header.config.encode(), Config), header.names).core
     decided: list[tuple[str, bytes]] = []
     digest = hashlib.blake2b(digest_size=16)
     inputs = facts = 0
@@ -182,6 +193,3 @@ def retrace(path: Path, build: Any) -> Retraced:
 def _local(record: Record) -> Any:
     module, _, name = record.name.partition(":")
     return codec.from_msgpack(record.data, getattr(importlib.import_module(module), name))
-
-
-__all__ = ["Header", "Kind", "Record", "Retraced", "Tape", "decode_bus", "event_name", "read", "retrace"]
