@@ -91,14 +91,17 @@ class Books:
         self._books: dict[tuple[str, str], DepthBook] = {}
         self._seqs: dict[tuple[str, str], int] = {}
 
-    def take(self, event: FeedEvent) -> VenueBook | MarketTrade:
-        """The book as it stands after an update, its best levels; a trade as it is.
+    def take(self, event: FeedEvent | VenueBook) -> VenueBook | MarketTrade:
+        """The book as it stands after an update, its best levels; a trade as it is, a whole book renumbered.
 
         `VenueBook.seq` counts the books made of a stream. A book that has become unknown has no levels.
         """
         if isinstance(event, MarketTrade):
             return event
         key = (event.venue, event.symbol)
+        self._seqs[key] = seq = self._seqs.get(key, 0) + 1
+        if isinstance(event, VenueBook):
+            return msgspec.structs.replace(event, seq=seq)
         book = self._books.get(key)
         if book is None:
             book = self._books[key] = DepthBook()
@@ -106,7 +109,6 @@ class Books:
             book.replace(event.bids, event.asks)
         else:
             book.apply(event.bids, event.asks)
-        self._seqs[key] = seq = self._seqs.get(key, 0) + 1
         return VenueBook(
             event.venue,
             event.symbol,

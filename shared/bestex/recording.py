@@ -188,7 +188,6 @@ class RecordingWriter:
     def write(self, event: FeedEvent) -> None:
         key = (event.venue, event.symbol, event.price_scale, event.qty_scale)
         if key not in self._streams:
-            self.end_block()
             venue, symbol, price_scale, qty_scale = key
             self.add_stream(
                 FeedStream(venue=venue, symbol=symbol, price_scale=price_scale, qty_scale=qty_scale)

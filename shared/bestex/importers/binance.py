@@ -2,9 +2,8 @@
 
 Files are read twice: first for what they hold (symbols, markets, the finest digits, the clock), then for the
 events, so that no later, finer number finds a scale too coarse. Files of one call, in the order of their first
-receive time, are one recording: a symbol's book goes on from one to the next. A symbol without any snapshot has
-no book,
-and says so: differences alone would show levels whose depth nobody knows.
+receive time, are one recording: a symbol's book goes on from one to the next. A symbol without any snapshot
+has no book, and says so: differences alone would show a book with holes that nobody knows of.
 
 Clock. The fastest message's receive time less its event time is the receiving clock's lead plus the shortest
 latency. Where it is negative, the clock runs behind by at least that much, and as much is added to all receive

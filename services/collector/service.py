@@ -1,0 +1,65 @@
+"""The collector's wiring: one source for each venue, all into one core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bestex.clock import AffineClock
+from bestex.config import Config
+from bestex.errors import UsageError
+from bestex.plugins import COLLECTORS, load
+from bestex.service import Service
+from services.collector.core import CollectorCore, SourceFailed
+from services.collector.sources import Source
+
+
+def build(config: Config, names: tuple[str, ...]) -> Service:
+    """The collector of the venues `names`; none means every enabled one.
+
+    Raises UsageError for a venue that is not there or not enabled, and for an unknown adapter.
+    """
+    enabled = config.enabled_venues()
+    for name in names:
+        if name not in enabled:
+            raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
+    clock = AffineClock.from_environment()
+    sources: dict[str, Source] = {
+        name: load(COLLECTORS, config.venues[name].adapter)(name, config, clock)
+        for name in dict.fromkeys(names or enabled)
+    }
+    market_data = config.market_data
+    return Service(
+        name="collector",
+        names=names,
+        core=CollectorCore(market_data.levels, market_data.down_after),
+        actor=Feeds(sources),
+    )
+
+
+class Feeds:
+    """Runs the sources side by side from start to stop."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None:
+        for venue, source in self._sources.items():
+            self._tasks.append(asyncio.create_task(_watched(venue, source.run(deliver, now_ns), deliver)))
+
+    def call(self, request: Any) -> None:
+        raise AssertionError(f"a collector calls nobody, and so not with {type(request).__name__}")
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _watched(venue: str, work: Any, deliver: Callable[[Any], None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must end the process, not only this task
+        deliver(SourceFailed(venue, repr(error)))
