@@ -36,6 +36,7 @@ from services.recorder.store import BookSample, Store
 DURABLE = "recorder"
 BATCH = 512  # one transaction; about 15 ms of SQLite
 BATCH_WAIT_S = 1.0  # how soon a stop is noticed
+DRAIN_WAIT_S = 0.05  # what arrived before a stop is stored; unacknowledged it would come again after 30 s
 ROUND_S = 0.25  # between two looks at what is due; a person waits for the analysis of an order
 METRICS_EVERY_NS = 5 * SECOND  # the period of metrics.venue and metrics.algo
 TIDY_EVERY_NS = 10 * MINUTE
@@ -159,9 +160,12 @@ class Recorder:
     # -- durable events ----------------------------------------------------------------------------------
 
     async def _record(self, reader: bus.PullReader) -> None:
-        while not self._stop.is_set():
-            deliveries = await reader.next_batch(BATCH_WAIT_S)
+        while True:
+            stopping = self._stop.is_set()
+            deliveries = await reader.next_batch(DRAIN_WAIT_S if stopping else BATCH_WAIT_S)
             if not deliveries:
+                if stopping:
+                    return
                 continue
             self.store([Record(d.stream, d.seq, d.subject, d.at_ns, d.data) for d in deliveries])
             metrics.LAG.labels(reader.stream).set(deliveries[-1].pending)
