@@ -27,6 +27,7 @@ PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this pro
 MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
+PULL_WATCH_S = 0.1  # how soon a new connection is asked
 ACK_WAIT_S = 30.0
 
 EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
@@ -256,7 +257,7 @@ class StandingPull:
     async def _watch_silence(self) -> None:
         """A reconnect or a lost request shows as silence: ask anew."""
         while True:
-            await asyncio.sleep(PULL_HEARTBEAT_S / 10)
+            await asyncio.sleep(PULL_WATCH_S)
             lost = time.monotonic() - self._heard_at > 2 * PULL_HEARTBEAT_S
             if self._client.is_connected and (lost or self._outstanding <= 0):
                 self._heard_at = time.monotonic()
