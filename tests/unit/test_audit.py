@@ -402,9 +402,14 @@ def test_an_order_of_another_account_is_not_ours() -> None:
     assert not journaled(by_hand)
 
 
+def test_one_id_for_two_parents_is_found() -> None:
+    accepted = events()[where(events(), "parent.accepted")][2]
+    other = msgspec.structs.replace(accepted, symbol="ETH/USDT")
+    history = [*events(), (subjects.parent("ETH/USDT", PARENT, "accepted"), 500, other)]
+    assert (2, "parent_twice") in found(audited(history))
+
+
 def test_a_retry_of_the_same_order_needs_no_second_answer() -> None:
-    report = audited(doubled("order.new")(events()))
-    assert {code for _, code in found(report)} <= {"order_differs", "request_missing", "unanswered"}
     subject, ms, order = events()[0]
     assert audited([*events(), (subject, ms + 500, order)]).ok
 

@@ -52,6 +52,7 @@ class Auditor:
         self._fills: dict[str, Witness] = {}
         self._requests: dict[int, _Request] = {}
         self._parents: dict[Key, ParentHistory] = {}
+        self._accepted: dict[str, ParentHistory] = {}
         self._slices: dict[tuple[str, str, int], SliceHistory] = {}
         self._children: dict[str, ChildHistory] = {}
         self._commands: dict[str, Command] = {}
@@ -112,7 +113,10 @@ class Auditor:
     def _sort(self, message: Any, witness: Witness) -> None:
         match message:
             case m.ParentEvent():
-                self._parent((message.symbol, message.parent_id)).take(message, witness)
+                parent = self._parent((message.symbol, message.parent_id))
+                parent.take(message, witness)
+                if isinstance(message, m.ParentAccepted):
+                    self._accept(parent, message, witness)
             case m.RouteEvent():
                 self._slice((message.symbol, message.parent_id, message.slice_no)).take(message, witness)
             case m.ChildNew():
@@ -130,6 +134,12 @@ class Auditor:
                     self._findings.add(6, "fill_twice", f"fill {message.fill_id} twice", before, witness)
                 else:
                     self._child(message.child_id, message.venue).fill(message, witness)
+
+    def _accept(self, parent: ParentHistory, event: m.ParentAccepted, witness: Witness) -> None:
+        other = self._accepted.setdefault(event.parent_id, parent)
+        if other is not parent:
+            text = f"parent {event.parent_id} was accepted for two symbols"
+            self._findings.add(2, "parent_twice", text, other.accepted_witness, witness)
 
     def _command(self, message: m.ChildNew, witness: Witness) -> None:
         known = self._commands.get(message.child_id)
@@ -223,9 +233,7 @@ class Auditor:
         if accepted is None or request is None:
             return
         order = accepted.order
-        same = request.verb == "new" and request.body.get("side") == order.side
-        same = same and _decimal(request.body.get("qty")) == order.qty
-        if not same:
+        if request.verb != "new" or not _says(request, order):
             text = (
                 f"parent {parent.name}: accepted as {order.side} {order.qty}, the user wrote {request.body}"
             )
@@ -233,15 +241,11 @@ class Auditor:
 
     def _excused(self, request: _Request) -> bool:
         """The same order sent again under its id is a retry, and needs no second answer."""
-        if request.verb != "new" or self._truncated(subjects.SCHED):
-            return request.verb != "new" and self._truncated(subjects.SCHED)
-        return any(
-            parent.accepted is not None
-            and (request.body.get("side"), _decimal(request.body.get("qty")))
-            == (parent.accepted.order.side, parent.accepted.order.qty)
-            for (_, parent_id), parent in self._parents.items()
-            if parent_id == request.parent_id
-        )
+        if request.verb != "new":
+            return self._truncated(subjects.SCHED)
+        known = self._accepted.get(request.parent_id)
+        order = known.accepted.order if known is not None and known.accepted is not None else None
+        return order is not None and _says(request, order)
 
     def _check_slices(self, *, complete: bool) -> None:
         route_truncated = self._truncated(subjects.ROUTE)
@@ -356,6 +360,11 @@ def _subject_of(message: Any) -> str:
         case m.ChildReplace():
             return subjects.child(message.venue, message.symbol, message.child_id, "replace")
     raise TypeError(f"{type(message).__name__} is no durable message")
+
+
+def _says(request: _Request, order: m.ParentOrder) -> bool:
+    """Whether the user asked for this order."""
+    return request.body.get("side") == order.side and _decimal(request.body.get("qty")) == order.qty
 
 
 def _decimal(value: object) -> Decimal | None:

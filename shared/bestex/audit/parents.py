@@ -44,6 +44,7 @@ class ParentHistory:
         self._order: m.ParentOrder | None = None
         self._paused = False
         self._cum = Decimal(0)
+        self._open = Decimal(0)
         self._notional = Decimal(0)
         self._fees = Decimal(0)
         self._last: Witness | None = None
@@ -118,6 +119,7 @@ class ParentHistory:
             state = "canceling" if self.canceling else "paused"
             self._wrong(8, "sliced_while_held", f"slice {number} while {state}", self._last, witness)
         self.slices[number] = SliceOrder(event, witness)
+        self._open = total(self._open, event.qty)
 
     def _recall(self, event: m.ParentRecalled, witness: Witness) -> None:
         item = self.slices.get(event.slice_no)
@@ -143,6 +145,7 @@ class ParentHistory:
             text = f"slice {event.slice_no} of {item.event.qty} filled {event.filled_qty}"
             self._wrong(3, "slice_overfilled", text, item.witness, witness)
         item.settled, item.settled_witness = event, witness
+        self._open = total(self._open, -item.event.qty)
         self._cum = total(self._cum, event.filled_qty)
         self._notional = total(self._notional, event.notional)
         self._fees = total(self._fees, event.fees)
@@ -178,9 +181,8 @@ class ParentHistory:
             if abs(average - self._notional / self._cum) > AVERAGE_TOLERANCE:
                 text = f"average {event.avg_px}, but notional {self._notional} over {self._cum}"
                 self._wrong(6, "average_differs", text, witness)
-        working = total(*(item.event.qty for item in self.slices.values() if item.settled is None))
-        if total(self._cum, working) > qty:
-            text = f"{self._cum} filled and {working} open exceed {qty}"
+        if total(self._cum, self._open) > qty:
+            text = f"{self._cum} filled and {self._open} open exceed {qty}"
             self._wrong(3, "overfill", text, self._last, witness)
 
     def finish(self, *, complete: bool) -> None:
