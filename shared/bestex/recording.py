@@ -62,7 +62,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
 class _Depth(msgspec.Struct, array_like=True, tag=0):
     stream: int
     seq: int
-    venue_ns: int
+    venue_ns: int | None
     recv_ns: int
     snapshot: bool
     bids: list[tuple[int, int]]
@@ -72,7 +72,7 @@ class _Depth(msgspec.Struct, array_like=True, tag=0):
 class _Trade(msgspec.Struct, array_like=True, tag=1):
     stream: int
     trade_id: str
-    venue_ns: int
+    venue_ns: int | None
     recv_ns: int
     price: int
     qty: int
@@ -196,7 +196,7 @@ class RecordingWriter:
         recv_ns = event.recv_ns - stream.clock_offset_ns
         if not self._block:
             self._base_ns, self._first_ns = recv_ns, event.recv_ns
-        venue_ns = event.venue_ns and event.venue_ns - self._base_ns
+        venue_ns = event.venue_ns - self._base_ns if event.venue_ns else None
         recv_ns -= self._base_ns
         if isinstance(event, DepthUpdate):
             self._block.append(
@@ -324,7 +324,7 @@ def _event(stream: FeedStream, at: FeedStream, base_ns: int, record: _Depth | _T
     """`stream` as it was when recorded, `at` the scales to give the numbers in."""
     price_factor = 10 ** (at.price_scale - stream.price_scale)
     qty_factor = 10 ** (at.qty_scale - stream.qty_scale)
-    venue_ns = record.venue_ns and record.venue_ns + base_ns
+    venue_ns = 0 if record.venue_ns is None else record.venue_ns + base_ns
     recv_ns = record.recv_ns + base_ns + stream.clock_offset_ns
     if isinstance(record, _Trade):
         return MarketTrade(
