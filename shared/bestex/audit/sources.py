@@ -11,22 +11,20 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import msgspec
 from nats.aio.client import Client
 
-from bestex import bus, codec, sim_wire, subjects
+from bestex import bus, sim_wire, subjects
 from bestex.audit.auditor import Auditor, audit
 from bestex.audit.report import AuditReport, Record
 from bestex.clock import parse_time
 from bestex.errors import BestexError, BusError
-
-JOURNALS = "exchange"  # folder of the simulated exchange in the data directory
+from bestex.sim_journal import read_journal
 
 
 async def run_audit(
-    nats_url: str, *, data_dir: Path | str | None = None, complete: bool = False
+    nats_url: str, *, journals: Path | str | None = None, complete: bool = False
 ) -> AuditReport:
-    """Audit what the bus at `nats_url` holds, and the simulated venues' journals under `data_dir`.
+    """Audit what the bus at `nats_url` holds, and the simulated venues' own journals in the folder `journals`.
 
     `complete` says that nothing is in flight any more. Raises BusError where there is no bus.
     """
@@ -36,15 +34,14 @@ async def run_audit(
         await read_streams(client, auditor.take)
     finally:
         await client.close()
-    return auditor.finish(journals(data_dir) if data_dir is not None else {}, complete=complete)
+    return auditor.finish(read_journals(journals), complete=complete)
 
 
 def audit_database(
-    database: Path | str, *, data_dir: Path | str | None = None, complete: bool = False
+    database: Path | str, *, journals: Path | str | None = None, complete: bool = False
 ) -> AuditReport:
     """Audit what the recorder has stored. Right only once it has caught up with the bus."""
-    venues = journals(data_dir) if data_dir is not None else {}
-    return audit(read_database(database), venues, complete=complete)
+    return audit(read_database(database), read_journals(journals), complete=complete)
 
 
 async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
@@ -83,19 +80,8 @@ def read_database(database: Path | str) -> Iterator[Record]:
         raise BestexError(f"{database}: {error}") from error
 
 
-def journals(data_dir: Path | str) -> Mapping[str, Iterator[sim_wire.JournalLine]]:
-    """The journal of every simulated venue under `data_dir`, by venue."""
-    return {path.stem: read_journal(path) for path in sorted((Path(data_dir) / JOURNALS).glob("*.jsonl"))}
-
-
-def read_journal(path: Path) -> Iterator[sim_wire.JournalLine]:
-    """The whole lines of a journal; the last one may be cut off by a crash. Raises BestexError."""
-    decoder = codec.json_decoder(sim_wire.JournalLine)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield decoder.decode(line)
-            except (msgspec.MsgspecError, ValueError) as error:
-                raise BestexError(f"{path}: line {number}: {error}") from error
+def read_journals(folder: Path | str | None) -> Mapping[str, Iterator[sim_wire.JournalLine]]:
+    """The journal of every simulated venue in `folder`, by venue; none where no folder is named."""
+    if folder is None:
+        return {}
+    return {path.stem: read_journal(path) for path in sorted(Path(folder).glob("*.jsonl"))}
