@@ -299,8 +299,8 @@ class GatewayCore:
             price=child.price,
             tif=child.tif,
             post_only=child.post_only,
-            deadline_ns=child.deadline,
-            good_till_ns=child.good_till,
+            deadline_ns=int(child.deadline),
+            good_till_ns=int(child.good_till),
         )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
         return [Call(send), Wake(chases.key(child), overdue)]
@@ -321,7 +321,7 @@ class GatewayCore:
                 venue_order_id=child.venue_order_id,
                 qty=child.instrument.qty_units(event.qty),
                 price=child.instrument.price_units(event.price),
-                deadline_ns=event.deadline,
+                deadline_ns=int(event.deadline),
             )
             asks.append(Call(replace))
         return asks

@@ -1,0 +1,157 @@
+"""The desk: the clock is looked at last, cancels go first, and nothing is lost when an adapter fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bestex.errors import Code
+from bestex.messages import Side, Tif
+from services.gateway import desk as desk_module
+from services.gateway import port as p
+from services.gateway.desk import CANCEL_RESERVE, Desk
+
+
+class Scripted:
+    """A venue that answers when it is let."""
+
+    capabilities = p.Capabilities(in_flight_max=CANCEL_RESERVE + 1)
+
+    def __init__(self) -> None:
+        self.seen: list[p.Request] = []
+        self.gate = asyncio.Event()
+        self.broken = False
+
+    async def connect(self, say: p.Say, now_ns: Callable[[], int]) -> None:
+        pass
+
+    async def disconnect(self) -> None:
+        pass
+
+    async def submit(self, order: p.Submit) -> Sequence[p.Said]:
+        self.seen.append(order)
+        if self.broken:
+            raise ValueError("a bug")
+        await self.gate.wait()
+        return [p.VenueAccepted(child_id=order.child_id, venue_order_id="v")]
+
+    async def cancel(self, order: p.Cancel) -> Sequence[p.Said]:
+        self.seen.append(order)
+        await self.gate.wait()
+        return [p.VenueClosed(child_id=order.child_id, how="canceled", cum_qty=0)]
+
+    query_order = cancel
+
+    async def fills_since(self, _since_ns: int) -> Sequence[p.VenueFill] | None:
+        return None
+
+
+class Table:
+    def __init__(self, now_ns: int = 0) -> None:
+        self.now_ns = now_ns
+        self.venue = Scripted()
+        self.said: list[Any] = []
+        self.heard = asyncio.Event()
+        self.desk = Desk({"sim_a": self.venue}, Counter())  # type: ignore[dict-item]
+
+    async def __aenter__(self) -> Table:
+        await self.desk.start(self.deliver, lambda: self.now_ns)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.desk.stop()
+
+    def deliver(self, said: Any) -> None:
+        self.said.append(said)
+        self.heard.set()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.said) < count:
+                self.heard.clear()
+                await self.heard.wait()
+
+
+def submit(child_id: str, deadline_ns: int = 10) -> p.Submit:
+    return p.Submit(
+        venue="sim_a",
+        symbol="BTC/USDT",
+        child_id=child_id,
+        side=Side.BUY,
+        qty=1,
+        price=1,
+        tif=Tif.IOC,
+        post_only=False,
+        deadline_ns=deadline_ns,
+        good_till_ns=0,
+    )
+
+
+def cancel(child_id: str) -> p.Cancel:
+    return p.Cancel(venue="sim_a", symbol="BTC/USDT", child_id=child_id)
+
+
+async def test_an_order_whose_time_passed_is_not_sent() -> None:
+    async with Table(now_ns=10) as table:
+        table.desk.call(submit("c1", deadline_ns=10))
+        await table.until(1)
+        assert table.said == [p.VenueNotSent(child_id="c1", code=Code.EXPIRED, text=table.said[0].text)]
+        assert table.venue.seen == []
+
+
+async def test_time_spent_waiting_in_the_queue_counts() -> None:
+    async with Table() as table:
+        table.desk.call(submit("c1"))
+        table.desk.call(submit("c2"))
+        await asyncio.sleep(0)
+        table.now_ns = 10
+        table.venue.gate.set()
+        await table.until(2)
+        assert [order.child_id for order in table.venue.seen] == ["c1"]  # type: ignore[attr-defined]
+        assert isinstance(table.said[1], p.VenueNotSent)
+
+
+async def test_cancels_pass_what_waits_and_find_a_place_kept_for_them() -> None:
+    async with Table() as table:
+        for name in ("n1", "n2", "n3"):
+            table.desk.call(submit(name))
+        table.desk.call(cancel("x1"))
+        await asyncio.sleep(0)
+        assert [order.child_id for order in table.venue.seen] == ["n1", "x1"]  # type: ignore[attr-defined]
+        table.desk.call(cancel("x2"))
+        table.desk.call(cancel("x3"))
+        table.venue.gate.set()
+        await table.until(6)
+        assert [order.child_id for order in table.venue.seen] == ["n1", "x1", "x2", "x3", "n2", "n3"]  # type: ignore[attr-defined]
+
+
+async def test_an_adapter_that_fails_leaves_the_order_unknown() -> None:
+    async with Table() as table:
+        table.venue.broken = True
+        table.desk.call(submit("c1"))
+        await table.until(1)
+        assert isinstance(table.said[0], p.VenueUnknown)
+
+
+async def test_a_full_queue_refuses_new_orders_but_takes_cancels(monkeypatch: Any) -> None:
+    monkeypatch.setattr(desk_module, "QUEUED_MAX", 1)
+    async with Table() as table:
+        for name in ("n1", "n2", "n3"):
+            table.desk.call(submit(name))
+        table.desk.call(cancel("x1"))
+        assert table.said == [], "never from within the call"
+        await table.until(1)
+        assert [(type(s), s.child_id) for s in table.said] == [(p.VenueNotSent, "n3")]
+        table.venue.gate.set()
+        await table.until(4)
+
+
+async def test_a_pull_without_an_answer_does_not_count_as_pulled() -> None:
+    async with Table() as table:
+        table.desk.call(p.PullFills(venue="sim_a", since_ns=0))
+        table.venue.gate.set()
+        table.desk.call(cancel("x1"))
+        await table.until(1)
+        assert [type(said) for said in table.said] == [p.VenueClosed]
