@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
 
 import msgspec
 
-from bestex.background import BackgroundEvent
 from bestex.config import Config
 from bestex.instruments import Instrument
 from bestex.market import MarketModel
-
-
-class Happening(NamedTuple):
-    """`event` in the market that its venue calls `symbol`."""
-
-    symbol: str
-    event: BackgroundEvent
-
-
-class Background(Protocol):
-    def step_until(self, now_ns: int) -> Iterable[Happening]:
-        """What has happened since the last call, up to and including `now_ns`, in time order."""
+from services.exchange.happening import Background, Happening
+from services.exchange.recordings import recorded
 
 
 class ModelBackground:
@@ -41,21 +29,22 @@ class ModelBackground:
 def backgrounds(
     config: Config, venues: Iterable[str], start_prices: dict[str, int], start_ns: int
 ) -> list[Background]:
-    """A model for each instrument that is listed on lit ones of `venues`.
+    """The recordings of those of `venues` that have some; for the others a model for each instrument.
 
     `start_prices` are those of an earlier run by instrument, in units; the configured one is for the rest.
     """
-    modelled = set(venues)
-    made: list[Background] = []
-    for instrument in config.make_instruments().all:
-        listings = tuple(
+    instruments, recordings = config.make_instruments().all, config.exchange.recordings
+    made: list[Background] = [
+        recorded(venue, recordings[venue], instruments) for venue in venues if venue in recordings
+    ]
+    modelled = set(venues) - set(recordings)
+    for instrument in instruments:
+        lit = tuple(
             listing for listing in instrument.listings if listing.venue in modelled and listing.kind != "dark"
         )
-        if not listings:
-            continue
-        settings = config.exchange
-        symbol = instrument.symbol
-        start = start_prices.get(symbol) or instrument.price_units(config.instruments[symbol].start_price)
-        restricted = msgspec.structs.replace(instrument, listings=listings)
-        made.append(ModelBackground(restricted, settings.preset, settings.seed, start, start_ns))
+        if lit:
+            symbol, settings = instrument.symbol, config.exchange
+            start = start_prices.get(symbol) or instrument.price_units(config.instruments[symbol].start_price)
+            restricted = msgspec.structs.replace(instrument, listings=lit)
+            made.append(ModelBackground(restricted, settings.preset, settings.seed, start, start_ns))
     return made

@@ -20,8 +20,9 @@ from bestex.config import Config
 from bestex.errors import ConfigError
 from bestex.matching import SimExchange
 from bestex.sim_journal import JournalWriter, journal_path, read_journal
-from services.exchange.background import Background, backgrounds
+from services.exchange.background import backgrounds
 from services.exchange.delay import DelayLine
+from services.exchange.happening import Background
 from services.exchange.streams import MarketData, UserData
 
 TICK_S = 0.01  # books are published at most this often
@@ -79,6 +80,7 @@ class Exchange:
                 self._log.info("restored", venue=venue, steps=restored)
         self._backgrounds = self._make_backgrounds(self._config, self.sim.venues, self._last_prices(), now_ns)
         self._feed(now_ns)
+        self.sim.drain_prints()  # trades of the set-up are history: nobody listened
         self.sim.reopen(now_ns)
         self._record()
         self.is_ready = True

@@ -1,0 +1,129 @@
+"""A recording as the background: what the venue showed then is what is around our orders now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bestex.background import ASK, BID, BackgroundTrade, LevelSet
+from bestex.errors import ConfigError
+from bestex.feed import DepthUpdate, FeedEvent
+from bestex.instruments import Instrument, Listing
+from bestex.messages import MarketTrade
+from bestex.recording import open_recording
+from services.exchange.happening import Happening
+
+
+class Converter:
+    """One market's recorded numbers in its instrument's units.
+
+    A contract of a linear listing stands for `contract_size` quantity units, where that is not 1; one of an
+    inverse listing for `contract_size` of quote, hence for floor(contracts x contract_size / price) of base.
+    """
+
+    def __init__(self, instrument: Instrument, listing: Listing) -> None:
+        self._instrument, self._listing = instrument, listing
+        self._price_one: int = 10**instrument.price_scale
+        self._qty_one: int = 10**instrument.qty_scale
+
+    def price(self, price: int, scale: int) -> int:
+        """Raises ConfigError where the instrument's scale is too coarse for it."""
+        units, rest = divmod(price * self._price_one, _one(scale))
+        if rest:
+            raise self._too_coarse("price")
+        return units
+
+    def qty(self, qty: int, scale: int, price_units: int) -> int:
+        listing = self._listing
+        if listing.inverse:
+            worth = qty * listing.contract_size * self._price_one * self._qty_one
+            return worth // (_one(scale) * price_units)
+        factor = listing.contract_size if listing.contract_size != 1 else self._qty_one
+        units, rest = divmod(qty * factor, _one(scale))
+        if rest:
+            raise self._too_coarse("qty")
+        return units
+
+    def _too_coarse(self, what: str) -> ConfigError:
+        return ConfigError(
+            f"instruments.{self._instrument.symbol}.{what}_scale: "
+            f"the recording of {self._listing.venue} has a finer one"
+        )
+
+
+class RecordingBackground:
+    """One venue's part of a recording, in the order and at the (corrected) times of its receipt.
+
+    Of an update, what disappears comes first, so that a book that moves does not cross itself on the way. A
+    snapshot removes what it does not show; an empty one, a break in the recording, removes everything.
+    """
+
+    def __init__(self, venue: str, events: Iterable[FeedEvent], markets: dict[str, Converter]) -> None:
+        """`markets` by the symbol that they have in the recording; other symbols are passed over."""
+        self._markets = markets
+        self._books: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in markets}
+        self._events = (event for event in events if event.venue == venue and event.symbol in markets)
+        self._next = next(self._events, None)
+
+    def step_until(self, now_ns: int) -> Iterator[Happening]:
+        while self._next is not None and self._next.recv_ns <= now_ns:
+            event, self._next = self._next, next(self._events, None)
+            if isinstance(event, DepthUpdate):
+                yield from self._levels(event)
+            else:
+                yield self._trade(event)
+
+    def _trade(self, event: MarketTrade) -> Happening:
+        market = self._markets[event.symbol]
+        price = market.price(event.price, event.price_scale)
+        qty = market.qty(event.qty, event.qty_scale, price)
+        trade = BackgroundTrade(event.recv_ns, event.venue, price, qty, event.aggressor, event.trade_id)
+        return Happening(event.symbol, trade)
+
+    def _levels(self, event: DepthUpdate) -> Iterator[Happening]:
+        bids, asks = self._books[event.symbol]
+        changes = [
+            LevelSet(event.recv_ns, event.venue, side, price, qty)
+            for side, shown, levels in ((BID, bids, event.bids), (ASK, asks, event.asks))
+            for price, qty in _changes(event, shown, self._converted(event, levels))
+        ]
+        for change in sorted(changes, key=lambda change: change.qty > 0):
+            yield Happening(event.symbol, change)
+
+    def _converted(self, event: DepthUpdate, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        market = self._markets[event.symbol]
+        prices = [market.price(price, event.price_scale) for price, _ in levels]
+        return [
+            (price, market.qty(qty, event.qty_scale, price))
+            for price, (_, qty) in zip(prices, levels, strict=True)
+        ]
+
+
+def _one(scale: int) -> int:
+    one: int = 10**scale
+    return one
+
+
+def _changes(
+    event: DepthUpdate, shown: dict[int, int], levels: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The levels that differ from `shown`, which is brought up to date."""
+    changes = dict(levels)
+    if event.snapshot:
+        changes = {price: 0 for price in shown if price not in changes} | changes
+    changes = {price: qty for price, qty in changes.items() if shown.get(price, 0) != qty}
+    for price, qty in changes.items():
+        if qty:
+            shown[price] = qty
+        else:
+            del shown[price]
+    return list(changes.items())
+
+
+def recorded(venue: str, files: Iterable[str], instruments: Iterable[Instrument]) -> RecordingBackground:
+    """The background of `venue` from `files`. RecordingError where one cannot be read."""
+    markets = {
+        listing.symbol: Converter(instrument, listing)
+        for instrument in instruments
+        if (listing := instrument.listing(venue)) is not None
+    }
+    return RecordingBackground(venue, open_recording(*files), markets)
