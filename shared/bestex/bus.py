@@ -70,14 +70,16 @@ async def connect(
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             connect_timeout=3,
-            # The first connection is tried once, so that a wrong address is reported at once.
-            allow_reconnect=True,
+            # The first connection is tried once, so that a wrong address is reported at once; with the two
+            # settings as they are later, nats-py would try for ever.
+            allow_reconnect=False,
             closed_cb=on_closed,
             reconnected_cb=on_reconnected,
             error_cb=report,
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise BusError(f"no bus at {url} ({type(error).__name__}); start one with `bestex up`") from error
+    client.options["allow_reconnect"] = True
     return client
 
 

@@ -10,17 +10,20 @@ from pathlib import Path
 
 import msgspec
 
+from bestex.clock import ENV_CLOCK, AffineClock
 from bestex.config import Config
 
 ENV_URL = "NATS_URL"
 
 
 class BusNote(msgspec.Struct, frozen=True, kw_only=True):
-    """`<data_dir>/bus.json`. `config` is the configuration file of that session, empty for the default."""
+    """`<data_dir>/bus.json`. `config` is that session's configuration file, empty for the default; `clock` its
+    `AffineClock`, empty for the wall's."""
 
     url: str
     pid: int
     config: str = ""
+    clock: str = ""
 
 
 def note_path(data_dir: str | Path) -> Path:
@@ -59,3 +62,11 @@ def find_url(config: Config) -> str:
         return named
     note = read_note(config.data_dir)
     return note.url if note else config.bus.url
+
+
+def find_clock(config: Config) -> AffineClock:
+    """The clock that the platform runs on: a replayed session has its own."""
+    note = read_note(config.data_dir)
+    if os.environ.get(ENV_CLOCK) or note is None:
+        return AffineClock.from_environment()
+    return AffineClock.parse(note.clock)

@@ -89,7 +89,11 @@ class AffineClock:
     @classmethod
     def from_environment(cls) -> AffineClock:
         """The clock that `bestex up --replay` hands to its services; the wall clock where there is none."""
-        text = os.environ.get(ENV_CLOCK)
+        return cls.parse(os.environ.get(ENV_CLOCK, ""))
+
+    @classmethod
+    def parse(cls, text: str) -> AffineClock:
+        """What `encode` wrote; the wall clock for an empty text."""
         if not text:
             return cls()
         origin, wall_origin, speed = text.split(":")

@@ -32,6 +32,7 @@ from bestex.server import NatsServer
 READY_S_MAX = 30.0  # a cold start on a slow disk; a warm one takes about three seconds
 STOP_S_MAX = 25.0  # a service drains its writes for up to 20 s
 POLL_S = 0.05
+PROBE_S_MAX = 1.0  # loopback answers in a millisecond
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.1, 10.0
 STABLE_S = 30.0  # a process that lived this long has earned a quick restart again
 LOG_BYTES_MAX = 50_000_000  # a log beyond this is put aside at the next start, one is kept
@@ -302,19 +303,27 @@ class Supervisor:
         ready = await answering_pids(self._client, POLL_S)
         for child in self.children:
             if child.state is State.STARTING and (
-                child.pid in ready if child.spec.on_bus else await self._exchange_listens()
+                child.pid in ready if child.spec.on_bus else await exchange_is_ready(self._config)
             ):
                 child.state = State.READY
                 if child.restarts.count:
                     self._tell(f"{child.spec.name} is ready again, process {child.pid}")
 
-    async def _exchange_listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection(self._config.exchange.host, self._config.exchange.port)
-        except OSError:
-            return False
+
+async def exchange_is_ready(config: Config) -> bool:
+    """Whether the simulated exchange answers /readyz with 200 at once."""
+    try:
+        reader, writer = await asyncio.open_connection(config.exchange.host, config.exchange.port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /readyz HTTP/1.0\r\nHost: exchange\r\n\r\n")
+        status = await asyncio.wait_for(reader.readline(), PROBE_S_MAX)
+    except (OSError, TimeoutError):
+        return False
+    finally:
         writer.close()
-        return True
+    return b" 200 " in status
 
 
 class _Ping(msgspec.Struct, frozen=True):

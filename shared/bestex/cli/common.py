@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from bestex.errors import UsageError
 
@@ -56,6 +57,16 @@ class Common:
 
 
 COMMON = Common()
+
+
+def _number(hint: type, tokens: Sequence[Token]) -> Decimal:  # noqa: ARG001 - the signature is cyclopts's
+    try:
+        return Decimal(tokens[0].value)
+    except InvalidOperation:
+        raise ValueError(f'"{tokens[0].value}" is no number; write 1 or 0.25') from None
+
+
+Number = Annotated[Decimal, Parameter(converter=_number, n_tokens=1)]
 
 
 def print_json(value: Any) -> None:

@@ -31,14 +31,16 @@ app = App(
     help_epilogue=_EXAMPLES,
     help_format="plaintext",
     version_flags=["--version"],
-    version="bestex.process:package_version",
 )
 
 
 def _version() -> str:
-    from bestex.process import package_version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return package_version()
+    try:
+        return version("bestex")
+    except PackageNotFoundError:
+        return "0.0.0"  # run from a source tree that was never installed
 
 
 app.version = _version

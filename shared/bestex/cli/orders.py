@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from bestex.cli.common import COMMON, Common, assignments, console, known, print_json, table
+from bestex.cli.common import COMMON, Common, Number, assignments, console, known, print_json, table
 from bestex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
 async def submit(
     symbol: str,
     side: Side,
-    qty: Decimal,
+    qty: Number,
     /,
     *,
     algo: str = "twap",
-    limit: Decimal | None = None,
+    limit: Number | None = None,
     duration: str = "",
     settings: Settings = None,
     strategy: str = "",
@@ -102,9 +101,10 @@ async def submit(
         if not wait:
             return await _answer(parent, common)
         if not common.json:
+            from bestex.bus_address import find_clock
             from bestex.cli.progress import follow
 
-            await follow(parent)
+            await follow(parent, find_clock(common.load()))
         else:
             async for event in parent:
                 print_json(event)
@@ -179,10 +179,10 @@ def summary(status: ParentStatus, slippage_bps: float | None = None) -> dict[str
 async def plan(
     symbol: str,
     side: Side,
-    qty: Decimal,
+    qty: Number,
     /,
     *,
-    limit: Decimal | None = None,
+    limit: Number | None = None,
     strategy: str = "",
     venues: str = "",
     settings: Settings = None,
@@ -255,8 +255,8 @@ async def modify(
     parent_id: str,
     /,
     *,
-    qty: Decimal | None = None,
-    limit: Decimal | None = None,
+    qty: Number | None = None,
+    limit: Number | None = None,
     duration: str = "",
     settings: Settings = None,
     common: Common = COMMON,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from bisect import bisect_right
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bestex import messages as m
+from bestex.clock import AffineClock
 from bestex.parent import Parent
 
 REDRAW_S = 0.2
@@ -22,7 +22,7 @@ def planned_share(schedule: list[m.SchedulePoint], qty: float, now_ns: int) -> f
     return float(schedule[due - 1].qty) / qty if due else 0.0
 
 
-async def follow(parent: Parent) -> None:
+async def follow(parent: Parent, clock: AffineClock) -> None:
     """Draw until the parent has ended."""
     schedule: list[m.SchedulePoint] = []
     progress = Progress(
@@ -40,7 +40,7 @@ async def follow(parent: Parent) -> None:
             qty = float(status.qty)
             sent = float(sum((fill.qty for fill in parent.fills), start=status.cum_qty * 0))
             price = "" if status.avg_px is None else f"at {status.avg_px:f}"
-            progress.update(planned, completed=planned_share(schedule, qty, time.time_ns()))
+            progress.update(planned, completed=planned_share(schedule, qty, clock.now_ns()))
             progress.update(
                 filled,
                 completed=sent / qty if qty else 0.0,

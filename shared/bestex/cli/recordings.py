@@ -1,0 +1,201 @@
+"""`bestex recording`, `record` and `retrace`: market data on disk, and tapes of what services saw."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from cyclopts import App
+
+from bestex.cli.common import COMMON, Common, console, print_json, table
+from bestex.errors import RecordingError, UsageError
+
+recording_app = App(
+    name="recording", help="Look at recorded market data, and convert it.", help_format="plaintext"
+)
+
+LEVELS = 20  # of each book that statistics look at
+
+
+def _existing(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    if not files:
+        raise UsageError("name at least one recording")
+    for path in files:
+        if not path.is_file():
+            raise UsageError(f"{path}: there is no such file")
+    return files
+
+
+@recording_app.command
+def check(*files: Path, common: Common = COMMON) -> int:
+    """Rebuild the book of raw Binance frames and compare it with what the venue said its best prices were.
+
+    bestex recording check btcusdt_20240808.gz btcusdt_20240809.gz --json
+
+    Several files are one stream and are read in the order given. Exit code: 0 nothing is wrong, 1 something.
+    """
+    from bestex import codec
+    from bestex.importers.binance import check as check_frames
+
+    result = check_frames(_existing(files))
+    found = codec.to_builtins(result)
+    if common.json:
+        print_json(found)
+    else:
+        rows = table("what", "count")
+        for key, value in found.items():
+            rows.add_row(key.replace("_", " "), str(value))
+        console().print(rows)
+    sound = not (result.sequence_breaks or result.crossed) and result.bbo_matched == result.bbo_checked
+    return 0 if sound else 1
+
+
+@recording_app.command
+def stats(*files: Path, common: Common = COMMON) -> None:
+    """The market's figures: spreads, depth, trades, mark-outs, volatility, who leads.
+
+    bestex recording stats spot.rec perp.rec
+    """
+    from bestex.instruments import Instruments
+    from bestex.market_stats import MarketStats
+    from bestex.market_table import render
+    from bestex.recording import open_recording
+
+    recording = open_recording(*_existing(files))
+    markets = [MarketStats(instrument) for instrument in Instruments(recording.instruments).all]
+    by_market = {
+        (listing.venue, listing.symbol): market
+        for market, instrument in zip(markets, recording.instruments, strict=True)
+        for listing in instrument.listings
+    }
+    for message in recording.books(LEVELS):
+        by_market[message.venue, message.symbol].message(message)
+    found = [market.table() for market in markets]
+    if common.json:
+        print_json({"markets": found})
+        return
+    out = console()
+    for one in found:
+        out.print(render(one))
+
+
+@recording_app.command
+def info(*files: Path, common: Common = COMMON) -> None:
+    """What a recording holds: venues, symbols, times.
+
+    bestex recording info spot.rec
+    """
+    from bestex.clock import rfc3339
+    from bestex.recording import open_recording
+
+    found = []
+    for path in _existing(files):
+        recording = open_recording(path)
+        found.append(
+            {
+                "file": path.name,
+                "bytes": path.stat().st_size,
+                "start": rfc3339(recording.start_ns),
+                "end": rfc3339(recording.end_ns),
+                "markets": [
+                    f"{listing.venue} {listing.symbol}"
+                    for instrument in recording.instruments
+                    for listing in instrument.listings
+                ],
+                "damage": recording.damage,
+            }
+        )
+    if common.json:
+        print_json({"recordings": found})
+        return
+    rows = table("file", "bytes", "start", "end", "markets", "damage", right=("bytes",))
+    for one in found:
+        rows.add_row(*(", ".join(value) if isinstance(value, list) else str(value) for value in one.values()))
+    console().print(rows)
+
+
+@recording_app.command
+def convert(*files: Path, out: Path, common: Common = COMMON) -> None:
+    """Raw frames into a recording of our own format: smaller, and quicker to read.
+
+    bestex recording convert btcusdt_20240808.gz btcusdt_20240809.gz --out spot.rec
+
+    Parameters
+    ----------
+    out
+        Where to write.
+    """
+    from bestex.recording import convert as convert_frames
+
+    count = convert_frames(_existing(files), out)
+    _print_written(out, count, common)
+
+
+def _print_written(out: Path, events: int, common: Common) -> None:
+    size = out.stat().st_size
+    if common.json:
+        print_json({"file": str(out), "events": events, "bytes": size})
+    else:
+        print(f"{out}: {events} events, {size} bytes")
+
+
+async def record(
+    out: Path, /, *, seconds: float | None = None, symbol: str = "", common: Common = COMMON
+) -> None:
+    """Record the market data of the running platform until ctrl-C.
+
+    bestex record today.rec
+    bestex record btc.rec --symbol BTC/USDT --seconds 60
+
+    Parameters
+    ----------
+    out
+        Where to write.
+    seconds
+        End by itself after this long.
+    symbol
+        This symbol only.
+    """
+    from bestex import bus_address, ids, subjects
+    from bestex.recording import open_recording
+    from bestex.recording_live import record as record_live
+
+    config = common.load()
+    venues_symbol = ids.token(symbol) if symbol else "*"
+    patterns = [f"{subjects.ROOT}.md.{kind}.*.{venues_symbol}" for kind in ("book", "trade")]
+    recording = asyncio.create_task(
+        record_live(bus_address.find_url(config), patterns, out, seconds, config.make_instruments())
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, recording.cancel)
+    await asyncio.wait({recording})
+    if recording.cancelled():  # told to stop: the file is whole
+        _print_written(out, sum(1 for _ in open_recording(out)), common)
+    else:
+        _print_written(out, recording.result(), common)
+
+
+def retrace(directory: Path, /, *, common: Common = COMMON) -> int:
+    """Run every core over its tape again: it must decide exactly what it decided then.
+
+    bestex up --tape tapes ... ; bestex retrace tapes
+
+    Exit code: 0 all is identical, 1 something differs.
+    """
+    from bestex.tape import retrace as retrace_tapes
+
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: there is no such directory")
+    reports = retrace_tapes(directory)
+    if not reports:
+        raise RecordingError(f"{directory} holds no tape; make one with `bestex up --tape {directory}`")
+    identical = all(report.identical for report in reports)
+    if common.json:
+        print_json({"identical": identical, "tapes": reports})
+        return 0 if identical else 1
+    for report in reports:
+        print(report)
+    print("all is identical" if identical else "something differs")
+    return 0 if identical else 1

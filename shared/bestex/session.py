@@ -1,0 +1,116 @@
+"""What one `bestex up` runs with: the configuration in force, its processes, their environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bestex import config as configuration
+from bestex import plugins
+from bestex.bus_address import ENV_URL
+from bestex.clock import ENV_CLOCK, SECOND, AffineClock
+from bestex.config import ENV_CONFIG, Config, RecorderConfig
+from bestex.errors import UsageError
+from bestex.supervisor import ServiceSpec, Supervisor, service_specs
+
+ENV_TAPE = "BESTEX_TAPE"
+REPLAY_HEAD_START_NS = 3 * SECOND  # the services come up before the recording's first message is due
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """As `bestex up` takes them. `data_dir` None: the configuration's. `any_port`: take free ports."""
+
+    config: Path | None = None
+    data_dir: Path | None = None
+    split: bool = False
+    tape: Path | None = None
+    replay: tuple[Path, ...] = ()
+    speed: float = 1.0
+    any_port: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    config: Config
+    config_path: str
+    data_dir: Path
+    specs: list[ServiceSpec]
+    environment: dict[str, str]
+    nats_url: str
+    nats_port: int
+
+    def supervisor(self, tell: Callable[[str], None]) -> Supervisor:
+        return Supervisor(
+            self.config,
+            self.specs,
+            self.data_dir,
+            self.environment,
+            nats_url=self.nats_url,
+            nats_port=self.nats_port,
+            tell=tell,
+        )
+
+
+def prepare(options: Options) -> Session:
+    """Raises ConfigError or UsageError; makes the data directory, starts nothing."""
+    if options.speed <= 0:
+        raise UsageError(f"--speed {options.speed:g}: must be above 0")
+    if options.speed != 1 and not options.replay:
+        raise UsageError("--speed needs --replay FILE; live time runs at its own speed")
+    path = options.config or (os.environ.get(ENV_CONFIG) or "")
+    if not path and Path("bestex.toml").is_file():
+        path = "bestex.toml"
+    base = configuration.load(path or None)
+    data_dir = (options.data_dir or Path(base.data_dir)).resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    environment = {"BESTEX__DATA_DIR": str(data_dir)}
+    if base.recorder == RecorderConfig():
+        environment["BESTEX__RECORDER__DATABASE"] = str(data_dir / "bestex.db")
+    if options.replay:
+        from bestex import replay_config  # its readers are of no use to a live session
+
+        base_text = Path(path).read_text() if path else ""
+        text, origin_ns = replay_config.derive(options.replay, base_text, data_dir / "replay")
+        path = str(data_dir / "replay.toml")
+        Path(path).write_text(text)
+        wall_ns = time.time_ns()
+        clock = AffineClock(origin_ns - int(REPLAY_HEAD_START_NS * options.speed), wall_ns, options.speed)
+        environment[ENV_CLOCK] = clock.encode()
+    if path:
+        environment[ENV_CONFIG] = str(Path(path).resolve())
+    if options.tape is not None:
+        options.tape.mkdir(parents=True, exist_ok=True)
+        environment[ENV_TAPE] = str(options.tape.resolve())
+    port = free_port(0 if options.any_port else base.exchange.port)
+    if port != base.exchange.port:
+        environment["BESTEX__EXCHANGE__PORT"] = str(port)
+    config = configuration.load(environment.get(ENV_CONFIG), {**os.environ, **environment})
+    nats_port = 0 if options.any_port else free_port(urlsplit(config.bus.url).port or 0)
+    return Session(
+        config=config,
+        config_path=environment.get(ENV_CONFIG, ""),
+        data_dir=data_dir,
+        specs=service_specs(config, tuple(plugins.ALGOS), split=options.split),
+        environment=environment,
+        nats_url=os.environ.get(ENV_URL, ""),
+        nats_port=nats_port,
+    )
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nothing listens there on loopback, else one that is free now."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UsageError("this machine has no free port on loopback")
