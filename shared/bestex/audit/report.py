@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bestex import codec
 from bestex.clock import rfc3339
 
 ANOMALIES_KEPT = 10_000  # of a history that is broken all over, the first ones say enough
@@ -110,8 +109,8 @@ class AuditReport:
             ],
         }
 
-    def json(self) -> bytes:
-        return codec.to_json(self.builtins())
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self) -> str:
         """For a person: the anomalies by promise with their witnesses, then the verdict."""
