@@ -23,8 +23,8 @@ class LevelSet(msgspec.Struct, frozen=True):
 class BackgroundTrade(msgspec.Struct, frozen=True):
     """Others traded with each other. `aggressor` is +1 where the buyer took, -1 the seller, 0 unknown.
 
-    The trade comes before the `LevelSet` that shows what it left: an engine takes the trade from the front of
-    the queue, and a decrease that no trade explains from the back.
+    The trade comes before the `LevelSet` that shows what it left, and changes no displayed size itself: an
+    engine takes the trade from the front of the queue, and a decrease from the back.
     """
 
     at_ns: int

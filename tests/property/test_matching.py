@@ -61,7 +61,7 @@ class Oracle:
         takeable = [q for q in self.queues if q.side == -side and (price - q.price) * side >= 0]
         return sorted(takeable, key=lambda q: q.price * side)
 
-    def take(self, side: int, price: int, qty: int, taker: int | None) -> int:
+    def take(self, side: int, price: int, qty: int, taker: int) -> int:
         for queue in self.crossed_by(side, price):
             for piece in list(queue.pieces):
                 part = min(qty, piece.qty)
@@ -73,12 +73,32 @@ class Oracle:
                     queue.consumed += part
                 else:
                     self.filled[piece.owner] += part
-                if taker is not None:
-                    self.filled[taker] += part
-                if taker is not None or piece.owner is not None:
-                    self.rows.append((queue.price, part, side, taker, piece.owner))
+                self.filled[taker] += part
+                self.rows.append((queue.price, part, side, taker, piece.owner))
             queue.pieces = [piece for piece in queue.pieces if piece.qty]
         return qty
+
+    def trade(self, side: int, price: int, qty: int) -> int:
+        """The background trades; what it takes of itself stands at the back until the feed shows less."""
+        before = qty
+        filled = 0
+        for queue in self.crossed_by(side, price):
+            moved = 0
+            for piece in list(queue.pieces):
+                part = min(qty, piece.qty)
+                if piece.owner is not None and part:
+                    self.filled[piece.owner] += part
+                    self.rows.append((queue.price, part, side, None, piece.owner))
+                    filled += part
+                elif piece.owner is not None or queue.price != price:
+                    continue
+                else:
+                    moved += part
+                piece.qty -= part
+                qty -= part
+            queue.pieces = [piece for piece in [*queue.pieces, Piece(moved)] if piece.qty]
+        assert filled <= before
+        return filled
 
     def submit(self, number: int, side: int, price: int, qty: int, tif: Tif) -> None:
         self.filled[number] = 0
@@ -106,9 +126,9 @@ class Oracle:
             for other in self.crossed_by(side, price):
                 other.shown = other.consumed = 0
                 other.pieces = [piece for piece in other.pieces if piece.owner is not None]
-            left = self.take(side, price, change, None)
-            queue.consumed += change - left
-            queue.pieces.append(Piece(left))
+            filled = self.trade(side, price, change)
+            queue.consumed += filled
+            queue.pieces.append(Piece(change - filled))
         elif change < 0:
             cancelled = max(-change - queue.consumed, 0)
             queue.consumed = max(queue.consumed + change, 0)
@@ -186,7 +206,7 @@ class Both:
                 matches, rest = self.market.background_trade(price, qty, side, 0)
                 assert rest + sum(match.qty for match in matches) == qty
                 self._heard(matches)
-                self.oracle.take(side, price, qty, None)
+                self.oracle.trade(side, price, qty)
             case ("cancel", int(number)):
                 order = self._open(number)
                 if order is not None:

@@ -3,17 +3,20 @@
 A level's background size is known in total only. Four numbers describe it:
 
     shown      what the feed displays
-    consumed   how much of `shown` has been taken here, by our orders or by the feed's own trades
+    consumed   how much of `shown` our orders have taken
     available  shown - consumed: what can still be taken; never negative
     ahead      per order of ours: how much of `available` stands before it in the queue
 
 How they move:
-- Taking n from the front raises `consumed` by n and lowers every `ahead` by n. What was taken does not come
-  back until the feed shows more.
+- We take n from the front: `consumed` rises by n and every `ahead` falls by n. What was taken does not come back
+  until the feed shows more.
+- The background trades n: it came from the front, so every `ahead` falls by n. What is shown is the feed's to
+  say: at once, later, or not at all, if new size has replaced it.
 - The feed shows more than before: the growth is new size at the back of the queue; nobody's `ahead` changes.
-- The feed shows less: the decrease is first what had been consumed here already (the feed's own takers took
-  the same size), so `consumed` shrinks with it and `available` stays. What is left of the decrease is a
-  cancellation, taken from behind us first: `ahead` falls only where that much is no longer available.
+- The feed shows less: the decrease is first what we had taken here (the feed's own takers took the same size),
+  so `consumed` shrinks with it and `available` stays. What is left of the decrease comes from behind us first,
+  being a cancellation or a trade that has moved us already: `ahead` falls only where that much is no longer
+  available.
 - The feed removes the level: `shown`, `consumed` and every `ahead` are 0.
 """
 
@@ -84,6 +87,9 @@ class Level:
 
     def take_front(self, qty: int) -> None:
         self.consumed += qty
+        self.pass_front(qty)
+
+    def pass_front(self, qty: int) -> None:
         for order in self.orders:
             order.ahead -= qty
 

@@ -4,8 +4,9 @@ It never reads a clock: every call is told the time. It holds integers only. The
 a recording) is not matched against itself; it is what our orders meet. See `book` for how a level's queue
 moves. Beyond that:
 
-- A background trade walks the book like any taker of that price: background in front of our orders is
-  consumed first, then our orders fill at their own price.
+- A background trade fills our orders at better prices whole, as far as it goes: it could not have happened
+  with them or anybody in front of them still there. At its own price it takes what stands in front of them
+  first. Our orders fill at their own price.
 - A background level that appears at or through our resting orders trades with them, at their price, as far as
   its new size goes. Where it crosses the background's own other side, the newer statement is right and the
   crossed levels are forgotten. So the book is never crossed or locked.
@@ -168,9 +169,8 @@ class Market:
         side = aggressor or self._aggressor(price)
         if not side:
             return [], qty
-        sweep = _Sweep(side, -side * price, qty, None, now_ns)
-        self._take(sweep)
-        return sweep.matches, qty - sum(match.qty for match in sweep.matches)
+        matches = self._meet(side, price, qty, now_ns)
+        return matches, qty - sum(match.qty for match in matches)
 
     def _aggressor(self, price: int) -> int:
         bid, ask = self.best(1), self.best(-1)
@@ -184,9 +184,26 @@ class Market:
         for crossed in [k for k in other.keys if k >= -key]:
             other.levels[crossed].show(0)
             other.discard_if_empty(crossed)
-        sweep = _Sweep(side, -key, growth, None, now_ns)
-        self._take(sweep)
-        level.take_front(growth - sweep.qty)
+        matches = self._meet(side, side * key, growth, now_ns)
+        level.consumed += sum(match.qty for match in matches)
+        return matches
+
+    def _meet(self, side: int, price: int, qty: int, now_ns: int) -> list[Match]:
+        """The background takes up to `qty` from our orders that stand at `price` or better for it."""
+        ladder = self._opposite(side)
+        sweep = _Sweep(side, -side * price, qty, None, now_ns)
+        for key in ladder.keys[::-1]:
+            if not sweep.qty or key < sweep.limit:
+                break
+            level = ladder.levels[key]
+            while sweep.qty and level.orders:
+                front = min(level.orders[0].ahead, sweep.qty) if key == sweep.limit else 0
+                if front:
+                    level.pass_front(front)
+                    sweep.qty -= front
+                else:
+                    self._fill_first(sweep, level, -side * key)
+            ladder.discard_if_empty(key)
         return sweep.matches
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -288,28 +305,28 @@ class Market:
                 break
             self._take_level(sweep, ladder.levels[key], -sweep.side * key)
             ladder.discard_if_empty(key)
-        self.version += 1
+        self.version += bool(sweep.matches)
 
     def _take_level(self, sweep: _Sweep, level: Level, price: int) -> None:
         while sweep.qty and level.orders:
-            maker = level.orders[0]
-            if maker.ahead:
-                self._take_background(sweep, level, price, min(maker.ahead, sweep.qty))
-                continue
-            self._match(sweep, price, min(maker.leaves, sweep.qty), maker)
-            if maker.state is not State.OPEN:
-                del level.orders[0]
-                self.open_count -= 1
+            front = min(level.orders[0].ahead, sweep.qty)
+            if front:
+                level.take_front(front)
+                self._match(sweep, price, front, None)
+            else:
+                self._fill_first(sweep, level, price)
         rest = min(level.shown - level.consumed, sweep.qty)
         if rest:
-            self._take_background(sweep, level, price, rest)
+            level.take_front(rest)
+            self._match(sweep, price, rest, None)
 
-    def _take_background(self, sweep: _Sweep, level: Level, price: int, qty: int) -> None:
-        level.take_front(qty)
-        if sweep.taker is None:
-            sweep.qty -= qty
-        else:
-            self._match(sweep, price, qty, None)
+    def _fill_first(self, sweep: _Sweep, level: Level, price: int) -> None:
+        maker = level.orders[0]
+        self._match(sweep, price, min(maker.leaves, sweep.qty), maker)
+        if maker.state is not State.OPEN:
+            del level.orders[0]
+            self.open_count -= 1
+        self.version += 1
 
     def _match(self, sweep: _Sweep, price: int, qty: int, maker: Order | None) -> None:
         sweep.qty -= qty

@@ -60,12 +60,20 @@ def test_a_level_that_was_gone_comes_back_whole(market: Market) -> None:
     assert asks(market) == [(100, 10)]
 
 
-def test_a_background_trade_is_taken_once_whether_or_not_the_feed_has_shown_it_yet(market: Market) -> None:
+def test_a_background_trade_leaves_it_to_the_feed_to_say_what_is_shown(market: Market) -> None:
     market.set_background(SELL, 100, 10, NOW)
     market.background_trade(100, 4, BUY, NOW)
-    assert asks(market) == [(100, 6)]
+    assert asks(market) == [(100, 10)]
     market.set_background(SELL, 100, 6, NOW)
     assert asks(market) == [(100, 6)]
+
+
+def test_a_level_that_trades_and_is_refilled_for_ever_never_runs_dry(market: Market) -> None:
+    market.set_background(SELL, 100, 10, NOW)
+    for _ in range(10):
+        market.background_trade(100, 4, BUY, NOW)
+        market.set_background(SELL, 100, 10, NOW)
+    assert asks(market) == [(100, 10)]
 
 
 # -- place in the queue ----------------------------------------------------------------------------------------
@@ -128,6 +136,13 @@ def test_a_trade_through_our_price_fills_us_first(market: Market) -> None:
     resting = put(market, BUY, 5, 100)
     matches, rest = market.background_trade(99, 8, SELL, NOW)
     assert ([(m.price, m.qty, m.maker) for m in matches], rest) == ([(100, 5, resting)], 3)
+
+
+def test_a_trade_through_our_price_fills_us_whatever_was_shown_in_front(market: Market) -> None:
+    market.set_background(BUY, 100, 10, NOW)
+    resting = put(market, BUY, 5, 100)
+    market.background_trade(99, 8, SELL, NOW)
+    assert resting.state is State.FILLED
 
 
 def test_a_trade_of_unknown_aggressor_takes_from_the_side_that_its_price_meets(market: Market) -> None:
