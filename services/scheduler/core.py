@@ -22,9 +22,10 @@ from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
+from bestex.units import total
 from services.scheduler.algos.base import Finish, Slice, Task, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
-from services.scheduler.parent import Parent, fingerprint
+from services.scheduler.parent import Parent, average, fingerprint
 
 IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
 REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
@@ -183,11 +184,7 @@ class SchedulerCore:
         cum = parent.cum + filled
         base["cum_qty"] = parent.instrument.qty(cum)
         base["leaves_qty"] = parent.instrument.qty(parent.qty - cum)
-        if cum:
-            notional = parent.notional + done.notional
-            base["avg_px"] = (notional / parent.instrument.qty(cum)).quantize(
-                Decimal(1).scaleb(-parent.instrument.price_scale - 6)
-            )
+        base["avg_px"] = average(total(parent.notional, done.notional), cum, parent.instrument)
         return [
             self._fact(
                 m.ParentSettled(

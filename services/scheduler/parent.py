@@ -73,10 +73,7 @@ class Parent:
 
     @property
     def avg_px(self) -> Decimal | None:
-        if not self.cum:
-            return None
-        exact = self.notional / self.instrument.qty(self.cum)
-        return exact.quantize(Decimal(1).scaleb(-self.instrument.price_scale - AVG_DIGITS)).normalize()
+        return average(self.notional, self.cum, self.instrument)
 
     def task(self) -> Task:
         """The parent as its algorithm sees it."""
@@ -127,6 +124,15 @@ class Parent:
             self.end_ns = event.end_at
         self.request_seq = event.order_seq
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
+
+
+def average(notional: Decimal, cum: int, instrument: Instrument) -> Decimal | None:
+    """The average price to AVG_DIGITS more digits than the instrument's; None where nothing is filled."""
+    if not cum:
+        return None
+    exact = notional / instrument.qty(cum)
+    rounded = exact.quantize(Decimal(1).scaleb(-instrument.price_scale - AVG_DIGITS))
+    return rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
 
 
 def fingerprint(order: m.ParentOrder) -> int:
