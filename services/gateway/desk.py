@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from services.gateway import port as p
 QUEUED_MAX = 10_000  # requests waiting per venue; as many as there may be open children
 CANCEL_RESERVE = 2  # places in flight that only a cancel may take, so that slow queries never hold one up
 RECONCILE_PAUSE_S = 0.5
+START_WAIT_S = 2.0  # commands that waited for us are refused without a session, so it is given this long
 
 _RANK: dict[type[p.Request], int] = {
     p.Cancel: 0,
@@ -34,6 +36,7 @@ class Lane:
     def __init__(self, venue: p.Venue) -> None:
         self.venue = venue
         self.in_flight = 0
+        self.reconciled = asyncio.Event()
         self.session = 0  # counts connections and losses: an answer about an older one says nothing
         self._queue: list[tuple[int, int, p.Request]] = []
         self._count = 0
@@ -69,9 +72,14 @@ class Desk:
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger(service="gateway")
 
     async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None:
+        """Connects; returns when every session is good, or at the latest after a while without."""
         self._deliver, self._now_ns = deliver, now_ns
         for lane in self._lanes.values():
             await lane.venue.connect(lambda said, lane=lane: self._say(lane, said), now_ns)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_WAIT_S):
+                for lane in self._lanes.values():
+                    await lane.reconciled.wait()
 
     async def stop(self) -> None:
         """Let go of what is in flight: its outcome is asked for at the next start."""
@@ -179,6 +187,8 @@ class Desk:
     def _say(self, lane: Lane, said: Any) -> None:
         if isinstance(said, p.SessionState):
             lane.session += 1
+            if said.state is p.Session.RECONCILED:
+                lane.reconciled.set()
             self._log.info("session", venue=said.venue, state=said.state, text=said.text)
         elif isinstance(said, p.VenueUnknown | p.VenueUnanswered):
             kind = type(said).__name__

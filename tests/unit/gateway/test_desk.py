@@ -24,8 +24,8 @@ class Scripted:
         self.gate = asyncio.Event()
         self.broken = False
 
-    async def connect(self, say: p.Say, now_ns: Callable[[], int]) -> None:
-        pass
+    async def connect(self, say: p.Say, _now_ns: Callable[[], int]) -> None:
+        asyncio.get_running_loop().call_soon(say, p.SessionState("sim_a", p.Session.RECONCILED))
 
     async def disconnect(self) -> None:
         pass
@@ -58,6 +58,7 @@ class Table:
 
     async def __aenter__(self) -> Table:
         await self.desk.start(self.deliver, lambda: self.now_ns)
+        self.said.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,6 +92,13 @@ def submit(child_id: str, deadline_ns: int = 10) -> p.Submit:
 
 def cancel(child_id: str) -> p.Cancel:
     return p.Cancel(venue="sim_a", symbol="BTC/USDT", child_id=child_id)
+
+
+async def test_the_start_waits_for_a_good_session_so_that_waiting_commands_are_not_refused() -> None:
+    table = Table()
+    await table.desk.start(table.deliver, lambda: 0)
+    assert [said.state for said in table.said] == [p.Session.RECONCILED]
+    await table.desk.stop()
 
 
 async def test_an_order_whose_time_passed_is_not_sent() -> None:
