@@ -30,7 +30,7 @@ class SlowSide:
 
 
 CHANGES = st.lists(st.tuples(st.integers(1, 60), st.sampled_from([0, 0, 1, 2, 7])), max_size=30)
-STEPS = st.lists(st.tuples(CHANGES, st.sampled_from([0, 1, 3, 20, 60])), max_size=20)
+STEPS = st.lists(st.tuples(CHANGES, st.sampled_from([0, 1, 3, 10, 20, 60])), max_size=20)
 
 
 @pytest.fixture(autouse=True)

@@ -58,6 +58,18 @@ def test_levels_far_from_the_touch_come_up_when_the_near_ones_are_gone() -> None
     assert side.top(20) == (list(range(2990, 3001)), list(range(2990, 3001)))
 
 
+def test_levels_at_the_border_of_the_near_ones_are_not_lost() -> None:
+    side = BookSide(1)
+    side.update([(price, price) for price in range(1, 2 * depth.NEAR_LEVELS + 2)])  # one too many: cut
+    best = 3 * depth.NEAR_LEVELS
+    side.update([(price, price) for price in range(best, best - 100, -1)])
+    prices, _ = side.top(depth.NEAR_LEVELS + 50)
+    assert prices[:100] == list(range(best, best - 100, -1))
+    lower = 2 * depth.NEAR_LEVELS + 1
+    assert prices[100:] == list(range(lower, lower - depth.NEAR_LEVELS + 50, -1))
+    assert side.top(depth.NEAR_LEVELS + 100)[0] == [*prices, *range(prices[-1] - 1, prices[-1] - 51, -1)]
+
+
 def test_a_side_beyond_its_limit_keeps_its_best_levels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depth, "MAX_LEVELS", 100)
     monkeypatch.setattr(depth, "KEPT_LEVELS", 50)

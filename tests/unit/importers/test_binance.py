@@ -96,6 +96,18 @@ def test_a_snapshot_older_than_the_first_update_does_not_join(tmp_path: Path) ->
     assert (result.sequence_breaks, result.bbo_checked) == (1, 0)
 
 
+def test_the_first_update_may_follow_the_snapshot_without_overlap(tmp_path: Path) -> None:
+    frames = Frames()
+    frames.spot_depth(1, 5, [("99.00", "9.00")])
+    frames.snapshot(5, [("100.00", "1.00")], [])  # exactly what the update before it ended with
+    frames.spot_depth(6, 6, [("101.00", "1.00")])
+    path = frames.write(tmp_path / "a.gz")
+    assert check([path]).outcome == "ok"
+    (event,) = BinanceRecording([path])
+    assert isinstance(event, DepthUpdate)
+    assert sorted(event.bids) == [(100, 1), (101, 1)]
+
+
 def test_without_a_snapshot_there_is_no_book_and_it_is_said(tmp_path: Path) -> None:
     frames = Frames()
     frames.spot_depth(1, 5, [("99.00", "9.00")])
