@@ -8,7 +8,6 @@ commands are. Any doubt about a write ends the process: recovery is the start-up
 from __future__ import annotations
 
 import asyncio
-import heapq
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,12 +24,13 @@ from nats.aio.msg import Msg
 from bestex import bus, codec, streams
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wake, Wakeup
+from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
 from bestex.journal import Journal, stream_of
 from bestex.metrics import RuntimeMetrics
 from bestex.service import Service
 from bestex.subjects import ROOT, history, kind_of
 from bestex.tape import Tape, decode_bus
+from bestex.timers import Timers
 
 MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
@@ -77,9 +77,7 @@ class Runtime:
         writer = f"{service.name}-{'-'.join(service.names) or 'all'}.{os.getpid()}.{clock.now_ns()}"
         self._journal = Journal(client, writer, stream_of)
         self._lanes: dict[str, deque[_Step]] = {}
-        self._wakes: dict[str, int] = {}
-        self._due: list[tuple[int, str]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
         self._outbox: deque[Emit] = deque()
         self._pulls: list[bus.StandingPull] = []
@@ -100,6 +98,7 @@ class Runtime:
         self.receive(Recovered())
         await self._publish_again(commands)
         await self._read_missing()
+        self._timers.start()
         self._spawn(self._watchdog())
         for pattern in self.service.hears:
             await self._client.subscribe(pattern, cb=self._on_live)
@@ -116,8 +115,7 @@ class Runtime:
         self.ready, self.stopping = False, True
         for pull in self._pulls:
             await pull.stop()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timers.stop()
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while self._lanes and not self.stopped.done() and asyncio.get_running_loop().time() < deadline:
             await asyncio.wait(list(self._tasks), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
@@ -158,8 +156,8 @@ class Runtime:
             for effect in effects:
                 if isinstance(effect, Publish):
                     commands.setdefault(of, []).append(effect)
-                elif isinstance(effect, Wake):
-                    self._set_wake(effect)
+                else:
+                    self._timers.take(effect)
             if getattr(event, "ends", False):
                 commands.pop(of, None)
                 self._journal.forget(delivery.subject)
@@ -256,8 +254,8 @@ class Runtime:
                 effects = list(core.apply(out.event))
                 if self._tape is not None:
                     self._tape.decided(out, now_ns)
-                self._queue(_Step(out, [e for e in effects if not self._is_wake(e)], incoming))
-            elif not self._is_wake(out):
+                self._queue(_Step(out, [e for e in effects if not self._timers.take(e)], incoming))
+            elif not self._timers.take(out):
                 self._release_now(out)
         if delivery is not None and not incoming.open:
             self._spawn(self._acknowledge(delivery))
@@ -330,48 +328,6 @@ class Runtime:
         # An acknowledgement that is lost brings the message again, which changes nothing.
         with suppress(nats.errors.Error, TimeoutError):
             await delivery.ack_sync()
-
-    # -- timers ----------------------------------------------------------------------------------------------
-
-    def _is_wake(self, effect: Effect) -> bool:
-        if isinstance(effect, Wake):
-            self._set_wake(effect)
-            return True
-        return False
-
-    def _set_wake(self, wake: Wake) -> None:
-        if wake.at_ns == 0:
-            self._wakes.pop(wake.key, None)
-            return
-        self._wakes[wake.key] = wake.at_ns
-        heapq.heappush(self._due, (wake.at_ns, wake.key))
-        if self._due[0] == (wake.at_ns, wake.key):
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._due and not self.stopping:
-            delay = max(0.0, self._clock.wall_seconds(self._due[0][0] - self._clock.now_ns()))
-            self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        now_ns = self._clock.now_ns()
-        try:
-            # Keys that ask for the present again wait for the next round, so that inputs get their turn.
-            due = []
-            while self._due and self._due[0][0] <= now_ns:
-                at_ns, key = heapq.heappop(self._due)
-                if self._wakes.get(key) == at_ns:
-                    del self._wakes[key]
-                    due.append(key)
-            for key in due:
-                self.receive(Wakeup(key))
-        except Exception as error:  # noqa: BLE001 - asyncio would only log it; the process must end
-            self.fail(error)
-        self._arm()
 
     # -- tasks -----------------------------------------------------------------------------------------------
 
