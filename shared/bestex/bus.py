@@ -280,13 +280,13 @@ class PullReader:
         self._client = client
         self.stream = stream
         self._durable = durable
-        self._subjects = tuple(subjects)
+        self.subjects = tuple(subjects)
         self._batch = batch
         self._queue: asyncio.Queue[Delivery | Exception] = asyncio.Queue()
         self._pull: StandingPull | None = None
 
     async def start(self) -> None:
-        await ensure_consumer(self._client, self.stream, self._durable, self._subjects)
+        await ensure_consumer(self._client, self.stream, self._durable, self.subjects)
         self._pull = StandingPull(
             self._client,
             self.stream,
