@@ -180,7 +180,8 @@ class GatewayCore:
     def _said(self, said: p.VenueSaid, now: Time) -> Sequence[Fact | Effect]:
         child = self.children.get(said.child_id)
         if child is None:
-            self.anomalies["fill of an order not known here"] += isinstance(said, p.VenueFill)
+            if said.child_id not in self._known and isinstance(said, p.VenueFill | p.VenueAccepted):
+                self.anomalies[f"{type(said).__name__} of an order not known here"] += 1
             return []
         return weigh(child, self._chase(child), said, now)
 

@@ -25,13 +25,14 @@ from bestex.sim_journal import journal_path, read_journal
 from tests.integration.exchange_process import ExchangeProcess
 
 SYMBOL, VENUE = "BTC/USDT", "sim_a"
-CHILDREN = 150
+CHILDREN = 100
+KILLED_AFTER = 60
 WAIT_S = 40.0
 
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    process = ExchangeProcess(tmp_path / "exchange")
+    process = ExchangeProcess(tmp_path / "exchange", BESTEX__EXCHANGE__LATENCY="30ms")
     process.start()
     yield process
     process.stop()
@@ -120,9 +121,9 @@ async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
     try:
         for i in range(CHILDREN):
             await publish(client, order(f"c{i}"))
-            if i in (50, 100):
+            if i == KILLED_AFTER:
                 # In the midst of it: some are written down, some sent, some answered.
-                await history.until(m.ExecSubmitting, i // 4)
+                await history.until(m.Fill, KILLED_AFTER // 2)
                 gateway.kill()
                 gateway.start()
         await history.until(m.ExecEnded, CHILDREN)

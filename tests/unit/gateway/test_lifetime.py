@@ -237,6 +237,12 @@ def test_ended_children_are_dropped_but_their_ids_are_remembered(
     assert not bench.calls
 
 
+def test_what_the_venue_tells_of_a_foreign_order_is_counted_and_not_ours(bench: Bench) -> None:
+    assert bench.hear(fill("t1", 1, child_id="foreign"), accepted("foreign")) == []
+    assert bench.core.anomalies["VenueFill of an order not known here"] == 1
+    assert bench.core.anomalies["VenueAccepted of an order not known here"] == 1
+
+
 def test_an_open_order_of_a_symbol_that_is_gone_stops_the_start(bench: Bench) -> None:
     bench.hear(child_new())
     bench.journal = [type(e)(**{**_fields(e), "symbol": "GONE/USDT"}) for e in bench.journal]
