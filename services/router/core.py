@@ -138,6 +138,8 @@ class RouterCore:
         ]
         if sliced.tif is m.Tif.GTC and state.limit is not None:
             self._add_rest(state, number, route, legs)
+        sent = sum(instrument.qty_units(leg.qty) for leg in legs)
+        assert sent <= state.left, "legs are parts of what is left"
         taken = sum(allocation.notional for allocation in route.allocations)
         return kind(
             symbol=sliced.symbol,

@@ -322,3 +322,24 @@ def test_recovery_derives_the_same_children_and_asks_for_their_ends() -> None:
     other.end(second)
     (rerouted,) = other.advance(other.now_ns + SECOND)
     assert rerouted.qty == Decimal("0.4")
+
+
+def test_recovery_takes_a_reroute_whose_room_came_from_ends_that_are_read_later() -> None:
+    bench = Bench()
+    bench.feed(make_book())
+    bench.feed(make_slice())
+    first, second = bench.commands
+    bench.end(first, "0.1")
+    bench.end(second)
+    bench.feed(make_book(bench.now_ns + SECOND, sim_c=59_997_00))
+    bench.advance(bench.now_ns + SECOND)
+    third = bench.commands[2]
+    other = Bench()
+    for event in bench.facts:
+        other.effects(other.core.apply(codec.from_json(codec.to_json(event), type(event))))
+    assert other.commands == bench.commands
+    other.now_ns = bench.now_ns
+    assert other.end(first, "0.1") == []
+    assert other.end(second) == []
+    (done,) = other.end(third)
+    assert (done.reason, done.filled_qty) == (Code.FILLED, 1)
