@@ -66,20 +66,20 @@ async def connect(
             # The default of 120 s would notice a dead server far too late.
             ping_interval=2,
             max_outstanding_pings=2,
-            # The default of 60 closes the connection for good.
-            max_reconnect_attempts=-1,
+            # The first connection is tried twice, so that a wrong address is reported at once: with these two
+            # as they are set below, nats-py would try for ever.
+            max_reconnect_attempts=1,
+            allow_reconnect=False,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             connect_timeout=3,
-            # The first connection is tried once, so that a wrong address is reported at once; with the two
-            # settings as they are later, nats-py would try for ever.
-            allow_reconnect=False,
             closed_cb=on_closed,
             reconnected_cb=on_reconnected,
             error_cb=report,
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise BusError(f"no bus at {url} ({type(error).__name__}); start one with `bestex up`") from error
-    client.options["allow_reconnect"] = True
+    # The default of 60 attempts closes the connection for good.
+    client.options.update(allow_reconnect=True, max_reconnect_attempts=-1)
     return client
 
 
