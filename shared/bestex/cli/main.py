@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from bestex.errors import BestexError, ConfigError, UsageError
 
@@ -25,14 +25,6 @@ The first minutes:
 Each command takes --json and --config, and explains itself with --help.
 """
 
-app = App(
-    name="bestex",
-    help="Work parent orders over many venues at once.",
-    help_epilogue=_EXAMPLES,
-    help_format="plaintext",
-    version_flags=["--version"],
-)
-
 
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
@@ -43,32 +35,47 @@ def _version() -> str:
         return "0.0.0"  # run from a source tree that was never installed
 
 
-app.version = _version
+# The sentences stand here so that the list of commands imports none of them.
+_COMMANDS = {
+    "up": ("operate:up", "Start the bus and every service here, and keep them running."),
+    "doctor": ("operate:doctor", "See whether all is well, and how to repair what is not."),
+    "audit": ("operate:audit", "Check every promise from the streams and the venues' journals."),
+    "streams": ("operate:streams_app", "Create the bus's streams, or check them."),
+    "submit": ("orders:submit", "Publish a parent order."),
+    "plan": ("orders:plan", "The route that an order would take now, with its costs."),
+    "cancel": ("orders:cancel", "Ask for a parent to be cancelled."),
+    "modify": ("orders:modify", "Change a parent that is at work."),
+    "pause": ("orders:pause", "Let a parent send nothing more for now."),
+    "resume": ("orders:resume", "Let a paused parent go on."),
+    "status": ("show:status", "Where parents stand."),
+    "watch": ("show:watch", "Live lines of all that happens to orders."),
+    "algos": ("catalogue:algos", "The execution algorithms and their parameters."),
+    "strategies": ("catalogue:strategies", "The routing strategies and their parameters."),
+    "recording": ("recordings:recording_app", "Look at recorded market data, and convert it."),
+    "record": ("recordings:record", "Record the market data of the running platform."),
+    "retrace": ("recordings:retrace", "Run tapes again: every decision must come out the same."),
+}
 
-for _name, _path in {
-    "up": "operate:up",
-    "doctor": "operate:doctor",
-    "audit": "operate:audit",
-    "streams": "operate:streams_app",
-    "submit": "orders:submit",
-    "plan": "orders:plan",
-    "cancel": "orders:cancel",
-    "modify": "orders:modify",
-    "pause": "orders:pause",
-    "resume": "orders:resume",
-    "status": "show:status",
-    "watch": "show:watch",
-    "algos": "catalogue:algos",
-    "strategies": "catalogue:strategies",
-    "recording": "recordings:recording_app",
-    "record": "recordings:record",
-    "retrace": "recordings:retrace",
-}.items():
-    app.command(f"bestex.cli.{_path}", name=_name)
+
+def make_app(*, listing: bool) -> App:
+    """`listing`: to show all commands, with a sentence each; otherwise each command brings its own help."""
+    app = App(
+        name="bestex",
+        help="Work parent orders over many venues at once.",
+        help_epilogue=_EXAMPLES if listing else None,
+        help_format="plaintext",
+        version=_version,
+        default_parameter=Parameter(show_default=False),
+    )
+    for name, (path, sentence) in _COMMANDS.items():
+        app.command(f"bestex.cli.{path}", name=name, **({"help": sentence} if listing else {}))
+    return app
 
 
 def run(tokens: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. What goes wrong is one sentence on stderr, never a traceback."""
+    tokens = sys.argv[1:] if tokens is None else list(tokens)
+    app = make_app(listing=not tokens or tokens[0].startswith("-"))
     try:
         result = app(
             tokens, exit_on_error=False, print_error=False, help_on_error=False, result_action="return_value"

@@ -57,7 +57,7 @@ async def submit(
     qty
         How much, in the base currency.
     algo
-        The execution algorithm; `bestex algos` lists them with their parameters.
+        The execution algorithm, twap where none is named; `bestex algos` lists them with their parameters.
     limit
         Never pay more (buy) or get less (sell) than this price.
     duration
