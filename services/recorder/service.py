@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from structlog.stdlib import BoundLogger
 
-from bestex import bus, codec, streams, subjects
+from bestex import bus, codec, pull, streams, subjects
 from bestex import messages as m
 from bestex.clock import MINUTE, MS, SECOND, AffineClock, Time
 from bestex.config import Config
@@ -96,7 +96,7 @@ class Recorder:
         self._core = RecorderCore(*store.sums())
         self._stored = store.last_seqs()  # of each stream; everything before is stored too
         self._readers = [
-            bus.PullReader(client, spec.name, DURABLE, spec.subjects, BATCH)
+            pull.PullReader(client, spec.name, DURABLE, spec.subjects, BATCH)
             for spec in streams.specs(config)
             if spec.name != subjects.METRICS
         ]
@@ -164,7 +164,7 @@ class Recorder:
 
     # -- durable events ----------------------------------------------------------------------------------
 
-    async def _record(self, reader: bus.PullReader) -> None:
+    async def _record(self, reader: pull.PullReader) -> None:
         while True:
             stopping = self._stop.is_set()
             deliveries = await reader.next_batch(DRAIN_WAIT_S if stopping else BATCH_WAIT_S)
@@ -190,14 +190,14 @@ class Recorder:
         """Store what the stream holds beyond the database, in order."""
         batch: list[Record] = []
 
-        def take(delivery: bus.Delivery) -> None:
+        def take(delivery: pull.Delivery) -> None:
             batch.append(_record_of(delivery))
             if len(batch) == BATCH:
                 self.store(batch)
                 batch.clear()
 
         start = self._stored.get(stream, 0) + 1
-        await bus.read_all(self._client, stream, filters, take, start_seq=start)
+        await pull.read_all(self._client, stream, filters, take, start_seq=start)
         if batch:
             self.store(batch)
 
@@ -328,5 +328,5 @@ class Recorder:
         return True
 
 
-def _record_of(delivery: bus.Delivery) -> Record:
+def _record_of(delivery: pull.Delivery) -> Record:
     return Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data)

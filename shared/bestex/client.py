@@ -22,7 +22,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client as Connection
 
-from bestex import bus, bus_address, codec, config, ids, subjects
+from bestex import bus, bus_address, codec, config, ids, pull, subjects
 from bestex import messages as m
 from bestex.errors import BusError, OutcomeUnknown, UsageError
 from bestex.parent import Event, Parent
@@ -235,7 +235,7 @@ class Client:
             await asyncio.gather(*(tail.start() for tail in tails))
             self._tails = tails
 
-    def _hear(self, delivery: bus.Delivery) -> None:
+    def _hear(self, delivery: pull.Delivery) -> None:
         if not self._parents:
             return
         event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
@@ -255,27 +255,27 @@ class Client:
         """What is stored of a parent, in the order of its times."""
         found: list[tuple[str, int, Event]] = []
 
-        def take(delivery: bus.Delivery) -> None:
+        def take(delivery: pull.Delivery) -> None:
             event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
             if event.parent_id == parent.parent_id:
                 found.append((delivery.stream, delivery.seq, event))
 
         mine = f"{subjects.ROOT}.parent.*.{parent.parent_id}.*"
-        await bus.read_all(self.connection, subjects.SCHED, [mine], take)
+        await pull.read_all(self.connection, subjects.SCHED, [mine], take)
         if found:
             fills = f"{subjects.ROOT}.fill.*.{ids.token(parent.symbol)}.*"
             for stream in await exec_streams(self.connection):
-                await bus.read_all(self.connection, stream, [fills], take)
+                await pull.read_all(self.connection, stream, [fills], take)
         # The stable sort keeps each stream's own order; an event that counts a fill comes after it.
         return sorted(found, key=lambda item: (item[2].at, not isinstance(item[2], m.Fill)))
 
     async def _statuses(self, subject: str) -> dict[str, ParentStatus]:
         events: list[Event] = []
 
-        def take(delivery: bus.Delivery) -> None:
+        def take(delivery: pull.Delivery) -> None:
             events.append(codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message))
 
-        await bus.read_all(self.connection, subjects.SCHED, [subject], take, deliver="last_per_subject")
+        await pull.read_all(self.connection, subjects.SCHED, [subject], take, deliver="last_per_subject")
         return status_of(events)
 
     async def _home(self, parent_id: str) -> tuple[str, str]:

@@ -21,13 +21,13 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import bus, codec, streams
+from bestex import codec, pull, streams
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
 from bestex.journal import Journal, stream_of
 from bestex.metrics import RuntimeMetrics
-from bestex.service import Service
+from bestex.service import Read, Service
 from bestex.subjects import ROOT, history, kind_of
 from bestex.tape import Tape, decode_bus
 from bestex.timers import Timers
@@ -44,7 +44,7 @@ BOOKS = f"{ROOT}.book."  # where only the newest counts
 class _Input:
     """An input on its way: acknowledged when nothing of it is open."""
 
-    delivery: bus.Delivery | None
+    delivery: pull.Delivery | None
     open: int = 0
 
 
@@ -80,7 +80,7 @@ class Runtime:
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
         self._outbox: deque[Emit] = deque()
-        self._pulls: list[bus.StandingPull] = []
+        self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
         self.stopping = False
@@ -104,17 +104,20 @@ class Runtime:
             await self._client.subscribe(pattern, cb=self._on_live)
         for read in self.service.reads:
             if read.durable:
-                await bus.ensure_consumer(self._client, read.stream, read.durable, read.subjects)
-                pull = bus.StandingPull(self._client, read.stream, read.durable, self._on_delivery, self.fail)
-                self._pulls.append(pull)
-                await pull.start()
+                await pull.ensure_consumer(self._client, read.stream, read.durable, read.subjects)
+                await self._read_unacknowledged(read)
+                standing = pull.StandingPull(
+                    self._client, read.stream, read.durable, self._on_delivery, self.fail
+                )
+                self._pulls.append(standing)
+                await standing.start()
         self.ready = True
 
     async def stop(self) -> None:
         """Take nothing more in, store and release what was decided, then let go."""
         self.ready, self.stopping = False, True
-        for pull in self._pulls:
-            await pull.stop()
+        for standing in self._pulls:
+            await standing.stop()
         self._timers.stop()
         deadline = asyncio.get_running_loop().time() + DRAIN_S
         while self._lanes and not self.stopped.done() and asyncio.get_running_loop().time() < deadline:
@@ -137,8 +140,8 @@ class Runtime:
             self.stopped.set_result(error)
 
     def renew_pulls(self) -> None:
-        for pull in self._pulls:
-            pull.renew()
+        for standing in self._pulls:
+            standing.renew()
 
     # -- recovery --------------------------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class Runtime:
         commands: dict[str, list[Publish]] = {}
         core = self.service.core
 
-        def take(delivery: bus.Delivery) -> None:
+        def take(delivery: pull.Delivery) -> None:
             event = decode_bus(delivery.subject, delivery.data, delivery.seq)
             if self._tape is not None:
                 self._tape.applied(delivery.subject, delivery.data)
@@ -166,7 +169,7 @@ class Runtime:
 
         count = 0
         for read in self.service.journal:
-            count += await bus.read_all(self._client, read.stream, read.subjects, take)
+            count += await pull.read_all(self._client, read.stream, read.subjects, take)
         again = [command for of in commands.values() for command in of]
         self._log.info("recovered", events=count, commands=len(again))
         return again
@@ -187,7 +190,7 @@ class Runtime:
                 # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
                 for pattern in read.subjects:
                     await self._client.subscribe(pattern, cb=self._on_live)
-                await bus.read_all(
+                await pull.read_all(
                     self._client,
                     read.stream,
                     read.subjects,
@@ -198,16 +201,28 @@ class Runtime:
     async def _read_missing(self) -> None:
         for stream, filters in self.service.missing().items():
             for start in range(0, len(filters), MISSING_BATCH):
-                await bus.read_all(
+                await pull.read_all(
                     self._client,
                     stream,
                     filters[start : start + MISSING_BATCH],
                     lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
                 )
 
+    async def _read_unacknowledged(self, read: Read) -> None:
+        """What was delivered to this consumer's last process and not acknowledged. The server would bring it
+        again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
+        first, last = await pull.in_flight(self._client, read.stream, read.durable)
+
+        def take(delivery: pull.Delivery) -> None:
+            if delivery.seq <= last:
+                self.receive_bus(delivery.subject, delivery.data, delivery.seq, None)
+
+        if first <= last:
+            await pull.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
+
     # -- inputs ----------------------------------------------------------------------------------------------
 
-    def _on_delivery(self, delivery: bus.Delivery) -> None:
+    def _on_delivery(self, delivery: pull.Delivery) -> None:
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
 
     async def _on_live(self, message: Msg) -> None:
@@ -227,7 +242,7 @@ class Runtime:
         for subject, data in newest.items():
             self.receive_bus(subject, data, 0, None)
 
-    def receive_bus(self, subject: str, data: bytes, seq: int, delivery: bus.Delivery | None) -> None:
+    def receive_bus(self, subject: str, data: bytes, seq: int, delivery: pull.Delivery | None) -> None:
         now_ns = self._clock.now_ns()
         if self._tape is not None:
             self._tape.heard(subject, data, seq, now_ns)
@@ -245,7 +260,7 @@ class Runtime:
             self._tape.local(message, now_ns)
         self._decide(message, now_ns, None)
 
-    def _decide(self, message: Any, now_ns: int, delivery: bus.Delivery | None) -> None:
+    def _decide(self, message: Any, now_ns: int, delivery: pull.Delivery | None) -> None:
         incoming = _Input(delivery)
         core = self.service.core
         self._metrics.inputs.inc()
@@ -324,7 +339,7 @@ class Runtime:
         ):  # the live plane: a message that cannot go now is worth nothing later
             await self._client.publish(effect.subject, data)
 
-    async def _acknowledge(self, delivery: bus.Delivery) -> None:
+    async def _acknowledge(self, delivery: pull.Delivery) -> None:
         # An acknowledgement that is lost brings the message again, which changes nothing.
         with suppress(nats.errors.Error, TimeoutError):
             await delivery.ack_sync()

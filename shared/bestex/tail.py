@@ -14,8 +14,9 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
-from bestex.bus import Delivery, StandingPull, api
+from bestex.bus import api
 from bestex.errors import BusError
+from bestex.pull import Delivery, StandingPull
 
 FORGET_AFTER_S = 60.0  # the server removes the consumer of a reader that went away
 RETRY_S = 0.2  # a server that has just come up needs a moment until its streams answer

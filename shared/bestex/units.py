@@ -37,7 +37,7 @@ def to_units(value: Decimal, scale: int) -> int:
 
 
 def from_units(units: int, scale: int) -> Decimal:
-    """The exact decimal of `units` x 10**-scale, without trailing zeros and without an exponent."""
+    """The exact decimal of `units` x 10**-scale, without trailing zeros."""
     if scale == 0:
         return Decimal(units)
     whole, rest = divmod(abs(units), 10**scale)

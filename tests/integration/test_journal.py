@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from bestex import bus, config, streams
+from bestex import bus, config, pull, streams
 from bestex.errors import Fenced, StreamMismatch
 from bestex.journal import Journal, stream_of
 from bestex.server import NatsServer
@@ -28,9 +28,9 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     await connection.close()
 
 
-async def stored(client: Client, stream: str = "SCHED", pattern: str = "bestex.v1.>") -> list[bus.Delivery]:
-    found: list[bus.Delivery] = []
-    await bus.read_all(client, stream, [pattern], found.append)
+async def stored(client: Client, stream: str = "SCHED", pattern: str = "bestex.v1.>") -> list[pull.Delivery]:
+    found: list[pull.Delivery] = []
+    await pull.read_all(client, stream, [pattern], found.append)
     return found
 
 
@@ -146,10 +146,10 @@ async def test_streams_are_applied_once_and_verified(client: Client) -> None:
 
 
 async def test_a_consumer_that_is_not_as_it_must_be_is_refused(client: Client) -> None:
-    await bus.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.>"])
-    await bus.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.>"])
+    await pull.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.>"])
+    await pull.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.>"])
     with pytest.raises(StreamMismatch, match="filter_subject"):
-        await bus.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.*.*.done"])
+        await pull.ensure_consumer(client, "SCHED", "d1", ["bestex.v1.parent.*.*.done"])
 
 
 async def test_a_publish_while_the_bus_is_away_fails_at_once_and_is_never_sent_later(
@@ -173,7 +173,7 @@ async def test_a_standing_pull_delivers_everything_in_order_across_a_restart(
         reader.renew()
 
     reading = await bus.connect(nats_server.url, "reader", on_reconnected=renew)
-    reader = bus.PullReader(reading, "SCHED", "reader", ["bestex.v1.parent.>"], batch=16)
+    reader = pull.PullReader(reading, "SCHED", "reader", ["bestex.v1.parent.>"], batch=16)
     await reader.start()
     journal = Journal(client, "one", stream_of)
     seen: list[bytes] = []

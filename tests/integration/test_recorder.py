@@ -12,7 +12,7 @@ import pytest
 import structlog
 from nats.aio.client import Client
 
-from bestex import bus, codec, streams, subjects
+from bestex import bus, codec, pull, streams, subjects
 from bestex import config as configuration
 from bestex import messages as m
 from bestex.audit import Record, run_audit
@@ -99,7 +99,7 @@ async def test_what_a_killed_recorder_had_been_given_is_stored_at_once_and_in_or
     config = config_for(tmp_path)
     await streams.apply(client, config)
     spec = next(spec for spec in streams.specs(config) if spec.name == subjects.SCHED)
-    killed = bus.PullReader(client, spec.name, DURABLE, spec.subjects)
+    killed = pull.PullReader(client, spec.name, DURABLE, spec.subjects)
     await killed.start()
     history = [record for record in records(events()) if record.stream == subjects.SCHED]
     await publish(client, history[:6])
@@ -123,7 +123,7 @@ async def test_a_gap_in_what_is_delivered_is_read_from_the_stream(client: Client
     recorder = recorder_of(client, config)
     await recorder.start()
     spec = next(spec for spec in streams.specs(config) if spec.name == subjects.SCHED)
-    thief = bus.PullReader(client, spec.name, DURABLE, spec.subjects)
+    thief = pull.PullReader(client, spec.name, DURABLE, spec.subjects)
     await thief.start()
     history = [record for record in records(events()) if record.stream == subjects.SCHED]
     await publish(client, history)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from bestex import bus, sim_wire, subjects
+from bestex import bus, pull, sim_wire, subjects
 from bestex.audit.auditor import Auditor, audit
 from bestex.audit.report import AuditReport, Record
 from bestex.clock import parse_time
@@ -55,14 +55,14 @@ async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
     now_ns = parse_time(info["ts"])
     count = 0
 
-    def receive(delivery: bus.Delivery) -> None:
+    def receive(delivery: pull.Delivery) -> None:
         nonlocal count
         if delivery.at_ns <= now_ns:
             count += 1
             take(Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data))
 
     for stream in sorted(streams):
-        await bus.read_all(client, stream, [everything], receive)
+        await pull.read_all(client, stream, [everything], receive)
     return count
 
 

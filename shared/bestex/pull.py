@@ -1,0 +1,308 @@
+"""Reading streams: standing pulls, batches, and a whole history at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from bestex.bus import REQUEST_TIMEOUT_S, api, error_code
+from bestex.errors import BusError, StreamMismatch
+
+PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this process
+MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
+PULL_EXPIRES_S = 30.0
+PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
+PULL_WATCH_S = 0.1  # how soon a new connection is asked
+ACK_WAIT_S = 30.0
+CONSUMER_NOT_FOUND = 10014
+
+
+class Delivery:
+    """One message of a stream, to be acknowledged when its consequences are stored."""
+
+    __slots__ = ("_client", "at_ns", "data", "pending", "reply", "seq", "stream", "subject")
+
+    def __init__(self, client: Client, message: Msg) -> None:
+        # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
+        tokens = message.reply.split(".")
+        at = 2 if len(tokens) == 9 else 4
+        self._client = client
+        self.subject = message.subject
+        self.data = message.data
+        self.reply = message.reply
+        self.stream = tokens[at]
+        self.seq = int(tokens[at + 3])
+        self.at_ns = int(tokens[at + 5])  # when the stream stored it
+        self.pending = int(tokens[at + 6])
+
+    async def ack_sync(self) -> None:
+        """Acknowledge, and wait until the server has noted it."""
+        await self._client.request(self.reply, b"+ACK", timeout=REQUEST_TIMEOUT_S)
+
+
+class StandingPull:
+    """A pull consumer read through one standing request that is renewed before it runs dry.
+
+    About 185 us from publish to callback, against 270 for a fetch of one. Messages arrive in stream order at
+    `on_delivery`, which must not block. Acknowledging is the receiver's business.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        consumer: str,
+        on_delivery: Callable[[Delivery], None],
+        on_failure: Callable[[Exception], None],
+        batch: int = PULL_BATCH,
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._consumer = consumer
+        self._on_delivery = on_delivery
+        self._on_failure = on_failure
+        self._batch = batch
+        self._outstanding = 0
+        self._heard_at = time.monotonic()
+        self._subscription: Subscription | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._inbox = client.new_inbox()
+
+    async def start(self) -> None:
+        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
+        await self._ask()
+        self._watch = asyncio.create_task(self._watch_silence())
+
+    async def stop(self) -> None:
+        """Ask for nothing more; what has arrived is delivered."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._subscription is not None and self._client.is_connected:
+            await self._subscription.unsubscribe()
+
+    async def _ask(self) -> None:
+        count = self._batch - self._outstanding
+        self._outstanding = self._batch
+        request = {
+            "batch": count,
+            "expires": int(PULL_EXPIRES_S * 1e9),
+            "idle_heartbeat": int(PULL_HEARTBEAT_S * 1e9),
+        }
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        try:
+            await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+        except nats.errors.Error:
+            self._outstanding = 0  # not connected: the watch asks again
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard_at = time.monotonic()
+        if message.reply.startswith("$JS.ACK."):
+            self._outstanding -= 1
+            try:
+                self._on_delivery(Delivery(self._client, message))
+            except Exception as error:  # noqa: BLE001 - nats-py would only log it; the process must end
+                self._on_failure(error)
+                return
+        else:
+            headers = message.headers or {}
+            status, text = headers.get("Status", ""), headers.get("Description", "")
+            if status == "100":
+                return
+            if status == "409" and ("Deleted" in text or "push based" in text):
+                self._on_failure(StreamMismatch(f"consumer {self._consumer} of {self._stream}: {text}"))
+                return
+            self._outstanding -= int(headers.get("Nats-Pending-Messages", self._outstanding))
+        if self._outstanding <= self._batch // 2:
+            await self._ask()
+
+    async def _watch_silence(self) -> None:
+        """A reconnect or a lost request shows as silence: ask anew."""
+        while True:
+            await asyncio.sleep(PULL_WATCH_S)
+            lost = time.monotonic() - self._heard_at > 2 * PULL_HEARTBEAT_S
+            if self._client.is_connected and (lost or self._outstanding <= 0):
+                self._heard_at = time.monotonic()
+                self._outstanding = 0
+                await self._ask()
+
+    def renew(self) -> None:
+        """The connection is new: whatever was asked for is forgotten by the server."""
+        self._outstanding = 0
+
+
+class PullReader:
+    """A durable consumer read in batches, for services that store many messages in one transaction."""
+
+    def __init__(
+        self, client: Client, stream: str, durable: str, subjects: Sequence[str], batch: int = PULL_BATCH
+    ) -> None:
+        self._client = client
+        self.stream = stream
+        self._durable = durable
+        self.subjects = tuple(subjects)
+        self._batch = batch
+        self._queue: asyncio.Queue[Delivery | Exception] = asyncio.Queue()
+        self._pull: StandingPull | None = None
+
+    async def start(self) -> None:
+        await ensure_consumer(self._client, self.stream, self._durable, self.subjects)
+        self._pull = StandingPull(
+            self._client,
+            self.stream,
+            self._durable,
+            self._queue.put_nowait,
+            self._queue.put_nowait,
+            batch=self._batch,
+        )
+        await self._pull.start()
+
+    def renew(self) -> None:
+        if self._pull is not None:
+            self._pull.renew()
+
+    async def next_batch(self, max_wait: float) -> list[Delivery]:
+        """Up to `batch` messages; waits `max_wait` seconds for the first. Raises what ended the pull."""
+        deliveries: list[Delivery] = []
+        try:
+            item = await asyncio.wait_for(self._queue.get(), max_wait)
+            while True:
+                if isinstance(item, Exception):
+                    raise item
+                deliveries.append(item)
+                if len(deliveries) == self._batch:
+                    break
+                item = self._queue.get_nowait()
+        except (TimeoutError, asyncio.QueueEmpty):
+            pass
+        return deliveries
+
+    async def stop(self) -> None:
+        if self._pull is not None:
+            await self._pull.stop()
+
+
+def durable_config(durable: str, subjects: Sequence[str]) -> dict[str, Any]:
+    """The configuration of a service's consumer, as the server states it."""
+    config: dict[str, Any] = {
+        "durable_name": durable,
+        "name": durable,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_S * 1e9),
+        "max_ack_pending": MAX_ACK_PENDING,
+        "replay_policy": "instant",
+    }
+    if len(subjects) == 1:
+        config["filter_subject"] = subjects[0]
+    else:
+        config["filter_subjects"] = sorted(subjects)
+    return config
+
+
+async def ensure_consumer(client: Client, stream: str, durable: str, subjects: Sequence[str]) -> None:
+    """Create the durable consumer, or check that the one there is exactly this.
+
+    An existing durable's configuration silently wins over the one asked for, so it is compared. Raises
+    StreamMismatch.
+    """
+    wanted = durable_config(durable, subjects)
+    found = await api(client, f"CONSUMER.INFO.{stream}.{durable}", {})
+    if error_code(found) == CONSUMER_NOT_FOUND:
+        found = await api(
+            client,
+            f"CONSUMER.CREATE.{stream}.{durable}",
+            {"stream_name": stream, "config": wanted, "action": "create"},
+        )
+    if "error" in found:
+        raise StreamMismatch(
+            f"stream {stream}: {found['error'].get('description')}; run `bestex streams apply`"
+        )
+    config = found["config"]
+    for key, value in wanted.items():
+        given = config.get(key)
+        if key == "filter_subjects":
+            given = sorted(given or ())
+        if given != value:
+            raise StreamMismatch(f"consumer {durable} of {stream}: {key} is {given!r}, must be {value!r}")
+
+
+async def read_all(
+    client: Client,
+    stream: str,
+    subjects: Sequence[str],
+    on_message: Callable[[Delivery], None],
+    *,
+    deliver: str = "all",
+    start_seq: int = 0,
+) -> int:
+    """Read what the stream holds under `subjects` up to now, in order; the number of messages.
+
+    `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end.
+    """
+    config: dict[str, Any] = {
+        "deliver_policy": "by_start_sequence" if start_seq else deliver,
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "inactive_threshold": int(PULL_EXPIRES_S * 1e9),
+        "mem_storage": True,
+        "num_replicas": 1,
+        "filter_subjects": list(subjects),
+    }
+    if start_seq:
+        config["opt_start_seq"] = start_seq
+    made = await api(client, f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
+    if "error" in made:
+        raise StreamMismatch(
+            f"stream {stream}: {made['error'].get('description')}; run `bestex streams apply`"
+        )
+    expected, count = int(made["num_pending"]), 0
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(delivery: Delivery) -> None:
+        nonlocal count
+        count += 1
+        if not done.done():
+            on_message(delivery)
+            if count >= expected:
+                done.set_result(None)
+
+    def fail(error: Exception) -> None:
+        if not done.done():
+            done.set_exception(error)
+
+    if expected == 0:
+        await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
+        return 0
+    pull = StandingPull(client, stream, made["name"], take, fail, batch=2048)
+    await pull.start()
+    try:
+        seen = -1
+        while not done.done():
+            if count == seen:
+                raise BusError(f"stream {stream} fell silent after {count} of {expected} messages")
+            seen = count
+            await asyncio.wait([done], timeout=PULL_EXPIRES_S)
+        await done
+    finally:
+        await pull.stop()
+        await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
+    return count
+
+
+async def in_flight(client: Client, stream: str, durable: str) -> tuple[int, int]:
+    """The first and the last sequence that this consumer was given and may not have acknowledged.
+
+    The first is above the last where there are none.
+    """
+    info = await api(client, f"CONSUMER.INFO.{stream}.{durable}", {})
+    if "error" in info:
+        raise BusError(f"consumer {durable} of {stream}: {info['error'].get('description')}")
+    return int(info["ack_floor"]["stream_seq"]) + 1, int(info["delivered"]["stream_seq"])

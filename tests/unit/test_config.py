@@ -1,0 +1,75 @@
+"""The configuration is strict, and says where it is wrong."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from bestex import config
+from bestex.errors import ConfigError
+from bestex.human import Duration
+
+
+def test_the_packaged_default_is_whole() -> None:
+    loaded = config.load(None, {})
+    instruments = loaded.make_instruments()
+    assert loaded.enabled_venues() == ("sim_a", "sim_b", "sim_c", "sim_d")
+    listing = instruments.by_token["BTC-USDT"].listing("sim_d")
+    assert listing is not None
+    assert (listing.tick, listing.lot, listing.maker_fee_e8) == (10, 100, -2000)
+
+
+def test_a_file_is_found_by_argument_or_environment(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[execution]\nretries = 9\n")
+    assert config.load(path, {}).execution.retries == 9
+    assert config.load(None, {config.ENV_CONFIG: str(path)}).execution.retries == 9
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.toml", {})
+
+
+def test_the_environment_overlays_single_settings() -> None:
+    loaded = config.load(
+        None,
+        {
+            "BESTEX__EXECUTION__TIMEOUT": "7s",
+            "BESTEX__VENUES__SIM_A__ENABLED": "false",
+            "BESTEX__LIMITS__MAX_ORDER_QTY": "12.5",
+        },
+    )
+    assert loaded.execution.timeout == Duration.parse("7s")
+    assert "sim_a" not in loaded.enabled_venues()
+    assert loaded.limits.max_order_qty == Decimal("12.5")
+    assert loaded.make_instruments().by_symbol["BTC/USDT"].listing("sim_a") is None
+
+
+VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_scale = 2\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[execution]\nretires = 3", "retires"),
+        ('[execution]\ntimeout = "5 parsecs"', "execution.timeout"),
+        ('[execution]\ntimeout = "0s"', "execution.timeout"),
+        ("[execution]\nretries = -1", "execution.retries"),
+        ('[execution]\nmax_slippage = "100%"', "execution.max_slippage"),
+        ('[venues.x]\nmax_volume_pct = "140%"', "venues.x.max_volume_pct"),
+        ('[venues.x]\nmax_volume_pct = "much"', "venues"),
+        ("[venues.X-Y]", "venues"),
+        ('[splitting]\nmax_splits = "ten"', "splitting.max_splits"),
+        ("a =", "configuration"),
+        (VENUE + '[instruments."A/B".venues]\ny = { tick = "0.01", lot = "0.01" }', "no such venue"),
+        (VENUE + '[instruments."A/B".venues]\nx = { tick = "0.001", lot = "0.01" }', "A/B.venues.x.tick"),
+        (VENUE + '[instruments."A/B".venues]\nx = { tick = "0", lot = "0.01" }', "must be positive"),
+        (
+            VENUE + '[instruments."A/B".venues]\nx = { tick = "0.01", lot = "0.02", min_qty = "0.03" }',
+            "multiples",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_path(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("/", ".")):
+        config.parse(text)
