@@ -1,29 +1,40 @@
 """The runtime contract on virtual time: every service in one thread, on an in-memory bus, seeded.
 
-The same cores as live, and the same rules: facts are applied when decided, stored in order, and their effects
-released when stored; histories are compared and set. Time passes only from one due event to the next, so the
-same inputs and seed give the same run, every time.
+The same cores as live, and the same rules, in the same order: facts are applied when decided, stored one after
+another in their lane under compare-and-set, their effects released when stored, and the input acknowledged
+after that. A service starts by applying its journal, and one that crashed is started again from what was
+stored. Time passes only from one due event to the next, so the same inputs and seed give the same run, always.
+
+What differs from live: a message is handed over as the object it is (recovery decodes what was stored), a
+decision takes no time, the bus never fails, and two hearers of a subject never hear it twice.
 """
 
 from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from bestex import codec
-from bestex.clock import US
+from bestex.clock import SECOND, US
 from bestex.core import Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
-from bestex.errors import Fenced
+from bestex.errors import BestexError, Fenced
 from bestex.journal import stream_of
 from bestex.service import Service
 from bestex.subjects import history, matches
+from bestex.tape import decode_bus
 
 STORE_NS = 300 * US  # a write acknowledged with `sync_interval: always`, as measured on NATS 2.15
 HOP_NS = 200 * US  # a message from the bus to a service
 JITTER = 0.2  # of a latency, uniform to either side
+ACK_WAIT_NS = 30 * SECOND  # after which an unacknowledged message comes again, as `bestex.bus` configures it
+INSTANT_EVENTS_MAX = 100_000  # at one instant; beyond it a core asks for the present over and over again
+LIVE_HEADS = frozenset({"md", "book", "stats"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +53,54 @@ class StoredMessage:
 class VirtualActor(Protocol):
     """Performs Calls on virtual time: schedules its outcomes with `world.after`."""
 
-    def start(self, deliver: Callable[[Any], None], world: World) -> None: ...
+    def start(self, deliver: Callable[[Any], None], world: World, ready: Callable[[], None]) -> None:
+        """Call `ready` once, now or later: as live, the service's inputs open only then."""
 
     def call(self, request: Any) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Consumer:
+    """A durable consumer. `due` was stored and not delivered, `given` was delivered and not acknowledged."""
+
+    stream: str
+    subjects: tuple[str, ...]
+    reader: _Node | None = None
+    due: deque[StoredMessage] = field(default_factory=deque)
+    given: dict[int, tuple[int, StoredMessage]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class _Input:
+    """An input on its way: acknowledged when nothing of it is open."""
+
+    consumer: _Consumer
+    seq: int
+    open: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class _Step:
     fact: Fact
     effects: list[Effect]
+    input: _Input | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Node:
-    """One service: what it waits for, and when each of its lanes was last written."""
+    """One service, alive or not. `known`: the last sequence of each history that it writes. `settings` are the
+    stored subjects that it hears from its first moment, `stored` those that it hears once its inputs are open."""
 
     service: Service
     actor: VirtualActor | None
+    settings: tuple[str, ...]
+    stored: tuple[str, ...]
+    alive: bool = True
+    open: bool = False
     wakes: dict[str, int] = field(default_factory=dict)
-    lane_free_ns: dict[str, int] = field(default_factory=dict)
+    lanes: dict[str, deque[_Step]] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
+    arrival_ns: dict[str, int] = field(default_factory=dict)
 
 
 class World:
@@ -74,98 +114,190 @@ class World:
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._nodes: list[_Node] = []
+        self._consumers: dict[tuple[str, str], _Consumer] = {}
         self._created: set[str] = set()
-        self._sequences: dict[str, int] = {}
-        self._delivered_ns: dict[tuple[int, str], int] = {}
-        self._hearers: dict[str, tuple[int, ...]] = {}
+        self._histories: dict[str, int] = {}
+        self._streams: dict[str, list[StoredMessage]] = {}
+        self._hearers: dict[str, list[_Node]] = {}
+        self.events = 0
         self.stored: list[StoredMessage] = []
         self.listeners: list[Callable[[str, Any], None]] = []
 
     # -- composition -----------------------------------------------------------------------------------------
 
     def add(self, service: Service, actor: VirtualActor | None = None) -> None:
-        """A service joins; its first input is Recovered, as live."""
-        node = _Node(service, actor)
+        """Start a service: its journal is applied, its settings read, its actor started, its inputs opened."""
+        node = _Node(
+            service,
+            actor,
+            settings=tuple(p for read in service.reads if not read.durable for p in read.subjects),
+            stored=tuple(p for p in service.hears if p.split(".", 3)[2] not in LIVE_HEADS),
+        )
         self._nodes.append(node)
         self._hearers.clear()
-        if actor is not None:
-            actor.start(lambda message: self._receive(node, message), self)
-        self.after(0, lambda: self._receive(node, Recovered()))
+        commands = self._recover(node)
+        for read in service.reads:
+            if not read.durable:
+                newest = {stored.subject: stored for stored in self._held(read.stream, read.subjects)}
+                for stored in newest.values():
+                    self._receive(node, stored.message)
+        ready = partial(self._ready, node, commands)
+        if actor is None:
+            self.after(0, ready)
+        else:
+            actor.start(partial(self._receive, node), self, ready)
+
+    def crash(self, service: Service) -> None:
+        """`kill -9`: what is in memory is lost. Of the writes on their way, chance says which are stored."""
+        for node in self._nodes:
+            if node.service is service:
+                node.alive = node.open = False
+                for consumer in self._consumers.values():
+                    if consumer.reader is node:
+                        consumer.reader = None
+        self._nodes = [node for node in self._nodes if node.alive]
+        self._hearers.clear()
 
     def after(self, delay_ns: int, act: Callable[[], None]) -> None:
         self.at(self.now_ns + delay_ns, act)
 
     def at(self, at_ns: int, act: Callable[[], None]) -> None:
-        """Things due at one instant happen in the order in which they were asked for."""
+        """On the next whole microsecond. What is due at one instant happens in the order it was asked for."""
         self._count += 1
-        heapq.heappush(self._due, (max(at_ns, self.now_ns), self._count, act))
+        at_ns = max(at_ns, self.now_ns)
+        heapq.heappush(self._due, (at_ns + -at_ns % US, self._count, act))
 
     def order(self, subject: str, body: bytes) -> None:
         """What a user publishes."""
-        seq = self._next("ORDERS")
-        self._store("ORDERS", seq, subject, RawOrder(subject, body, seq))
+        self._store(subject, RawOrder(subject, body, len(self._streams.get("ORDERS", ())) + 1))
+
+    def publish(self, subject: str, message: Any) -> None:
+        """What an operator publishes on the durable plane."""
+        self._store(subject, message)
 
     def emit(self, subject: str, message: Any) -> None:
         """A message of the live plane."""
         for listener in self.listeners:
             listener(subject, message)
-        self._deliver(subject, message, live=True)
+        hearers = self._hearers.get(subject)
+        if hearers is None:
+            # Live subjects are few and come again: who hears them is remembered.
+            hearers = self._hearers[subject] = [
+                node
+                for node in self._nodes
+                if any(matches(pattern, subject) for pattern in node.service.hears)
+            ]
+        for node in hearers:
+            if node.open:
+                self._arrive(node, "live", partial(self._receive, node, message))
 
     def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until `until_ns`, or until `stop()` says so after an event."""
+        at_this_instant = 0
         while self._due and self._due[0][0] <= until_ns and not stop():
             at_ns, _, act = heapq.heappop(self._due)
-            self.now_ns = at_ns - at_ns % US
+            at_this_instant = at_this_instant + 1 if at_ns == self.now_ns else 0
+            if at_this_instant > INSTANT_EVENTS_MAX:
+                raise BestexError(f"time stands still at {at_ns}: something asks for the present for ever")
+            self.now_ns = at_ns
+            self.events += 1
             act()
-        if not stop():
-            self.now_ns = max(self.now_ns, until_ns)
+        if not self._due or self._due[0][0] > until_ns:
+            self.now_ns = max(self.now_ns, until_ns - until_ns % US)
 
     def messages(self, pattern: str) -> Iterator[StoredMessage]:
         """What was stored under a subject pattern, in order."""
         return (stored for stored in self.stored if matches(pattern, stored.subject))
 
-    # -- the contract ----------------------------------------------------------------------------------------
+    # -- the start of a service --------------------------------------------------------------------------------
 
-    def _receive(self, node: _Node, message: Any) -> None:
+    def _recover(self, node: _Node) -> list[Publish]:
+        """Apply the journal; the commands of histories that have not ended."""
+        commands: dict[str, list[Publish]] = {}
+        for read in node.service.journal:
+            for stored in self._held(read.stream, read.subjects):
+                event = decode_bus(stored.subject, stored.data, stored.seq)
+                of = history(stored.subject)
+                for effect in node.service.core.apply(event):
+                    if isinstance(effect, Publish):
+                        commands.setdefault(of, []).append(effect)
+                    else:
+                        self._is_wake(node, effect)
+                if getattr(event, "ends", False):
+                    commands.pop(of, None)
+                    node.known.pop(of, None)
+                elif not getattr(event, "aside", False):
+                    node.known[of] = stored.seq
+        return [command for of in commands.values() for command in of]
+
+    def _ready(self, node: _Node, commands: list[Publish]) -> None:
+        if node.alive:
+            self._receive(node, Recovered())
+            self._write_all(node, [partial(self._create, c) for c in commands], partial(self._open, node))
+
+    def _open(self, node: _Node) -> None:
+        for stream, filters in node.service.missing().items():
+            for stored in self._held(stream, filters):
+                self._receive(node, stored.message)
+        node.open = True
+        for key, at_ns in node.wakes.items():
+            self.at(at_ns, partial(self._wake, node, key, at_ns))
+        for read in node.service.reads:
+            if read.durable:
+                self._attach(node, self._consumer(read.stream, read.durable, read.subjects))
+
+    def _consumer(self, stream: str, durable: str, subjects: tuple[str, ...]) -> _Consumer:
+        found = self._consumers.get((stream, durable))
+        if found is None:
+            found = self._consumers[stream, durable] = _Consumer(stream, subjects)
+            found.due.extend(self._held(stream, subjects))
+        return found
+
+    def _attach(self, node: _Node, consumer: _Consumer) -> None:
+        consumer.reader = node
+        while consumer.due:
+            self._give(consumer, consumer.due.popleft())
+        for given_ns, stored in list(consumer.given.values()):
+            self.at(given_ns + ACK_WAIT_NS, partial(self._give_again, node, consumer, stored))
+
+    def _held(self, stream: str, filters: Sequence[str]) -> list[StoredMessage]:
+        return [
+            stored
+            for stored in self._streams.get(stream, ())
+            if any(matches(pattern, stored.subject) for pattern in filters)
+        ]
+
+    # -- inputs ------------------------------------------------------------------------------------------------
+
+    def _receive(self, node: _Node, message: Any, of: _Input | None = None) -> None:
+        if not node.alive:
+            return
         core = node.service.core
         for out in core.decide(message, self.now_ns):
             if isinstance(out, Fact):
-                effects = [e for e in core.apply(out.event) if not self._is_wake(node, e)]
-                self._queue(node, _Step(out, effects))
+                effects = [effect for effect in core.apply(out.event) if not self._is_wake(node, effect)]
+                self._queue(node, _Step(out, effects, of))
             elif not self._is_wake(node, out):
-                self._release(node, out)
+                self._act(node, out)
+        if of is not None and not of.open:
+            del of.consumer.given[of.seq]
 
-    def _queue(self, node: _Node, step: _Step) -> None:
-        free_ns = node.lane_free_ns.get(step.fact.lane, 0)
-        at_ns = max(self.now_ns, free_ns) + self._latency(self._store_ns)
-        node.lane_free_ns[step.fact.lane] = at_ns
-        self.at(at_ns, lambda: self._stored(node, step))
+    def _give(self, consumer: _Consumer, stored: StoredMessage) -> None:
+        node = consumer.reader
+        assert node is not None, "only an attached consumer gives"
+        consumer.given[stored.seq] = self.now_ns, stored
+        of = _Input(consumer, stored.seq)
+        self._arrive(node, consumer.stream, partial(self._receive, node, stored.message, of))
 
-    def _stored(self, node: _Node, step: _Step) -> None:
-        if node.lane_free_ns.get(step.fact.lane) == self.now_ns:
-            del node.lane_free_ns[step.fact.lane]
-        subject = step.fact.subject
-        if not (step.fact.once and subject in self._created):
-            self._append(subject, step.fact.event)
-            if step.fact.once:
-                self._created.add(subject)
-        for effect in step.effects:
-            if isinstance(effect, Publish):
-                self.after(self._latency(self._store_ns), lambda e=effect: self._create(e))  # type: ignore[misc]
-            else:
-                self._release(node, effect)
+    def _give_again(self, node: _Node, consumer: _Consumer, stored: StoredMessage) -> None:
+        if consumer.reader is node and stored.seq in consumer.given:
+            self._give(consumer, stored)
 
-    def _create(self, command: Publish) -> None:
-        if command.subject not in self._created:
-            self._created.add(command.subject)
-            self._append(command.subject, command.message)
-
-    def _release(self, node: _Node, effect: Effect) -> None:
-        if isinstance(effect, Call):
-            assert node.actor is not None, "a core that calls has an actor"
-            node.actor.call(effect.request)
-        elif isinstance(effect, Emit):
-            self.emit(effect.subject, effect.message)
+    def _arrive(self, node: _Node, source: str, act: Callable[[], None]) -> None:
+        """After a hop; messages of one source arrive in their order, however late each of them is."""
+        at_ns = max(self.now_ns + self._latency(self._hop_ns), node.arrival_ns.get(source, 0))
+        node.arrival_ns[source] = at_ns
+        self.at(at_ns, act)
 
     def _is_wake(self, node: _Node, effect: Effect) -> bool:
         if not isinstance(effect, Wake):
@@ -174,53 +306,127 @@ class World:
             node.wakes.pop(effect.key, None)
         else:
             node.wakes[effect.key] = effect.at_ns
-            self.at(effect.at_ns, lambda: self._wake(node, effect))
+            if node.open:
+                self.at(effect.at_ns, partial(self._wake, node, effect.key, effect.at_ns))
         return True
 
-    def _wake(self, node: _Node, wake: Wake) -> None:
-        if node.wakes.get(wake.key) == wake.at_ns:
-            del node.wakes[wake.key]
-            self._receive(node, Wakeup(wake.key))
+    def _wake(self, node: _Node, key: str, at_ns: int) -> None:
+        if node.wakes.get(key) == at_ns:
+            del node.wakes[key]
+            self._receive(node, Wakeup(key))
+
+    # -- storing and releasing -----------------------------------------------------------------------------------
+
+    def _queue(self, node: _Node, step: _Step) -> None:
+        if step.input is not None:
+            step.input.open += 1
+        name = step.fact.lane
+        lane = node.lanes.get(name)
+        if lane is None:
+            lane = node.lanes[name] = deque()
+            self.after(0, partial(self._work, node, name))
+        lane.append(step)
+
+    def _work(self, node: _Node, name: str) -> None:
+        """Store the lane's next fact, or all the next ones that need no order among themselves."""
+        if not node.alive:
+            return
+        lane = node.lanes[name]
+        batch = [lane[0]]
+        if batch[0].fact.once:
+            batch += takewhile(lambda step: step.fact.once, islice(lane, 1, None))
+        writes = [partial(self._append, node, step.fact) for step in batch]
+        self._write_all(node, writes, partial(self._release, node, name, batch, 0))
+
+    def _release(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
+        commands = [e for e in batch[number].effects if isinstance(e, Publish)]
+        then = partial(self._released, node, name, batch, number)
+        self._write_all(node, [partial(self._create, command) for command in commands], then)
+
+    def _released(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
+        step, lane = batch[number], node.lanes[name]
+        for effect in step.effects:
+            self._act(node, effect)
+        lane.popleft()
+        if step.input is not None:
+            step.input.open -= 1
+            if not step.input.open:
+                del step.input.consumer.given[step.input.seq]
+        if number + 1 < len(batch):
+            self._release(node, name, batch, number + 1)
+        elif lane:
+            self._work(node, name)
+        else:
+            del node.lanes[name]
+
+    def _act(self, node: _Node, effect: Effect) -> None:
+        if isinstance(effect, Call):
+            assert node.actor is not None, "a core that calls has an actor"
+            node.actor.call(effect.request)
+        elif isinstance(effect, Emit):
+            self.emit(effect.subject, effect.message)
+
+    def _write_all(self, node: _Node, writes: list[Callable[[], None]], then: Callable[[], None]) -> None:
+        """Each after its own latency, then `then`. A node that died meanwhile had sent it in time, or not."""
+        if not writes:
+            then()
+            return
+        left = len(writes)
+
+        def one(write: Callable[[], None]) -> None:
+            nonlocal left
+            if not node.alive and self._random.random() < 0.5:
+                return
+            write()
+            left -= 1
+            if not left and node.alive:
+                then()
+
+        for write in writes:
+            self.after(self._latency(self._store_ns), partial(one, write))
 
     # -- the bus ---------------------------------------------------------------------------------------------
 
-    def _append(self, subject: str, event: Any) -> None:
-        stream = stream_of(subject)
-        if subject in self._created and history(subject) == subject:
-            raise Fenced(f"{subject} was created before")
-        self._store(stream, self._next(stream), subject, event)
+    def _append(self, node: _Node, fact: Fact) -> None:
+        subject, event = fact.subject, fact.event
+        if fact.once:
+            self._create(Publish(subject, event))
+            return
+        of = history(subject)
+        if getattr(event, "aside", False):
+            self._store(subject, event)
+            return
+        known, last = node.known.get(of, 0), self._histories.get(of, 0)
+        if known != last:
+            raise Fenced(f"{of}: another writer is at {last}, after {node.service.name}'s {known}")
+        self._histories[of] = node.known[of] = self._store(subject, event)
+        if getattr(event, "ends", False):
+            del node.known[of]
 
-    def _store(self, stream: str, seq: int, subject: str, message: Any) -> None:
-        self.stored.append(StoredMessage(stream, seq, subject, self.now_ns, message))
+    def _create(self, command: Publish) -> None:
+        if command.subject not in self._created:
+            self._created.add(command.subject)
+            self._store(command.subject, command.message)
+
+    def _store(self, subject: str, message: Any) -> int:
+        name = stream_of(subject)
+        stream = self._streams.setdefault(name, [])
+        stored = StoredMessage(name, len(stream) + 1, subject, self.now_ns, message)
+        stream.append(stored)
+        self.stored.append(stored)
         for listener in self.listeners:
             listener(subject, message)
-        self._deliver(subject, message, live=False)
-
-    def _next(self, stream: str) -> int:
-        self._sequences[stream] = self._sequences.get(stream, 0) + 1
-        return self._sequences[stream]
-
-    def _deliver(self, subject: str, message: Any, *, live: bool) -> None:
-        kind = "live" if live else stream_of(subject)
-        for number in self._listening(subject, live):
-            # One consumer sees its messages in their order, however late each of them is.
-            at_ns = max(self.now_ns + self._latency(self._hop_ns), self._delivered_ns.get((number, kind), 0))
-            self._delivered_ns[number, kind] = at_ns
-            self.at(at_ns, lambda n=self._nodes[number]: self._receive(n, message))  # type: ignore[misc]
-
-    def _listening(self, subject: str, live: bool) -> tuple[int, ...]:
-        """The services that read or hear a subject. Live subjects are few and come again: remembered."""
-        if subject in self._hearers:
-            return self._hearers[subject]
-        found = tuple(
-            number
-            for number, node in enumerate(self._nodes)
-            if any(matches(pattern, subject) for pattern in node.service.hears)
-            or (not live and any(matches(p, subject) for read in node.service.reads for p in read.subjects))
-        )
-        if live:
-            self._hearers[subject] = found
-        return found
+        for consumer in self._consumers.values():
+            if consumer.stream == name and any(matches(p, subject) for p in consumer.subjects):
+                if consumer.reader is not None:
+                    self._give(consumer, stored)
+                else:
+                    consumer.due.append(stored)
+        for node in self._nodes:
+            heard = (*node.settings, *node.stored) if node.open else node.settings
+            if any(matches(pattern, subject) for pattern in heard):
+                self._arrive(node, name, partial(self._receive, node, message))
+        return stored.seq
 
     def _latency(self, mean_ns: int) -> int:
         return int(mean_ns * (1 + JITTER * (2 * self._random.random() - 1)))

@@ -1,0 +1,199 @@
+"""The whole pipeline in one thread, on virtual time: recordings or the market model in, fills out.
+
+Collector, aggregator, scheduler, router and gateway are the live ones; the bus is `bestex.replay`, the venues
+the simulated exchange. The same configuration, parents and seed give the same messages every time, wherever it
+runs: everything random is drawn from the seed, and nothing depends on the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bestex import codec, replay_config, subjects
+from bestex import config as configuration
+from bestex import messages as m
+from bestex.audit import AuditReport, Record, audit
+from bestex.clock import MS, SECOND
+from bestex.config import Config
+from bestex.errors import ConfigError, UsageError
+from bestex.replay import StoredMessage, VirtualActor, World
+from bestex.service import Service
+from services.aggregator.service import build as build_aggregator
+from services.backtester.actors import VirtualDesk, VirtualFeeds
+from services.backtester.exchange import VirtualExchange
+from services.collector.service import build as build_collector
+from services.gateway.service import build as build_gateway
+from services.router.service import build as build_router
+from services.scheduler.service import build as build_scheduler
+
+START_NS = 1_750_000_000 * SECOND  # of a session on the market model that names none
+DOWNTIME_NS = SECOND  # of a crashed service: the supervisor's pause and a process's start
+LOOK_NS = 100 * MS  # how often `finish` looks whether everything has ended
+
+BUILDERS: dict[str, Callable[[Config, tuple[str, ...]], Service]] = {
+    "collector": build_collector,
+    "aggregator": build_aggregator,
+    "router": build_router,
+    "gateway": build_gateway,
+    "scheduler": build_scheduler,
+}
+
+
+class VirtualSession:
+    """One run. Every venue of `config` is simulated, around `recordings` (files by venue) where it has some,
+    around the market model elsewhere. Raises ConfigError as live, RecordingError for a file that is none."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        start_ns: int = START_NS,
+        seed: int = 0,
+        recordings: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.config = _simulated(config, seed, recordings)
+        self.world = World(start_ns, seed)
+        self.exchange = VirtualExchange(self.config, self.world)
+        self._orders: dict[str, m.ParentOrder] = {}
+        self._services: dict[str, Service] = {}
+        for name in BUILDERS:
+            self._start(name)
+
+    @classmethod
+    def on_recordings(
+        cls, paths: Sequence[Path], cache_dir: Path, *, seed: int = 0, config_text: str = ""
+    ) -> VirtualSession:
+        """As `bestex up --replay`: the venues and instruments are the recordings', or those of `config_text`.
+
+        Raw frames are converted into `cache_dir` first. The session begins with the first message.
+        """
+        text, start_ns = replay_config.derive(paths, config_text, cache_dir)
+        return cls(configuration.parse(text, "the recordings"), start_ns=start_ns, seed=seed)
+
+    # -- services --------------------------------------------------------------------------------------------
+
+    def _start(self, name: str) -> None:
+        service = self._services[name] = BUILDERS[name](self.config, ())
+        actors: dict[str, Callable[[], VirtualActor]] = {
+            "collector": lambda: VirtualFeeds(self.exchange),
+            "gateway": lambda: VirtualDesk(self.config, self.exchange),
+        }
+        self.world.add(service, actors[name]() if name in actors else None)
+
+    def crash(self, name: str, at_ns: int, downtime_ns: int = DOWNTIME_NS) -> None:
+        """`kill -9` of one service, which starts again from what is stored."""
+
+        def kill() -> None:
+            self.world.crash(self._services[name])
+            self.world.after(downtime_ns, lambda: self._start(name))
+
+        self.world.at(at_ns, kill)
+
+    # -- users -----------------------------------------------------------------------------------------------
+
+    def submit(self, order: m.ParentOrder, at_ns: int | None = None) -> str:
+        """Publish a parent order at `at_ns`, or now; its id."""
+        if not order.parent_id:
+            order = msgspec.structs.replace(order, parent_id=f"p{len(self._orders) + 1}")
+        self._orders[order.parent_id] = order
+        self._publish(subjects.order("new", order.algo, order.symbol), order, at_ns)
+        return order.parent_id
+
+    def cancel(self, parent_id: str, at_ns: int | None = None, reason: str = "") -> None:
+        self._command("cancel", parent_id, m.CancelOrder(reason=reason), at_ns)
+
+    def modify(self, parent_id: str, change: m.ModifyOrder, at_ns: int | None = None) -> None:
+        self._command("modify", parent_id, change, at_ns)
+
+    def pause(self, parent_id: str, at_ns: int | None = None) -> None:
+        self._command("pause", parent_id, m.PauseOrder(), at_ns)
+
+    def resume(self, parent_id: str, at_ns: int | None = None) -> None:
+        self._command("resume", parent_id, m.ResumeOrder(), at_ns)
+
+    def halt(self, halt: m.Halt, at_ns: int | None = None) -> None:
+        at_ns = self.now_ns if at_ns is None else at_ns
+        self.world.at(at_ns, lambda: self.world.publish(subjects.halt(halt.scope), halt))
+
+    def _command(self, verb: str, parent_id: str, message: Any, at_ns: int | None) -> None:
+        order = self._orders.get(parent_id)
+        if order is None:
+            raise UsageError(f"no order {parent_id} was submitted in this session")
+        self._publish(subjects.order(verb, order.algo, order.symbol, parent_id), message, at_ns)
+
+    def _publish(self, subject: str, message: Any, at_ns: int | None) -> None:
+        body = codec.to_json(message)
+        self.world.at(self.now_ns if at_ns is None else at_ns, lambda: self.world.order(subject, body))
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    @property
+    def now_ns(self) -> int:
+        return self.world.now_ns
+
+    def run(self, until_ns: int) -> None:
+        self.world.run(until_ns)
+
+    def finish(self, until_ns: int) -> bool:
+        """Run until every order that was submitted has ended, or until `until_ns`; whether all have.
+
+        The commands that ended orders still owe an answer are answered too.
+        """
+        while not (done := self._all_ended()) and self.now_ns < until_ns:
+            self.run(min(self.now_ns + LOOK_NS, until_ns))
+        if done:
+            self.run(self.now_ns + SECOND)
+        return done
+
+    def _all_ended(self) -> bool:
+        ended = {
+            stored.message.parent_id
+            for stored in self.world.stored
+            if isinstance(stored.message, m.ParentDone)
+            or (isinstance(stored.message, m.ParentRejected) and stored.message.request == "new")
+        }
+        return self._orders.keys() <= ended
+
+    # -- what came of it ---------------------------------------------------------------------------------------
+
+    def fills(self) -> list[m.Fill]:
+        return [stored.message for stored in self.world.stored if isinstance(stored.message, m.Fill)]
+
+    def events(self, pattern: str = ">") -> list[StoredMessage]:
+        """What was stored under a subject pattern (NATS's wildcards, from `bestex.v1.` on), in order."""
+        return list(self.world.messages(f"{subjects.ROOT}.{pattern}"))
+
+    def digest(self) -> str:
+        """A hash of every stored message, its place and its time: equal only for equal runs."""
+        found = hashlib.blake2b(digest_size=16)
+        for stored in self.world.stored:
+            found.update(f"{stored.stream} {stored.seq} {stored.subject} {stored.at_ns} ".encode())
+            found.update(stored.data)
+        return found.hexdigest()
+
+    def audit(self, *, complete: bool = False) -> AuditReport:
+        """Every promise, checked on what was stored and on the venues' own journals."""
+        records = (
+            Record(stored.stream, stored.seq, stored.subject, stored.at_ns, stored.data)
+            for stored in self.world.stored
+        )
+        return audit(records, self.exchange.journals, complete=complete)
+
+
+def _simulated(config: Config, seed: int, recordings: Mapping[str, Sequence[str]] | None) -> Config:
+    venues = {name: msgspec.structs.replace(venue, adapter="sim") for name, venue in config.venues.items()}
+    files = config.exchange.recordings
+    if recordings is not None:
+        unknown = recordings.keys() - venues.keys()
+        if unknown:
+            raise ConfigError(
+                f"recordings of {', '.join(sorted(unknown))}: the configuration has no such venue"
+            )
+        files = {venue: list(paths) for venue, paths in recordings.items()}
+    exchange = msgspec.structs.replace(config.exchange, seed=seed, recordings=files)
+    return msgspec.structs.replace(config, venues=venues, exchange=exchange)
