@@ -366,7 +366,7 @@ class World:
         elif isinstance(effect, Emit):
             self.emit(effect.subject, effect.message)
 
-    def _write_all(self, node: _Node, writes: list[Callable[[], None]], then: Callable[[], None]) -> None:
+    def _write_all(self, node: _Node, writes: Sequence[Callable[[], None]], then: Callable[[], None]) -> None:
         """Each after its own latency, then `then`. A node that died meanwhile had sent it in time, or not."""
         if not writes:
             then()
