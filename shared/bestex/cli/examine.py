@@ -57,7 +57,7 @@ async def examine(config: Config, url: str, clock: AffineClock) -> list[Finding]
     except BusError as error:
         return [Finding(what="bus", ok=False, text=str(error), remedy="run `bestex up`, or set NATS_URL")]
     try:
-        found = [Finding(what="bus", ok=True, text=f"{url}, nats-server {client.connected_server_version}")]
+        found = [Finding(what="bus", ok=True, text=f"{url}, nats-server {_version(client)}")]
         found.append(await _jetstream(client))
         found.append(await _streams(client, config))
         infos, stats, books = await asyncio.gather(
@@ -196,3 +196,8 @@ def _venue_age(venue: m.VenueColumn, now_ns: int) -> str:
         return f"{venue.venue} {venue.status}"
     age_ms = max(now_ns - venue.recv_ns, 0) / 1e6
     return f"{venue.venue} {venue.status} {age_ms:.0f} ms"
+
+
+def _version(client: Client) -> str:
+    found = client.connected_server_version
+    return f"{found.major}.{found.minor}.{found.patch}"

@@ -1,0 +1,142 @@
+"""A user's first minutes at the command line: `bestex up` and what is typed beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bestex.bus_address import read_note
+
+READY_S_MAX = 40.0
+COMMAND_S_MAX = 40.0
+BESTEX = [sys.executable, "-c", "from bestex.cli.main import main; main()"]
+
+
+@dataclass
+class Platform:
+    folder: Path
+    process: subprocess.Popen[str]
+    status: dict[str, Any]
+    environment: dict[str, str]
+
+    def bestex(self, line: str) -> tuple[int, list[Any]]:
+        """The exit code and the JSON lines of one command, typed without any address."""
+        outcome = subprocess.run(
+            [*BESTEX, *line.split(), "--json"],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environment,
+            timeout=COMMAND_S_MAX,
+            check=False,
+        )
+        return outcome.returncode, [json.loads(one) for one in outcome.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("up")
+    environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
+    process = subprocess.Popen(
+        [*BESTEX, "up", "--json"], stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+    )
+    assert process.stdout is not None
+    status = json.loads(process.stdout.readline())
+    yield Platform(folder, process, status, environment)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(READY_S_MAX) == 0
+    assert [service["pid"] for service in status["services"] if is_alive(service["pid"])] == []
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_up_says_one_line_for_each_service_and_where_the_bus_is(platform: Platform) -> None:
+    assert {one["state"] for one in platform.status["services"]} == {"ready"}
+    note = read_note(platform.folder / ".bestex")
+    assert note is not None
+    assert note.url == platform.status["url"]
+
+
+def test_doctor_finds_all_well_without_an_address(platform: Platform) -> None:
+    code, (found,) = platform.bestex("doctor")
+    assert (code, found["ok"]) == (0, True), found
+
+
+def test_a_plan_sums_to_what_was_asked(platform: Platform) -> None:
+    code, (plan,) = platform.bestex("plan BTC/USDT buy 1")
+    assert (code, plan["routed_qty"]) == (0, "1")
+    assert sum(float(leg["qty"]) for leg in plan["legs"]) == pytest.approx(1)
+
+
+def test_a_submitted_order_is_worked_to_its_end_with_its_costs(platform: Platform) -> None:
+    line = "submit BTC/USDT buy 0.2 --algo twap --duration 3s --set interval=1s --set force_completion=true"
+    code, lines = platform.bestex(f"{line} --wait")
+    summary = lines[-1]
+    assert summary["state"] == "done"
+    assert summary["fill_rate"] > 0.99  # a rest below every venue's minimum stays
+    assert code == (0 if summary["cum_qty"] == summary["qty"] else 1)
+    assert isinstance(summary["arrival_slippage_bps"], float)
+    _, (status,) = platform.bestex(f"status {summary['parent_id']}")
+    assert status["state"] == "done"
+    assert len(status["events"]) > 3
+
+
+def test_a_mistaken_order_is_rejected_with_a_sentence_and_exit_code_2(platform: Platform) -> None:
+    code, (answer,) = platform.bestex("submit NOPE/USDT buy 1")
+    assert (code, answer["state"], answer["reason"]) == (2, "rejected", "unknown_symbol")
+
+
+def test_a_working_order_takes_modify_and_cancel(platform: Platform) -> None:
+    assert platform.bestex("submit ETH/USDT buy 3 --algo twap --duration 5m --id mine")[0] == 0
+    assert platform.bestex("modify mine --qty 2")[0] == 0
+    assert platform.bestex("cancel mine")[0] == 0
+    deadline = time.monotonic() + COMMAND_S_MAX
+    status: dict[str, Any] = {}
+    while status.get("state") != "done" and time.monotonic() < deadline:
+        _, (status,) = platform.bestex("status mine")
+    assert (status["state"], status["reason"], status["qty"]) == ("done", "canceled", "2")
+
+
+def test_the_audit_finds_nothing(platform: Platform) -> None:
+    code, (report,) = platform.bestex("audit")
+    assert (code, report["anomalies"]) == (0, 0), report
+
+
+def test_a_killed_service_is_started_again(platform: Platform) -> None:
+    before = next(one["pid"] for one in platform.status["services"] if one["name"] == "router")
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + READY_S_MAX
+    well = False
+    while not well and time.monotonic() < deadline:
+        _, (found,) = platform.bestex("doctor")
+        routers = [one["text"] for one in found["findings"] if one["what"] == "router"]
+        well = found["ok"] and not any(f"process {before}," in text for text in routers)
+    assert well
+
+
+def test_services_die_with_a_supervisor_that_is_killed(platform: Platform) -> None:
+    platform.process.kill()
+    platform.process.wait()
+    deadline = time.monotonic() + READY_S_MAX
+    pids = [service["pid"] for service in platform.status["services"]]
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_alive, pids))
+    assert read_note(platform.folder / ".bestex") is None

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from bestex import codec
+from bestex.cli.common import assignments
+from bestex.cli.lines import Filter, decode, describe
+from bestex.cli.progress import planned_share
+from bestex.clock import Time
+from bestex.errors import UsageError
+from bestex.messages import SchedulePoint
+from tests.unit.history import events, records
+
+SYMBOLS = ("BTC/USDT", "ETH/USDT")
+
+
+def test_every_message_of_a_history_is_one_readable_line() -> None:
+    lines = [describe(decode(record.subject, record.data)) for record in records(events())]
+    assert len(lines) > 10
+    assert all(line.strip() and "\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("fill", {"fill"}),
+        ("", {"parent", "route", "child", "exec", "fill"}),
+        ("BTC/USDT", {"parent", "route", "child", "exec", "fill"}),
+        ("BTC-USDT", {"parent", "route", "child", "exec", "fill"}),
+        ("ETH/USDT", set()),
+        ("p1", {"parent", "route", "child", "exec", "fill"}),
+        ("p2", set()),
+        ("exec.sim_a.>", {"exec"}),
+        ("bestex.v1.exec.sim_a.>", {"exec"}),
+        ("parent.*.*.done", {"parent"}),
+    ],
+)
+def test_a_filter_is_a_kind_a_symbol_a_parent_or_a_pattern(text: str, wanted: set[str]) -> None:
+    chosen = Filter.parse(text, SYMBOLS)
+    heads = set()
+    for record in records(events()):
+        if record.subject.split(".")[2] == "order":
+            continue
+        if chosen.wants(record.subject, decode(record.subject, record.data)):
+            heads.add(record.subject.split(".")[2])
+    assert heads == wanted
+
+
+def test_a_pattern_that_no_subject_can_match_is_refused_with_what_there_is() -> None:
+    with pytest.raises(UsageError, match="there are parent"):
+        Filter.parse("exce.>", SYMBOLS)
+
+
+def test_settings_read_as_json_where_they_can_and_as_text_elsewhere() -> None:
+    given = ["a=1", "b=0.5", "c=true", "d=10bps", 'e=["x"]', "f=5m", "g=NaN", "h="]
+    assert assignments(given) == {
+        "a": 1, "b": 0.5, "c": True, "d": "10bps", "e": ["x"], "f": "5m", "g": "NaN", "h": "",
+    }  # fmt: skip
+
+
+def test_the_planned_share_follows_the_schedule() -> None:
+    schedule = [SchedulePoint(Time(1000), Decimal(1)), SchedulePoint(Time(2000), Decimal(4))]
+    assert [planned_share(schedule, 4.0, now) for now in (0, 1000, 1999, 2000)] == [0.0, 0.25, 0.25, 1.0]
+    assert planned_share([], 4.0, 0) == 1.0
+
+
+def test_settings_travel_as_they_were_meant() -> None:
+    assert codec.to_json(assignments(["x=0.1"])) == b'{"x":0.1}'

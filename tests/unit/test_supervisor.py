@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bestex import config
+from bestex.bus_address import BusNote, find_url, note_path, read_note, remove_note, write_note
+from bestex.errors import UsageError
+from bestex.session import Options, prepare
+from bestex.supervisor import BACKOFF_S_MAX, BACKOFF_S_MIN, STABLE_S, Restarts, service_specs
+
+ALGOS = ("market", "twap")
+
+
+def default() -> config.Config:
+    return config.load(None, {})
+
+
+def test_a_laptop_gets_one_process_of_each_kind() -> None:
+    names = [spec.name for spec in service_specs(default(), ALGOS)]
+    assert names == ["exchange", "collector", "aggregator", "router", "gateway", "scheduler", "recorder"]
+
+
+def test_split_gives_each_venue_symbol_and_algorithm_a_process() -> None:
+    specs = service_specs(default(), ALGOS, split=True)
+    assert [s.names for s in specs if s.service == "gateway"] == [(v,) for v in default().venues]
+    assert [s.names for s in specs if s.service == "scheduler"] == [("market",), ("twap",)]
+    assert [s.name for s in specs if s.service == "aggregator"] == [
+        "aggregator-BTC-USDT",
+        "aggregator-ETH-USDT",
+    ]
+    assert len({s.name for s in specs}) == len(specs)
+
+
+def test_without_simulated_venues_there_is_no_exchange() -> None:
+    real = config.load(None, {f"BESTEX__VENUES__{venue}__ADAPTER": "ccxt" for venue in default().venues})
+    assert "exchange" not in [spec.name for spec in service_specs(real, ALGOS)]
+
+
+def test_pauses_double_up_to_a_bound_and_are_forgiven_after_a_stable_life() -> None:
+    restarts = Restarts()
+    pauses = [restarts.next_pause_s(0.5) for _ in range(10)]
+    assert pauses[:3] == [BACKOFF_S_MIN, 2 * BACKOFF_S_MIN, 4 * BACKOFF_S_MIN]
+    assert pauses[-1] == BACKOFF_S_MAX
+    assert restarts.next_pause_s(STABLE_S) == BACKOFF_S_MIN
+    assert restarts.count == 11
+
+
+def test_a_note_is_believed_only_while_its_writer_lives(tmp_path: Path) -> None:
+    here = BusNote(url="nats://127.0.0.1:7", pid=1)
+    write_note(tmp_path, here)
+    assert read_note(tmp_path) == here
+    dead = 2**22 + 1  # above the largest process id of Linux
+    write_note(tmp_path, BusNote(url="nats://127.0.0.1:7", pid=dead))
+    assert read_note(tmp_path) is None
+    remove_note(tmp_path)
+    assert not note_path(tmp_path).exists()
+
+
+def test_the_bus_is_where_the_environment_says_else_the_note_else_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NATS_URL", raising=False)
+    loaded = config.load(None, {"BESTEX__DATA_DIR": str(tmp_path)})
+    assert find_url(loaded) == loaded.bus.url
+    write_note(tmp_path, BusNote(url="nats://127.0.0.1:7", pid=1))
+    assert find_url(loaded) == "nats://127.0.0.1:7"
+    monkeypatch.setenv("NATS_URL", "nats://elsewhere:4222")
+    assert find_url(loaded) == "nats://elsewhere:4222"
+
+
+def test_speed_needs_a_recording_and_must_be_positive(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--replay"):
+        prepare(Options(data_dir=tmp_path, speed=2))
+    with pytest.raises(UsageError, match="above 0"):
+        prepare(Options(data_dir=tmp_path, speed=0))
+
+
+def test_a_session_keeps_everything_in_its_data_directory(tmp_path: Path) -> None:
+    session = prepare(Options(data_dir=tmp_path, any_port=True))
+    assert Path(session.config.data_dir) == tmp_path
+    assert Path(session.config.recorder.database).parent == tmp_path
+    assert session.environment["BESTEX__EXCHANGE__PORT"] == str(session.config.exchange.port)
+
+
+def test_importing_the_library_imports_nothing_heavy() -> None:
+    code = "import bestex, sys; print(sorted({'nats', 'numpy', 'msgspec', 'asyncio'} & set(sys.modules)))"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == "[]"
