@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +24,7 @@ from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
 from bestex.units import total
-from services.scheduler.algos.base import Finish, Slice, Task, Wait
+from services.scheduler.algos.base import Finish, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.parent import Parent, average, fingerprint
 
@@ -154,11 +155,9 @@ class SchedulerCore:
         instrument = parent.instrument
         order, params = self._intake.modified(parent.order, request.message, instrument)
         qty = instrument.qty_units(order.qty)
-        if qty < parent.cum + parent.open_qty:
+        if qty < parent.cum:
             raise Refused(
-                Code.INVALID_QTY,
-                f"qty {order.qty} is below what is filled and working, "
-                f"{instrument.qty(parent.cum + parent.open_qty)}",
+                Code.INVALID_QTY, f"qty {order.qty} is below what is filled, {instrument.qty(parent.cum)}"
             )
         end_ns = parent.end_ns
         if params.end_time is not None:
@@ -168,10 +167,10 @@ class SchedulerCore:
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
         base = self._base(key, parent, now_ns)
-        base["leaves_qty"] = instrument.qty(qty - parent.cum)
+        base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
         event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
         task = parent.task()
-        changed = Task(**{**_as_dict(task), "qty": qty, "end_ns": end_ns})
+        changed = replace(task, qty=qty, end_ns=end_ns)
         return self._fact(_with_schedule(event, params.plan(changed), instrument))
 
     def _settle(self, done: m.RouteDone, now_ns: int) -> Outputs:
@@ -183,7 +182,8 @@ class SchedulerCore:
         base = self._base(done.parent_id, parent, now_ns)
         cum = parent.cum + filled
         base["cum_qty"] = parent.instrument.qty(cum)
-        base["leaves_qty"] = parent.instrument.qty(parent.qty - cum)
+        still_open = parent.open_qty - parent.open[done.slice_no]
+        base["leaves_qty"] = parent.instrument.qty(max(parent.wanted - cum, still_open))
         base["avg_px"] = average(total(parent.notional, done.notional), cum, parent.instrument)
         return [
             self._fact(
@@ -202,7 +202,7 @@ class SchedulerCore:
 
     def _step(self, key: str, parent: Parent, now_ns: int) -> Outputs:
         """The one thing to do next for this parent, or when to look again."""
-        if parent.cum == parent.qty and not parent.open:
+        if parent.cum >= parent.wanted and not parent.open:
             return [self._done(key, parent, Code.FILLED, "", now_ns)]
         give_back = parent.to_recall()
         if give_back:
@@ -213,7 +213,7 @@ class SchedulerCore:
             return []
         if now_ns < parent.start_ns:
             return [Wake(key, parent.start_ns)]
-        if not parent.task().unsent:
+        if parent.task().unsent <= 0:
             return []  # all of it is with the router: its result comes back as an input
         if parent.slices >= SLICES_MAX:
             return [] if parent.open else [self._done(key, parent, Code.RETRIES_EXHAUSTED, "", now_ns)]
@@ -377,10 +377,6 @@ def _collar(mid_half_units: int, slippage: float, side: m.Side, limit: int | Non
 def _with_schedule(event: Any, targets: Sequence[Any], instrument: Instrument) -> Any:
     points = [m.SchedulePoint(Time(target.at_ns), instrument.qty(target.qty)) for target in targets]
     return msgspec.structs.replace(event, schedule=points)
-
-
-def _as_dict(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in task.__slots__}
 
 
 def _refusal(request: Request, refused: Refused) -> Refusal:

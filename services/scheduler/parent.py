@@ -35,7 +35,6 @@ class Parent:
         "order",
         "params",
         "paused",
-        "qty",
         "recalled",
         "request_seq",
         "seed",
@@ -43,6 +42,7 @@ class Parent:
         "slices",
         "stale",
         "start_ns",
+        "wanted",
     )
 
     def __init__(self, event: m.ParentAccepted, instrument: Instrument, params: Params) -> None:
@@ -50,7 +50,7 @@ class Parent:
         self.order = event.order
         self.params = params
         self.algo = event.order.algo
-        self.qty = instrument.qty_units(event.order.qty)
+        self.wanted = instrument.qty_units(event.order.qty)
         self.start_ns: int = event.start_at
         self.end_ns: int = event.end_at or event.start_at + params.duration
         self.seed = ids.seed(event.symbol, event.parent_id)
@@ -72,13 +72,18 @@ class Parent:
         return sum(self.open.values())
 
     @property
+    def qty(self) -> int:
+        """What may at most be filled: what is wanted, or what went out before less was wanted."""
+        return max(self.wanted, self.cum + self.open_qty)
+
+    @property
     def avg_px(self) -> Decimal | None:
         return average(self.notional, self.cum, self.instrument)
 
     def task(self) -> Task:
         """The parent as its algorithm sees it."""
         return Task(
-            qty=self.qty,
+            qty=self.wanted,
             cum=self.cum,
             open=self.open_qty,
             slices=self.slices,
@@ -101,7 +106,7 @@ class Parent:
     def sliced(self, event: m.ParentSliced) -> None:
         self.open[event.slice_no] = self.instrument.qty_units(event.qty)
         self.slices = event.slice_no
-        assert self.cum + self.open_qty <= self.qty, "filled and open must never exceed the order"
+        assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
         self.recalled = self.recalled | {event.slice_no}
@@ -119,7 +124,7 @@ class Parent:
     def modified(self, event: m.ParentModified, params: Params) -> None:
         self.order = event.order
         self.params = params
-        self.qty = self.instrument.qty_units(event.order.qty)
+        self.wanted = self.instrument.qty_units(event.order.qty)
         if event.end_at is not None:
             self.end_ns = event.end_at
         self.request_seq = event.order_seq

@@ -43,6 +43,7 @@ class ParentHistory:
         self._findings = findings
         self._order: m.ParentOrder | None = None
         self._paused = False
+        self._ceiling = Decimal(0)
         self._cum = Decimal(0)
         self._open = Decimal(0)
         self._notional = Decimal(0)
@@ -81,6 +82,8 @@ class ParentHistory:
                 self._paused = paused
             case m.ParentModified():
                 self._order = event.order
+                # What went out before less was wanted may still fill until it has come back.
+                self._ceiling = max(event.order.qty, total(self._cum, self._open))
                 self.modified[event.order_seq] = event, witness
             case m.ParentCanceling():
                 if self.canceling:
@@ -96,6 +99,7 @@ class ParentHistory:
             self._wrong(7, "accepted_twice", "accepted twice", self.accepted_witness, witness)
             return
         self.accepted, self.accepted_witness, self._order = event, witness, event.order
+        self._ceiling = event.order.qty
 
     def _slice(self, event: m.ParentSliced, witness: Witness) -> None:
         number, order = event.slice_no, self._order
@@ -120,6 +124,7 @@ class ParentHistory:
             self._wrong(8, "sliced_while_held", f"slice {number} while {state}", self._last, witness)
         self.slices[number] = SliceOrder(event, witness)
         self._open = total(self._open, event.qty)
+        self._ceiling = order.qty
 
     def _recall(self, event: m.ParentRecalled, witness: Witness) -> None:
         item = self.slices.get(event.slice_no)
@@ -162,14 +167,15 @@ class ParentHistory:
             )
             self._wrong(6, "parent_sums", text, witness)
         assert self._order is not None, "an accepted parent has an order"
-        if (event.reason is Code.FILLED) != (self._cum == self._order.qty):
+        if (event.reason is Code.FILLED) != (self._cum >= self._order.qty):
             text = f"ends as {event.reason} with {self._cum} of {self._order.qty}"
             self._wrong(11, "wrong_reason", text, witness)
 
     def _sums(self, event: Any, witness: Witness) -> None:
         """What every event says of the whole, against the events so far."""
         assert self._order is not None, "an accepted parent has an order"
-        qty = self._order.qty
+        committed = total(self._cum, self._open)
+        qty = max(self._order.qty, min(committed, self._ceiling))
         if event.cum_qty != self._cum:
             text = f"{event_name(event)} says {event.cum_qty} filled, its slices {self._cum}"
             self._wrong(6, "cum_differs", text, self._last, witness)
@@ -181,7 +187,7 @@ class ParentHistory:
             if abs(average - self._notional / self._cum) > AVERAGE_TOLERANCE:
                 text = f"average {event.avg_px}, but notional {self._notional} over {self._cum}"
                 self._wrong(6, "average_differs", text, witness)
-        if total(self._cum, self._open) > qty:
+        if committed > qty:
             text = f"{self._cum} filled and {self._open} open exceed {qty}"
             self._wrong(3, "overfill", text, self._last, witness)
 

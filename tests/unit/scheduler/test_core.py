@@ -145,7 +145,19 @@ def test_a_modified_limit_recalls_what_rests_and_posts_it_anew() -> None:
     assert (second.qty, second.limit_price) == (Decimal("0.75"), 59_500)
 
 
-def test_a_smaller_quantity_is_refused_below_what_works_and_ends_the_order_at_what_is_filled() -> None:
+def test_a_smaller_quantity_takes_back_what_works_and_counts_what_filled_meanwhile() -> None:
+    bench = Bench()
+    _, first = bench.order({**ORDER, "limit_price": "59000"}, algo="limit")
+    modified, recalled = bench.request("modify", "p1", algo="limit", qty="0.7")
+    assert (modified.leaves_qty, recalled.slice_no) == (1, 1)
+    settled, second = bench.settle(first, "0.2", Code.REPLACED)
+    assert (settled.leaves_qty, second.qty) == (Decimal("0.5"), Decimal("0.5"))
+    bench.request("modify", "p1", algo="limit", qty="0.3")
+    settled, done = bench.settle(second, "0.4", Code.REPLACED)
+    assert (settled.leaves_qty, done.reason, done.cum_qty) == (0, Code.FILLED, Decimal("0.6"))
+
+
+def test_a_smaller_quantity_is_refused_below_what_is_filled_and_ends_the_order_at_it() -> None:
     bench = Bench()
     bench.order(TWAP)
     bench.settle(bench.of(m.ParentSliced)[0])
