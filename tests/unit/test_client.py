@@ -84,10 +84,10 @@ async def test_a_fill_that_never_comes_does_not_keep_done_back_for_ever(
 async def test_the_same_message_from_the_past_and_from_the_tail_is_told_once() -> None:
     parent = make_parent()
     parent.hold()
-    parent.hear("SCHED", 2, done("0"))
-    parent.hear("SCHED", 1, accepted())
-    parent.tell([("SCHED", 1, accepted()), ("SCHED", 2, done("0"))])
-    assert [one async for one in parent] == [accepted(), done("0")]
+    parent.hear("EXEC_sim_a", 7, fill(1, "1"))
+    parent.hear("SCHED", 2, done())
+    parent.tell([("SCHED", 1, accepted()), ("EXEC_sim_a", 7, fill(1, "1"))])
+    assert [one async for one in parent] == [accepted(), fill(1, "1"), done()]
 
 
 async def test_the_rejection_of_the_order_ends_it_but_that_of_a_request_does_not() -> None:
