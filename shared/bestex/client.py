@@ -303,6 +303,8 @@ class Client:
         while True:
             try:
                 ack = await bus.publish(self.connection, subject, payload)
+            except nats.errors.MaxPayloadError:
+                raise UsageError(f"the order is too large: {len(payload)} bytes") from None
             except nats.errors.NoRespondersError:
                 if time.monotonic() - began > NO_STREAM_TIMEOUT_S:
                     raise BusError("no stream takes orders; run `bestex streams apply`") from None

@@ -175,7 +175,7 @@ class Demo:
                 status.parent_id,
                 status.symbol,
                 str(status.side or ""),
-                f"{status.qty:f}",
+                f"{status.qty.normalize():f}",
                 status.algo,
                 status.reason or str(status.state),
                 f"{status.cum_qty:f}",

@@ -166,6 +166,15 @@ async def test_commands_go_to_the_algorithm_and_symbol_of_the_parent(
     )
 
 
+async def test_an_order_that_no_message_can_hold_is_refused_at_once(
+    platform: Connection, nats_server: NatsServer
+) -> None:
+    async with Client(nats_server.url) as client:
+        with pytest.raises(UsageError, match="too large"):
+            await client.submit(SYMBOL, "buy", 1, note="x" * 2_000_000)
+    assert await bus.read_last(platform, subjects.ORDERS, f"{subjects.ROOT}.order.>") is None
+
+
 async def test_without_streams_and_router_the_client_says_so(nats_server: NatsServer) -> None:
     async with Client(nats_server.url) as client:
         with pytest.raises(BusError, match="bestex streams apply"):
