@@ -9,7 +9,6 @@ The floor is bare nats-py with uvloop in the same run: the same number of proces
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import os
 import subprocess
@@ -97,9 +96,12 @@ class Subscriber:
 
     async def collect(self, count: int) -> Arrivals:
         """All that came until `count` were there and then nothing for a while."""
-        async with asyncio.timeout(RUN_S_MAX):
-            while len(self.arrivals) < count or time.time_ns() - self.arrivals[-1][0] < SILENCE_S * SECOND:
-                await asyncio.sleep(SILENCE_S / 10)
+
+        async def all_there() -> bool:
+            enough = len(self.arrivals) >= count
+            return enough and time.time_ns() - self.arrivals[-1][0] > SILENCE_S * SECOND
+
+        await rig.until(all_there, RUN_S_MAX)
         taken, self.arrivals = self.arrivals, []
         return taken
 
@@ -180,7 +182,7 @@ async def measure_floor(bench: Rig, frames: list[Path]) -> dict[str, Any]:
 
 
 async def standing(bench: Rig, role: str, file: Path) -> subprocess.Popen[bytes]:
-    process = bench.spawn("tests.bench.books_floor", role, str(file))
+    process = bench.spawn("tests.bench.books_floor", role, str(file), answers=True)
     assert await rig.answer(process) == "ready", f"the floor's {role} did not start"
     return process
 

@@ -24,9 +24,11 @@ from bestex.server import NatsServer
 from bestex.session import free_port
 from bestex.supervisor import answering_pids, exchange_is_ready
 
+BENCHMARK_S_MAX = 60.0  # what hangs must end, and end its processes
 READY_S = 20.0  # a warm start takes about two seconds
 STOP_S = 25.0  # a service drains its writes for up to 20 s
 POLL_S = 0.05
+LOG_TAIL = 2_000  # characters of the log that say why a process ended
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -40,6 +42,7 @@ class Rig:
     def __init__(self, text: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bestex-bench-")
         self.folder = Path(self._folder.name)
+        self._log = self.folder / "log"
         path = self.folder / "bestex.toml"
         path.write_text(text)
         self._environment = {
@@ -72,16 +75,18 @@ class Rig:
     def bus_pid(self) -> int:
         return self._server.pid
 
-    def spawn(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """`python -m module`, with a pipe to its stdin and one from its stdout; it ends with this process."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **self._environment, "NATS_URL": self.url},
-            start_new_session=True,
-            preexec_fn=die_with_parent(),
-        )
+    def spawn(self, module: str, *arguments: str, answers: bool = False) -> subprocess.Popen[bytes]:
+        """`python -m module`, with a pipe to its stdin; it ends with this process. Its stdout goes to a log, or,
+        where it `answers`, to a pipe from here."""
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if answers else log,
+                env={**os.environ, **self._environment, "NATS_URL": self.url},
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
         self._processes.append(process)
         return process
 
@@ -93,7 +98,9 @@ class Rig:
 
         async def announced() -> bool:
             if process.poll() is not None:
-                raise RuntimeError(f"{process.args!r} ended with code {process.returncode}")
+                raise RuntimeError(
+                    f"ended with code {process.returncode}: {self._log.read_text()[-LOG_TAIL:]}"
+                )
             return process.pid in await answering_pids(self.client, POLL_S)
 
         await until(announced, READY_S)
@@ -122,7 +129,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 async def until(condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float) -> None:
     """Asks again and again until it holds; TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - other processes set no event here
             await asyncio.sleep(POLL_S)
 
 
@@ -176,4 +183,5 @@ def main(run: Callable[[], dict[str, Any]]) -> None:
 
 
 def run_async(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-    return uvloop.run(work)
+    """TimeoutError where it takes longer than any benchmark may."""
+    return uvloop.run(asyncio.wait_for(work, BENCHMARK_S_MAX))
