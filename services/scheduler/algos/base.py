@@ -81,6 +81,12 @@ class Task:
         """What is neither filled nor with the router."""
         return self.qty - self.cum - self.open
 
+    @property
+    def was_changed(self) -> bool:
+        """Whether the last slice ended for the user's sake, or filled whole: then what is unsent was not tried
+        yet, however often others were."""
+        return self.last_reason in (Code.FILLED, Code.REPLACED)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -31,7 +31,7 @@ class Limit(Params, frozen=True, kw_only=True, omit_defaults=True):
             )
         if not task.unsent:
             return Wait(task.end_ns)
-        if task.slices and self.tif == "ioc":
+        if self.tif == "ioc" and (task.open or (task.slices and not task.was_changed)):
             return Finish(task.last_reason or Code.COMPLETED)
         if task.slices and task.last_reason not in (None, Code.CANCELED, Code.REPLACED):
             # The venue gave a resting order back: post again, but not in a tight circle.

@@ -17,6 +17,6 @@ class Market(Params, frozen=True, kw_only=True, omit_defaults=True):
     duration: Duration = Duration.parse("10s")
 
     def decide(self, task: Task, now_ns: int) -> Decision:
-        if task.slices and task.unsent:
+        if task.open or (task.slices and not task.was_changed):
             return Finish(task.last_reason or Code.COMPLETED)
         return Slice(task.unsent, expires_ns=max(task.end_ns, now_ns))

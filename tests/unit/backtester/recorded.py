@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from bestex.clock import MS, SECOND
 from bestex.feed import DepthUpdate, FeedStream
@@ -25,9 +26,10 @@ def book(market: tuple[str, str], seq: int, at_ns: int, size: int = SIZE) -> Dep
 
 def write(path: Path, seconds: int = 60) -> Path:
     """Both books every 100 ms, the outermost size always a little different; a trade every second."""
+    kinds: dict[tuple[str, str], Literal["spot", "perp"]] = {SPOT: "spot", PERP: "perp"}
     streams = [
         FeedStream(venue=venue, symbol=symbol, price_scale=2, qty_scale=5, kind=kind)
-        for (venue, symbol), kind in ((SPOT, "spot"), (PERP, "perp"))
+        for (venue, symbol), kind in kinds.items()
     ]
     with RecordingWriter(path, "made up", streams) as out:
         for i in range(seconds * 10):

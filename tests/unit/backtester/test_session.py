@@ -13,7 +13,7 @@ import pytest
 
 from bestex import config as configuration
 from bestex import messages as m
-from bestex.clock import MS, SECOND
+from bestex.clock import MS, SECOND, Time
 from bestex.errors import Code, ConfigError, UsageError
 from services.backtester.session import VirtualSession
 from tests.unit.backtester import recorded
@@ -144,7 +144,7 @@ def test_pause_resume_modify_and_halt_reach_the_services() -> None:
     session.pause("p1", start_ns + 5 * SECOND)
     session.resume("p1", start_ns + 8 * SECOND)
     session.modify("p1", m.ModifyOrder(qty=Decimal("1.5")), start_ns + 9 * SECOND)
-    halt = m.Halt(scope="global", halted=True, reason="test", by="me", at=m.Time(start_ns + 15 * SECOND))
+    halt = m.Halt(scope="global", halted=True, reason="test", by="me", at=Time(start_ns + 15 * SECOND))
     session.halt(halt, start_ns + 15 * SECOND)
     assert session.finish(start_ns + 60 * SECOND)
     verbs = [stored.subject.rpartition(".")[2] for stored in session.events("parent.*.p1.*")]
@@ -152,6 +152,23 @@ def test_pause_resume_modify_and_halt_reach_the_services() -> None:
     assert not [fill for fill in session.fills() if fill.at > start_ns + 16 * SECOND]
     refused = [s.message.code for s in session.events("exec.*.*.*.rejected")]
     assert Code.HALTED in refused
+    check(session)
+
+
+@pytest.mark.parametrize(
+    ("algo", "more"),
+    [("market", {}), ("limit", {"limit_price": Decimal("60500"), "params": {"tif": "ioc"}})],
+)
+def test_an_order_that_is_enlarged_while_it_works_is_worked_to_its_new_size(
+    algo: str, more: dict[str, object]
+) -> None:
+    session = on_model()
+    start_ns = session.now_ns + 3 * SECOND
+    session.submit(order("0.01", algo, **more), start_ns)
+    session.modify("p1", m.ModifyOrder(qty=Decimal("0.02")), start_ns + MS)
+    assert session.finish(start_ns + 60 * SECOND)
+    [done] = [stored.message for stored in session.events("parent.*.p1.done")]
+    assert (done.reason, done.cum_qty) == (Code.FILLED, Decimal("0.02"))
     check(session)
 
 
