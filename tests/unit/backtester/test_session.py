@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,14 +23,14 @@ ROOT = Path(__file__).resolve().parents[3]
 BTC = "BTC/USDT"
 
 
-def order(qty: str, algo: str = "twap", side: str = "buy", **more: object) -> m.ParentOrder:
+def order(qty: str, algo: str = "twap", side: str = "buy", **more: Any) -> m.ParentOrder:
     params = {"duration": "20s", "interval": "4s"} if algo == "twap" else {}
     return m.ParentOrder(
         symbol=BTC,
         side=m.Side(side),
         qty=Decimal(qty),
         algo=algo,
-        **{"params": params, **more},  # type: ignore[arg-type]
+        **{"params": params, **more},
     )
 
 
@@ -160,7 +161,7 @@ def test_pause_resume_modify_and_halt_reach_the_services() -> None:
     [("market", {}), ("limit", {"limit_price": Decimal("60500"), "params": {"tif": "ioc"}})],
 )
 def test_an_order_that_is_enlarged_while_it_works_is_worked_to_its_new_size(
-    algo: str, more: dict[str, object]
+    algo: str, more: dict[str, Any]
 ) -> None:
     session = on_model()
     start_ns = session.now_ns + 3 * SECOND
