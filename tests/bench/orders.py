@@ -16,7 +16,7 @@ import itertools
 import subprocess
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ SYMBOL = "BTC/USDT"
 QTY = "0.0001"  # one child: the best level of either venue holds far more
 WARM_UP = 20
 SERIAL = 200
-IN_FLIGHT = 128
+IN_FLIGHT = 64
 SUSTAINED_S = 6.0
 SETTLE_S = 1.0  # of the sustained run's beginning are not counted
 BOOK_S_MAX = 10.0
@@ -57,6 +57,9 @@ start_price = "60000"
 [instruments."BTC/USDT".venues]
 sim_a = { tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "2", maker_bps = "0.5" }
 sim_b = { tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "2.5", maker_bps = "0" }
+
+[execution]
+retry_pause = "0s"
 
 [exchange]
 latency = "0s"
@@ -108,11 +111,11 @@ async def sustained(one: One) -> list[Sent]:
 
 
 def figures(
-    serial: list[Sent], many: list[Sent], at_venue: dict[str, int], prefix: str = ""
+    serial: list[Sent], many: list[Sent], at_venue: dict[str, int], children: Sequence[int], prefix: str = ""
 ) -> dict[str, float]:
-    """`at_venue`: when the child of each order came to the venue."""
+    """`at_venue`: when the first child of each order came to the venue; `children`: when any child did."""
     first, last = min(sent.at_ns for sent in many) + int(SETTLE_S * SECOND), max(sent.at_ns for sent in many)
-    counted = sum(first <= at_venue.get(sent.name, 0) < last for sent in many)
+    counted = sum(first <= at_ns < last for at_ns in children)
     return {
         **rig.quantiles_us([at_venue[sent.name] - sent.at_ns for sent in serial], prefix),
         **rig.quantiles_us([s.filled_ns - s.at_ns for s in serial if s.filled_ns], f"{prefix}fill_"),
@@ -147,10 +150,15 @@ async def measure_platform(bench: Rig) -> tuple[dict[str, Any], dict[str, int]]:
         used = [rig.cpu_seconds(process.pid) - cpu for process, cpu in zip(processes, before, strict=True)]
     for process in reversed(processes):
         bench.end(process)
-    at_venue = children_at_venue(bench, (sent.name for sent in (*serial, *many)))
+    children = children_at_venue(bench)
+    at_venue = {
+        sent.name: children[child]
+        for sent in (*serial, *many)
+        if (child := first_child(sent.name)) in children
+    }
     return {
-        **figures(serial, many, at_venue),
-        # The market moved before the child came: the rest goes again after `execution.retry_pause`.
+        **figures(serial, many, at_venue, list(children.values())),
+        # The market moved before the child came, so the rest was routed again.
         "serial_missed": sum(not sent.filled_ns for sent in serial),
         "sustained_missed": round(sum(not sent.filled_ns for sent in many) / len(many), 3),
         **{
@@ -187,14 +195,14 @@ async def first_fill(parent: Parent) -> int:
     return filled_ns
 
 
-def children_at_venue(bench: Rig, parent_ids: Iterable[str]) -> dict[str, int]:
-    """By parent, when the venue took its first child; a parent without one is left out."""
+def children_at_venue(bench: Rig) -> dict[str, int]:
+    """When the venue took each child, by its id."""
     created: dict[str, int] = {}
     for venue in bench.config.enabled_venues():
         for line in read_journal(journal_path(bench.config.data_dir, venue)):
             if isinstance(line, JournalEntry):
                 created.update((order.client_id, order.created_ns) for order in line.orders)
-    return {name: created[child] for name in parent_ids if (child := first_child(name)) in created}
+    return created
 
 
 def first_child(parent_id: str) -> str:
@@ -265,7 +273,8 @@ async def measure_floor(bench: Rig, sizes: dict[str, int]) -> dict[str, Any]:
     many = await sustained(one)
     await tail.stop()
     rig.tell(venue, "")
-    return figures(serial, many, await rig.answer(venue), "floor_")
+    at_venue = await rig.answer(venue)
+    return figures(serial, many, at_venue, list(at_venue.values()), "floor_")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""All benchmarks: `python -m tests.bench`. Prints a table and writes `results.json` beside this file.
+
+Each runs in a process of its own, one after the other, as it does alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bestex.server import find_binary
+
+RESULTS = Path(__file__).parent / "results.json"
+BENCHMARKS = ("books", "diffs", "orders")
+BENCHMARK_S_MAX = 120
+LIBRARIES = ("nats-py", "uvloop", "msgspec", "aiohttp")
+
+
+class Aim(NamedTuple):
+    """`value` is to be `bound` or better; what is better, `sign` tells: 1 more, -1 less."""
+
+    benchmark: str
+    what: str
+    value: float
+    bound: float
+    sign: int
+
+    @property
+    def met(self) -> bool:
+        return self.sign * self.value >= self.sign * self.bound
+
+
+def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
+    """The figures that have an aim, of the benchmarks that ran."""
+    made = []
+    books, diffs, orders = (results[name] for name in BENCHMARKS)
+    if "skipped" not in books:
+        made += [
+            Aim("books", "updates/s", books["updates_per_s"], books["floor_updates_per_s"] / 2, 1),
+            Aim("books", "p50, us", books["p50_us"], 2 * books["floor_p50_us"], -1),
+        ]
+    made += [
+        Aim("diffs", f"{size} levels, diffs/s", diffs["diffs_per_s"][size], aim, 1)
+        for size, aim in diffs["aim_per_s"].items()
+    ]
+    made += [
+        Aim("orders", "parent to venue p50, us", orders["p50_us"], 1.5 * orders["floor_p50_us"], -1),
+        Aim("orders", "parent to fill p50, us", orders["fill_p50_us"], 1.5 * orders["floor_fill_p50_us"], -1),
+        Aim("orders", "bytes per working parent", orders["bytes_per_parent"], 4096, -1),
+    ]
+    return made
+
+
+def measure(name: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", f"tests.bench.{name}", "--json"],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=BENCHMARK_S_MAX,
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def machine() -> dict[str, Any]:
+    bus = subprocess.run([str(find_binary()), "--version"], check=True, capture_output=True, text=True).stdout
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cores": os.cpu_count(),
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "nats-server": bus.rpartition("v")[2].strip(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def show(results: dict[str, dict[str, Any]], console: Console) -> None:
+    table = Table("", "", "measured", "aim", "", title="against the aims")
+    for aim in aims(results):
+        word = "at least" if aim.sign > 0 else "at most"
+        table.add_row(
+            aim.benchmark,
+            aim.what,
+            f"{aim.value:,.0f}",
+            f"{word} {aim.bound:,.0f}",
+            "[green]met" if aim.met else "[red]missed",
+        )
+    console.print(table)
+    rest = Table("", "", "", title="all figures")
+    for name, result in results.items():
+        for key, value in result.items():
+            rest.add_row(name, key, f"{value:,}" if isinstance(value, int | float) else str(value))
+    console.print(rest)
+
+
+def main() -> None:
+    console = Console()
+    about = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine()}
+    results = {}
+    for name in BENCHMARKS:
+        with console.status(f"measuring {name}"):
+            results[name] = measure(name)
+    show(results, console)
+    met = {f"{aim.benchmark}: {aim.what}": aim.met for aim in aims(results)}
+    RESULTS.write_text(json.dumps({**about, **results, "aims_met": met}, indent=2) + "\n")
+    console.print(f"written to {RESULTS.name}")
+
+
+if __name__ == "__main__":
+    main()
