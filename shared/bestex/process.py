@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ import structlog
 import uvloop
 from aiohttp import web
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig
 from nats.micro.service import Service as MicroService
@@ -34,6 +36,8 @@ from bestex.service import Service
 from bestex.tape import Header, Tape
 
 EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
+
+ANOTHER_ANSWERS_S = 0.2  # a process that is well answers in a millisecond
 
 ENV_URL = "NATS_URL"
 ENV_TAPE = "BESTEX_TAPE"
@@ -132,6 +136,7 @@ async def _serve(
                 version=package_version(),
             )
             tape = Tape(tape_path(tape_dir, service, clock.now_ns()), header)
+        await _refuse_a_second(client, service)
         runtime = make_host(service, client, config, clock, logger, tape)
         http = await _serve_http(runtime)
         await runtime.start()
@@ -161,6 +166,31 @@ async def _serve(
         if http is not None:
             await http.cleanup()
     return 0
+
+
+async def _refuse_a_second(client: Client, service: Service) -> None:
+    """Two processes at the same work would take each other's messages. Raises Fenced where one is there.
+
+    Compare-and-set still fences two that start at the same instant; this spares them the mess.
+    """
+    if not any(read.durable for read in service.reads):
+        return
+    others: list[dict[str, Any]] = []
+
+    async def take(message: Msg) -> None:
+        others.append(json.loads(message.data))
+
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox, cb=take)
+    await client.publish(f"$SRV.INFO.bestex-{service.name}", reply=inbox)
+    await asyncio.sleep(ANOTHER_ANSWERS_S)
+    await subscription.unsubscribe()
+    for other in others:
+        metadata = other.get("metadata") or {}
+        named = metadata.get("names", "all")
+        theirs = set() if named == "all" else set(named.split(","))
+        if not theirs or not service.names or theirs & set(service.names):
+            raise Fenced(f"{service.name} {named} is at work already, in process {metadata.get('pid')}")
 
 
 async def _announce(client: Client, service: Service, clock: AffineClock) -> MicroService:

@@ -21,6 +21,7 @@ MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
 PULL_WATCH_S = 0.1  # how soon a new connection is asked
+UNANSWERED_MAX = 100  # ten seconds of such answers: longer than a server takes to start
 ACK_WAIT_S = 30.0
 CONSUMER_NOT_FOUND = 10014
 
@@ -71,6 +72,7 @@ class StandingPull:
         self._on_failure = on_failure
         self._batch = batch
         self._outstanding = 0
+        self._unanswered = 0
         self._heard_at = time.monotonic()
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -106,6 +108,7 @@ class StandingPull:
         self._heard_at = time.monotonic()
         if message.reply.startswith("$JS.ACK."):
             self._outstanding -= 1
+            self._unanswered = 0
             try:
                 self._on_delivery(Delivery(self._client, message))
             except Exception as error:  # noqa: BLE001 - nats-py would only log it; the process must end
@@ -115,6 +118,15 @@ class StandingPull:
             headers = message.headers or {}
             status, text = headers.get("Status", ""), headers.get("Description", "")
             if status == "100":
+                return
+            if status == "503":
+                # Nobody answers for this consumer: JetStream is still starting, or the consumer is gone. The
+                # watch asks again, at its pace.
+                self._unanswered += 1
+                self._outstanding = 0
+                if self._unanswered >= UNANSWERED_MAX:
+                    gone = StreamMismatch(f"nobody answers for consumer {self._consumer} of {self._stream}")
+                    self._on_failure(gone)
                 return
             if status == "409" and ("Deleted" in text or "push based" in text):
                 self._on_failure(StreamMismatch(f"consumer {self._consumer} of {self._stream}: {text}"))

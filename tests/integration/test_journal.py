@@ -196,3 +196,17 @@ async def test_a_standing_pull_delivers_everything_in_order_across_a_restart(
     assert list(dict.fromkeys(seen)) == [str(number).encode() for number in range(150)]
     await reader.stop()
     await reading.close()
+
+
+async def test_a_consumer_that_was_deleted_ends_the_reader_instead_of_looking_like_silence(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "UNANSWERED_MAX", 3)
+    reader = pull.PullReader(client, "SCHED", "gone", ["bestex.v1.parent.>"])
+    await reader.start()
+    await bus.api(client, "CONSUMER.DELETE.SCHED.gone", {})
+    with pytest.raises(StreamMismatch):
+        async with asyncio.timeout(10):
+            while True:
+                await reader.next_batch(1.0)
+    await reader.stop()
