@@ -61,13 +61,15 @@ class VirtualActor(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Consumer:
-    """A durable consumer. `due` was stored and not delivered, `given` was delivered and not acknowledged."""
+    """A durable consumer. `due` was stored and not delivered, `given` was delivered and not acknowledged, with
+    its time; `last` is the last sequence that was delivered."""
 
     stream: str
     subjects: tuple[str, ...]
     reader: _Node | None = None
     due: deque[StoredMessage] = field(default_factory=deque)
     given: dict[int, tuple[int, StoredMessage]] = field(default_factory=dict)
+    last: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -254,7 +256,13 @@ class World:
         return found
 
     def _attach(self, node: _Node, consumer: _Consumer) -> None:
+        """What the last reader had not acknowledged is read at once, and comes again when its time is over."""
         consumer.reader = node
+        if consumer.given:
+            first = min(consumer.given)
+            for stored in self._held(consumer.stream, consumer.subjects):
+                if first <= stored.seq <= consumer.last:
+                    self._receive(node, stored.message)
         while consumer.due:
             self._give(consumer, consumer.due.popleft())
         for given_ns, stored in list(consumer.given.values()):
@@ -286,6 +294,7 @@ class World:
         node = consumer.reader
         assert node is not None, "only an attached consumer gives"
         consumer.given[stored.seq] = self.now_ns, stored
+        consumer.last = max(consumer.last, stored.seq)
         of = _Input(consumer, stored.seq)
         self._arrive(node, consumer.stream, partial(self._receive, node, stored.message, of))
 
