@@ -12,6 +12,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.js.api import Header
 
 from bestex.bus import REQUEST_TIMEOUT_S, api, error_code
 from bestex.errors import BusError, StreamMismatch
@@ -116,7 +117,7 @@ class StandingPull:
                 return
         else:
             headers = message.headers or {}
-            status, text = headers.get("Status", ""), headers.get("Description", "")
+            status, text = headers.get("Status", ""), headers.get(Header.DESCRIPTION, "")
             if status == "100":
                 return
             if status == "503":
