@@ -204,6 +204,9 @@ async def test_a_consumer_that_was_deleted_ends_the_reader_instead_of_looking_li
     monkeypatch.setattr(pull, "UNANSWERED_MAX", 3)
     reader = pull.PullReader(client, "SCHED", "gone", ["bestex.v1.parent.>"])
     await reader.start()
+    async with asyncio.timeout(10):
+        while not (await bus.api(client, "CONSUMER.INFO.SCHED.gone", {}))["num_waiting"]:
+            pass  # the pull has not arrived yet
     await bus.api(client, "CONSUMER.DELETE.SCHED.gone", {})
     with pytest.raises(StreamMismatch):
         assert await reader.next_batch(10.0) == []
