@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from bestex.errors import Code
-from bestex.instruments import Listing
+from bestex.instruments import FEE_ONE, Listing
 from bestex.ladder import Ladder, Level
 from bestex.messages import Side
 from bestex.units import floor_to
@@ -46,6 +46,11 @@ class RouteTask:
         if self.limit is None:
             return True
         return own_price <= self.limit if self.side is Side.BUY else own_price >= self.limit
+
+    def fee_factor(self, venue: str | None) -> int:
+        """What one unit of notional costs a buyer, or brings a seller, in 1e-8; without a venue, no fee."""
+        fee = 0 if venue is None else self.terms[venue].listing.taker_fee_e8
+        return FEE_ONE + self.side.sign * fee
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def fit(
     skip: dict[str, str] = {}
     while True:
         taken = take(frozenset(skip))
-        parts = {venue: _allocation(venue, levels) for venue, levels in taken.items()}
+        parts = {venue: allocation_of(venue, levels) for venue, levels in taken.items()}
         wrong = {
             venue: reason
             for venue, part in parts.items()
@@ -131,7 +136,8 @@ def fit(
         skip[least] = wrong[least]
 
 
-def _allocation(venue: str, levels: list[tuple[int, int]]) -> Allocation:
+def allocation_of(venue: str, levels: list[tuple[int, int]]) -> Allocation:
+    """One child that reaches all of these levels, best first."""
     return Allocation(
         venue=venue,
         qty=sum(qty for _, qty in levels),
