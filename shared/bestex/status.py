@@ -85,7 +85,7 @@ def fold(status: ParentStatus, event: Any) -> ParentStatus:
                 "text": event.reason,
             }
         case m.ParentSliced():
-            change = {"slices": event.slice_no + 1}
+            change = {"slices": event.slice_no}  # the first one is 1
         case m.ParentPaused():
             change = {"state": State.PAUSED, "text": event.text}
         case m.ParentResumed():
