@@ -1,17 +1,20 @@
 """A service of its own for tests of the runtime: each order becomes two decisions and their commands.
 
-    python -m tests.integration.small_service [--die MOMENT] DURABLE
+    python -m tests.integration.small_service [--slow] [--die MOMENT] DURABLE
 
 At MOMENT of the first order whose id begins with `fatal`, the process kills itself with SIGKILL:
 
     before_store       its first fact is decided, not yet written
     after_store        its first fact is written, its commands are not
     before_ack         everything is written, the input is not acknowledged
+
+With --slow every decision takes long to be written.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import signal
@@ -35,6 +38,7 @@ LEGS = 2
 DECISIONS = 2  # the first and one more, in one lane
 MOMENTS = ("before_store", "after_store", "before_ack")
 FATAL = "fatal"
+SLOW_S = 0.3
 
 
 class SmallCore:
@@ -105,6 +109,16 @@ def build(config: Config, names: tuple[str, ...]) -> Service:  # noqa: ARG001 - 
     )
 
 
+def write_slowly() -> None:
+    append = Journal.append
+
+    async def slow_append(self: Journal, subject: str, payload: bytes, *, aside: bool = False) -> int:
+        await asyncio.sleep(SLOW_S)
+        return await append(self, subject, payload, aside=aside)
+
+    Journal.append = slow_append  # type: ignore[method-assign]
+
+
 def die_at(moment: str) -> None:
     """Patch the place where the process is to die."""
     append, create, acknowledge = Journal.append, Journal.create, pull.Delivery.ack_sync
@@ -132,9 +146,12 @@ def die_at(moment: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--die", choices=MOMENTS)
+    parser.add_argument("--slow", action="store_true")
     arguments, rest = parser.parse_known_args()
     if arguments.die:
         die_at(arguments.die)
+    if arguments.slow:
+        write_slowly()
     pull.ACK_WAIT_S = 2.0  # a test does not wait for half a minute
     sys.argv = [sys.argv[0], *rest]
     process.run("small", build)
