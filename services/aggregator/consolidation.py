@@ -2,7 +2,8 @@
 
 A column is LIVE while its newest good book is younger than `stale_after`, then STALE, and after `down_after`
 or a refused book DOWN, without levels. Age runs from our receive time of the book, so that a book that was
-late on the bus is as old as it is; a receive time ahead of our clock counts as now.
+late on the bus is as old as it is; a receive time ahead of our clock counts as now, and one ahead by more than
+`max_clock_skew` is refused.
 
 Basis: the mid of a `perp` listing minus the mean of the mids of the live `spot` listings, as an EWMA in time.
 It is 0 where it is switched off or the instrument has no spot listing. While nothing can be observed (no spot
@@ -100,11 +101,12 @@ class Column:
         self.volume = Volume()
         self.steadiness = Steadiness()
 
-    def take(self, book: VenueBook, now_ns: int) -> None:
+    def take(self, book: VenueBook, now_ns: int, max_skew_ns: int) -> None:
         self.venue_ns, self.recv_ns = book.venue_ns, book.recv_ns
         self.heard_ns = min(book.recv_ns, now_ns)
         self.updates += 1
-        levels = self.normaliser.book(book)
+        is_future = book.recv_ns - now_ns > max_skew_ns
+        levels = Defect.FUTURE if is_future else self.normaliser.book(book)
         if isinstance(levels, Defect):
             self.rejected[levels] += 1
             self._drop()
@@ -172,7 +174,7 @@ class Consolidation:
     def take(self, index: int, book: VenueBook, now_ns: int) -> ConsolidatedBook:
         """The listing's new book, and the consolidated one that follows from it."""
         column = self.columns[index]
-        column.take(book, now_ns)
+        column.take(book, now_ns, self._config.max_clock_skew)
         due_ns = column.age(now_ns, self._config.stale_after, self._config.down_after)
         if due_ns < self.check_at_ns:
             self.check_at_ns = due_ns

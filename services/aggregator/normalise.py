@@ -24,6 +24,7 @@ class Defect(StrEnum):
     NOT_POSITIVE = "not_positive"
     OFF_SCALE = "off_scale"  # finer than the instrument's scales: a mistake in the configuration
     TOO_LARGE = "too_large"
+    FUTURE = "future"  # received later than clocks may differ: nobody could tell when it has become old
 
 
 class Columns(NamedTuple):

@@ -99,13 +99,15 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     max_order_value: Decimal | None = None
     max_open_parents: Annotated[int, Meta(ge=1)] = 20_000
     max_book_age: Duration = Duration(3 * SECOND)
-    max_clock_skew: Duration = Duration(5 * SECOND)
 
 
 class MarketDataConfig(Section, frozen=True, kw_only=True):
+    """A book that was received more than `max_clock_skew` after our own now is refused: its age is a guess."""
+
     levels: Annotated[int, Meta(ge=1, le=1000)] = 20
     stale_after: Duration = Duration(2 * SECOND)
     down_after: Duration = Duration(10 * SECOND)
+    max_clock_skew: Duration = Duration(5 * SECOND)
     basis: bool = True
     basis_half_life: Duration = Duration(10 * SECOND)
 
@@ -123,7 +125,6 @@ class ExchangeConfig(Section, frozen=True, kw_only=True):
 
 class RecorderConfig(Section, frozen=True, kw_only=True):
     database: str = ".bestex/bestex.db"
-    metrics_port: Port = 0
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -157,9 +157,19 @@ def test_a_book_that_was_late_on_the_bus_is_as_old_as_it_is(market: Market) -> N
 
 
 def test_a_receive_time_ahead_of_our_clock_counts_as_now(market: Market) -> None:
-    market.book("a", {100: 1}, {101: 1}, recv_ns=T0 + 3600 * SECOND)
+    market.book("a", {100: 1}, {101: 1}, recv_ns=T0 + 4 * SECOND)
     market.run(2)
     assert market.column("a").status is STALE
+
+
+def test_a_receive_time_further_ahead_than_clocks_may_differ_is_refused(market: Market) -> None:
+    market.quote("a", 100, 101)
+    market.book("a", {100: 1}, {101: 1}, recv_ns=market.now_ns + 5 * SECOND)
+    assert statuses(market)[0] is LIVE
+    market.book("a", {100: 1}, {101: 1}, recv_ns=market.now_ns + 5 * SECOND + MS)
+    assert statuses(market)[0] is DOWN
+    market.run(1)
+    assert market.stats[-1].venues[0].rejected == {"future": 1}
 
 
 def test_locked_and_crossed_speak_of_live_venues_only(market: Market) -> None:
