@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Collection
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from bestex import codec
+from bestex import codec, plugins
 from bestex.clock import SECOND
 from bestex.errors import ConfigError
 from bestex.human import Duration, Ratio
@@ -226,7 +227,7 @@ def parse(text: str, source: str = "configuration", environment: dict[str, str] 
     try:
         config = codec.convert(_plain(tree), Config, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{source}: {_with_path(str(error))}") from None
+        raise ConfigError(f"{source}: {_with_path(str(error), ())}") from None
     _check(config, source)
     return config
 
@@ -253,14 +254,18 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def _with_path(message: str) -> str:
-    """msgspec's "... - at `$.a.b`" as "a.b: ..."."""
-    text, found, path = message.partition(" - at `")
-    return f"{path.rstrip('`').removeprefix('$.')}: {text}" if found else text
+def _with_path(message: str, section: tuple[str, ...]) -> str:
+    """msgspec's "... - at `$.a.b`" as "a.b: ...", below `section`."""
+    text, _, path = message.partition(" - at `")
+    below = path.rstrip("`").removeprefix("$.")
+    path = ".".join([*section, *([below] if below else [])])
+    return f"{path}: {text}" if path else text
 
 
 def _check(config: Config, source: str) -> None:
+    adapters = {**plugins.GATEWAYS, **plugins.COLLECTORS}
     for name, venue in config.venues.items():
+        _check_name(f"{source}: venues.{name}.adapter", venue.adapter, adapters)
         if not 0 < venue.max_volume_pct <= 1:
             raise ConfigError(f"{source}: venues.{name}.max_volume_pct: must be above 0% and at most 100%")
     for symbol, instrument in config.instruments.items():
@@ -270,6 +275,19 @@ def _check(config: Config, source: str) -> None:
                     f"{source}: instruments.{symbol}.venues.{venue_name}: no such venue; "
                     f"there are {', '.join(config.venues) or 'none'}"
                 )
+    _check_name(f"{source}: execution.default_algo", config.execution.default_algo, plugins.ALGOS)
+    _check_name(
+        f"{source}: execution.default_strategy", config.execution.default_strategy, plugins.STRATEGIES
+    )
+    for section, parameters, registry in (
+        ("algos", config.algos, plugins.ALGOS),
+        ("strategies", config.strategies, plugins.STRATEGIES),
+    ):
+        for name, given in parameters.items():
+            _check_name(f"{source}: {section}.{name}", name, registry)
+            wrong = _wrong_parameter((section, name), given, plugins.load(registry, name))
+            if wrong:
+                raise ConfigError(f"{source}: {wrong}")
     if not 0 <= config.execution.max_slippage < 1:
         raise ConfigError(f"{source}: execution.max_slippage: must be from 0% to below 100%")
     for path, value in (
@@ -282,3 +300,18 @@ def _check(config: Config, source: str) -> None:
         if value <= 0:
             raise ConfigError(f"{source}: {path}: must be longer than nothing")
     config.make_instruments()
+
+
+def _check_name(path: str, name: str, there: Collection[str]) -> None:
+    if name not in there:
+        raise ConfigError(f"{path}: there is no {name}; there are {', '.join(there)}")
+
+
+def _wrong_parameter(section: tuple[str, ...], given: dict[str, Any], kind: Any) -> str:
+    """Why an order could not have given these parameters of an algorithm or strategy; empty where it could."""
+    try:
+        made = codec.convert(given, kind, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        return _with_path(str(error), section)
+    problem = made.problem() if hasattr(made, "problem") else ""  # only algorithms look at several at once
+    return f"{'.'.join(section)}: {problem}" if problem else ""

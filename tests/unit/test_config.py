@@ -45,6 +45,12 @@ def test_the_environment_overlays_single_settings() -> None:
     assert loaded.make_instruments().by_symbol["BTC/USDT"].listing("sim_a") is None
 
 
+def test_defaults_of_an_algorithm_and_a_strategy_are_taken() -> None:
+    loaded = config.parse("[algos.twap]\nrandomize = 0.1\nslices = 5\n[strategies.sweep]\nmax_splits = 2")
+    assert loaded.algos["twap"] == {"randomize": "0.1", "slices": 5}
+    assert loaded.strategies["sweep"] == {"max_splits": 2}
+
+
 VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_scale = 2\n'
 
 
@@ -59,6 +65,15 @@ VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_
         ('[venues.x]\nmax_volume_pct = "140%"', "venues.x.max_volume_pct"),
         ('[venues.x]\nmax_volume_pct = "much"', "venues"),
         ("[venues.X-Y]", "venues"),
+        ('[venues.x]\nadapter = "simm"', "venues.x.adapter: there is no simm; there are sim"),
+        ('[execution]\ndefault_algo = "twop"', "execution.default_algo: there is no twop"),
+        ('[execution]\ndefault_strategy = "sweeep"', "execution.default_strategy: there is no sweeep"),
+        ("[algos.twop]", "algos.twop: there is no twop; there are market, limit, twap"),
+        ('[algos.twap]\nduratoin = "5m"', "algos.twap: .*duratoin"),
+        ('[algos.twap]\nduration = "5 parsecs"', "algos.twap.duration: "),
+        ('[algos.twap]\ninterval = "0s"', "algos.twap: interval must be longer"),
+        ("[strategies.sweeep]", "strategies.sweeep: there is no sweeep"),
+        ('[strategies.sweep]\nmax_splits = "many"', "strategies.sweep.max_splits: "),
         ('[splitting]\nmax_splits = "ten"', "splitting.max_splits"),
         ("a =", "configuration"),
         (VENUE + '[instruments."A/B".venues]\ny = { tick = "0.01", lot = "0.01" }', "no such venue"),

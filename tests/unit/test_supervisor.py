@@ -36,7 +36,7 @@ def test_split_gives_each_venue_symbol_and_algorithm_a_process() -> None:
 
 
 def test_without_simulated_venues_there_is_no_exchange() -> None:
-    real = config.load(None, {f"BESTEX__VENUES__{venue}__ADAPTER": "ccxt" for venue in default().venues})
+    real = config.load(None, {f"BESTEX__VENUES__{venue}__ADAPTER": "recording" for venue in default().venues})
     assert "exchange" not in [spec.name for spec in service_specs(real, ALGOS)]
 
 
