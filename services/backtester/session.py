@@ -21,7 +21,8 @@ from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
 from bestex.config import Config
 from bestex.errors import ConfigError, UsageError
-from bestex.replay import StoredMessage, VirtualActor, World
+from bestex.memory_bus import StoredMessage
+from bestex.replay import VirtualActor, World
 from bestex.service import Service
 from services.aggregator.service import build as build_aggregator
 from services.backtester.actors import VirtualDesk, VirtualFeeds
@@ -60,6 +61,8 @@ class VirtualSession:
         self.world = World(start_ns, seed)
         self.exchange = VirtualExchange(self.config, self.world)
         self._orders: dict[str, m.ParentOrder] = {}
+        self._ended: set[str] = set()
+        self._looked = 0  # how many stored messages were looked at for ends
         self._services: dict[str, Service] = {}
         for name in BUILDERS:
             self._start(name)
@@ -151,13 +154,14 @@ class VirtualSession:
         return done
 
     def _all_ended(self) -> bool:
-        ended = {
-            stored.message.parent_id
-            for stored in self.world.stored
-            if isinstance(stored.message, m.ParentDone)
-            or (isinstance(stored.message, m.ParentRejected) and stored.message.request == "new")
-        }
-        return self._orders.keys() <= ended
+        for stored in self.world.stored[self._looked :]:
+            event = stored.message
+            if isinstance(event, m.ParentDone) or (
+                isinstance(event, m.ParentRejected) and event.request == "new"
+            ):
+                self._ended.add(event.parent_id)
+        self._looked = len(self.world.stored)
+        return self._orders.keys() <= self._ended
 
     # -- what came of it ---------------------------------------------------------------------------------------
 

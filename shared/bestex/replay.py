@@ -20,11 +20,10 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Any, Protocol
 
-from bestex import codec
 from bestex.clock import SECOND, US
 from bestex.core import Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
-from bestex.errors import BestexError, Fenced
-from bestex.journal import stream_of
+from bestex.errors import BestexError
+from bestex.memory_bus import Consumer, MemoryBus, StoredMessage, matches_any
 from bestex.service import Service
 from bestex.subjects import history, matches
 from bestex.tape import decode_bus
@@ -37,19 +36,6 @@ INSTANT_EVENTS_MAX = 100_000  # at one instant; beyond it a core asks for the pr
 LIVE_HEADS = frozenset({"md", "book", "stats"})
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    stream: str
-    seq: int
-    subject: str
-    at_ns: int
-    message: Any
-
-    @property
-    def data(self) -> bytes:
-        return self.message.data if isinstance(self.message, RawOrder) else codec.to_json(self.message)
-
-
 class VirtualActor(Protocol):
     """Performs Calls on virtual time: schedules its outcomes with `world.after`."""
 
@@ -60,23 +46,10 @@ class VirtualActor(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class _Consumer:
-    """A durable consumer. `due` was stored and not delivered, `given` was delivered and not acknowledged, with
-    its time; `last` is the last sequence that was delivered."""
-
-    stream: str
-    subjects: tuple[str, ...]
-    reader: _Node | None = None
-    due: deque[StoredMessage] = field(default_factory=deque)
-    given: dict[int, tuple[int, StoredMessage]] = field(default_factory=dict)
-    last: int = 0
-
-
-@dataclass(slots=True, eq=False)
 class _Input:
     """An input on its way: acknowledged when nothing of it is open."""
 
-    consumer: _Consumer
+    consumer: Consumer
     seq: int
     open: int = 0
 
@@ -116,13 +89,11 @@ class World:
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._nodes: list[_Node] = []
-        self._consumers: dict[tuple[str, str], _Consumer] = {}
-        self._created: set[str] = set()
-        self._histories: dict[str, int] = {}
-        self._streams: dict[str, list[StoredMessage]] = {}
+        self._bus = MemoryBus()
+        self._readers: dict[Consumer, _Node] = {}
         self._hearers: dict[str, list[_Node]] = {}
         self.events = 0
-        self.stored: list[StoredMessage] = []
+        self.stored = self._bus.stored
         self.listeners: list[Callable[[str, Any], None]] = []
 
     # -- composition -----------------------------------------------------------------------------------------
@@ -140,7 +111,7 @@ class World:
         commands = self._recover(node)
         for read in service.reads:
             if not read.durable:
-                newest = {stored.subject: stored for stored in self._held(read.stream, read.subjects)}
+                newest = {stored.subject: stored for stored in self._bus.held(read.stream, read.subjects)}
                 for stored in newest.values():
                     self._receive(node, stored.message)
         ready = partial(self._ready, node, commands)
@@ -154,9 +125,7 @@ class World:
         for node in self._nodes:
             if node.service is service:
                 node.alive = node.open = False
-                for consumer in self._consumers.values():
-                    if consumer.reader is node:
-                        consumer.reader = None
+        self._readers = {consumer: node for consumer, node in self._readers.items() if node.alive}
         self._nodes = [node for node in self._nodes if node.alive]
         self._hearers.clear()
 
@@ -171,11 +140,11 @@ class World:
 
     def order(self, subject: str, body: bytes) -> None:
         """What a user publishes."""
-        self._store(subject, RawOrder(subject, body, len(self._streams.get("ORDERS", ())) + 1))
+        self.publish(subject, RawOrder(subject, body, self._bus.next_seq("ORDERS")))
 
     def publish(self, subject: str, message: Any) -> None:
         """What an operator publishes on the durable plane."""
-        self._store(subject, message)
+        self._deliver(self._bus.store(subject, message, self.now_ns))
 
     def emit(self, subject: str, message: Any) -> None:
         """A message of the live plane."""
@@ -185,9 +154,7 @@ class World:
         if hearers is None:
             # Live subjects are few and come again: who hears them is remembered.
             hearers = self._hearers[subject] = [
-                node
-                for node in self._nodes
-                if any(matches(pattern, subject) for pattern in node.service.hears)
+                node for node in self._nodes if matches_any(node.service.hears, subject)
             ]
         for node in hearers:
             if node.open:
@@ -217,7 +184,7 @@ class World:
         """Apply the journal; the commands of histories that have not ended."""
         commands: dict[str, list[Publish]] = {}
         for read in node.service.journal:
-            for stored in self._held(read.stream, read.subjects):
+            for stored in self._bus.held(read.stream, read.subjects):
                 event = decode_bus(stored.subject, stored.data, stored.seq)
                 of = history(stored.subject)
                 for effect in node.service.core.apply(event):
@@ -235,45 +202,35 @@ class World:
     def _ready(self, node: _Node, commands: list[Publish]) -> None:
         if node.alive:
             self._receive(node, Recovered())
-            self._write_all(node, [partial(self._create, c) for c in commands], partial(self._open, node))
+            self._write_all(
+                node,
+                [partial(self._create, c.subject, c.message) for c in commands],
+                partial(self._open, node),
+            )
 
     def _open(self, node: _Node) -> None:
         for stream, filters in node.service.missing().items():
-            for stored in self._held(stream, filters):
+            for stored in self._bus.held(stream, filters):
                 self._receive(node, stored.message)
         node.open = True
         for key, at_ns in node.wakes.items():
             self.at(at_ns, partial(self._wake, node, key, at_ns))
         for read in node.service.reads:
             if read.durable:
-                self._attach(node, self._consumer(read.stream, read.durable, read.subjects))
+                self._attach(node, self._bus.consumer(read.stream, read.durable, read.subjects))
 
-    def _consumer(self, stream: str, durable: str, subjects: tuple[str, ...]) -> _Consumer:
-        found = self._consumers.get((stream, durable))
-        if found is None:
-            found = self._consumers[stream, durable] = _Consumer(stream, subjects)
-            found.due.extend(self._held(stream, subjects))
-        return found
-
-    def _attach(self, node: _Node, consumer: _Consumer) -> None:
+    def _attach(self, node: _Node, consumer: Consumer) -> None:
         """What the last reader had not acknowledged is read at once, and comes again when its time is over."""
-        consumer.reader = node
+        self._readers[consumer] = node
         if consumer.given:
             first = min(consumer.given)
-            for stored in self._held(consumer.stream, consumer.subjects):
+            for stored in self._bus.held(consumer.stream, consumer.subjects):
                 if first <= stored.seq <= consumer.last:
                     self._receive(node, stored.message)
         while consumer.due:
-            self._give(consumer, consumer.due.popleft())
+            self._give(node, consumer, consumer.due.popleft())
         for given_ns, stored in list(consumer.given.values()):
             self.at(given_ns + ACK_WAIT_NS, partial(self._give_again, node, consumer, stored))
-
-    def _held(self, stream: str, filters: Sequence[str]) -> list[StoredMessage]:
-        return [
-            stored
-            for stored in self._streams.get(stream, ())
-            if any(matches(pattern, stored.subject) for pattern in filters)
-        ]
 
     # -- inputs ------------------------------------------------------------------------------------------------
 
@@ -288,19 +245,16 @@ class World:
             elif not self._is_wake(node, out):
                 self._act(node, out)
         if of is not None and not of.open:
-            del of.consumer.given[of.seq]
+            of.consumer.acknowledge(of.seq)
 
-    def _give(self, consumer: _Consumer, stored: StoredMessage) -> None:
-        node = consumer.reader
-        assert node is not None, "only an attached consumer gives"
-        consumer.given[stored.seq] = self.now_ns, stored
-        consumer.last = max(consumer.last, stored.seq)
+    def _give(self, node: _Node, consumer: Consumer, stored: StoredMessage) -> None:
+        consumer.give(stored, self.now_ns)
         of = _Input(consumer, stored.seq)
         self._arrive(node, consumer.stream, partial(self._receive, node, stored.message, of))
 
-    def _give_again(self, node: _Node, consumer: _Consumer, stored: StoredMessage) -> None:
-        if consumer.reader is node and stored.seq in consumer.given:
-            self._give(consumer, stored)
+    def _give_again(self, node: _Node, consumer: Consumer, stored: StoredMessage) -> None:
+        if self._readers.get(consumer) is node and stored.seq in consumer.given:
+            self._give(node, consumer, stored)
 
     def _arrive(self, node: _Node, source: str, act: Callable[[], None]) -> None:
         """After a hop; messages of one source arrive in their order, however late each of them is."""
@@ -350,7 +304,7 @@ class World:
     def _release(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
         commands = [e for e in batch[number].effects if isinstance(e, Publish)]
         then = partial(self._released, node, name, batch, number)
-        self._write_all(node, [partial(self._create, command) for command in commands], then)
+        self._write_all(node, [partial(self._create, c.subject, c.message) for c in commands], then)
 
     def _released(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
         step, lane = batch[number], node.lanes[name]
@@ -360,7 +314,7 @@ class World:
         if step.input is not None:
             step.input.open -= 1
             if not step.input.open:
-                del step.input.consumer.given[step.input.seq]
+                step.input.consumer.acknowledge(step.input.seq)
         if number + 1 < len(batch):
             self._release(node, name, batch, number + 1)
         elif lane:
@@ -394,48 +348,32 @@ class World:
         for write in writes:
             self.after(self._latency(self._store_ns), partial(one, write))
 
-    # -- the bus ---------------------------------------------------------------------------------------------
-
     def _append(self, node: _Node, fact: Fact) -> None:
-        subject, event = fact.subject, fact.event
         if fact.once:
-            self._create(Publish(subject, event))
-            return
-        of = history(subject)
-        if getattr(event, "aside", False):
-            self._store(subject, event)
-            return
-        known, last = node.known.get(of, 0), self._histories.get(of, 0)
-        if known != last:
-            raise Fenced(f"{of}: another writer is at {last}, after {node.service.name}'s {known}")
-        self._histories[of] = node.known[of] = self._store(subject, event)
-        if getattr(event, "ends", False):
-            del node.known[of]
+            self._create(fact.subject, fact.event)
+        else:
+            self._deliver(self._bus.append(fact.subject, fact.event, node.known, self.now_ns))
 
-    def _create(self, command: Publish) -> None:
-        if command.subject not in self._created:
-            self._created.add(command.subject)
-            self._store(command.subject, command.message)
+    def _create(self, subject: str, message: Any) -> None:
+        stored = self._bus.create(subject, message, self.now_ns)
+        if stored is not None:
+            self._deliver(stored)
 
-    def _store(self, subject: str, message: Any) -> int:
-        name = stream_of(subject)
-        stream = self._streams.setdefault(name, [])
-        stored = StoredMessage(name, len(stream) + 1, subject, self.now_ns, message)
-        stream.append(stored)
-        self.stored.append(stored)
+    def _deliver(self, stored: StoredMessage) -> None:
+        """To the consumers that read it and the services that hear it."""
+        subject, message = stored.subject, stored.message
         for listener in self.listeners:
             listener(subject, message)
-        for consumer in self._consumers.values():
-            if consumer.stream == name and any(matches(p, subject) for p in consumer.subjects):
-                if consumer.reader is not None:
-                    self._give(consumer, stored)
+        for consumer in self._bus.consumers.values():
+            if consumer.stream == stored.stream and matches_any(consumer.subjects, subject):
+                reader = self._readers.get(consumer)
+                if reader is not None:
+                    self._give(reader, consumer, stored)
                 else:
                     consumer.due.append(stored)
         for node in self._nodes:
-            heard = (*node.settings, *node.stored) if node.open else node.settings
-            if any(matches(pattern, subject) for pattern in heard):
-                self._arrive(node, name, partial(self._receive, node, message))
-        return stored.seq
+            if matches_any((*node.settings, *node.stored) if node.open else node.settings, subject):
+                self._arrive(node, stored.stream, partial(self._receive, node, message))
 
     def _latency(self, mean_ns: int) -> int:
         return int(mean_ns * (1 + JITTER * (2 * self._random.random() - 1)))
