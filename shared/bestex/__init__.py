@@ -7,13 +7,14 @@
         async for event in parent:
             print(event)
 
-Names are imported when they are first used, so that `import bestex` costs nothing.
+Algorithms are here by their names too: `from bestex import TWAP` and `algo=TWAP(duration="5m")`. Names are imported
+when they are first used, so that `import bestex` costs nothing.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bestex.client import Client
@@ -48,12 +49,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name[:1].isupper() and (algorithm := _algorithm(name.lower())) is not None:
+        value = algorithm
+    else:
         raise AttributeError(f"module 'bestex' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
+
+
+def _algorithm(name: str) -> Any:
+    from bestex import plugins  # only who asks for an algorithm pays for its import
+
+    return plugins.load(plugins.ALGOS, name) if name in plugins.ALGOS else None
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import msgspec
 import nats.errors
@@ -35,6 +35,12 @@ RETRY_S = 0.1
 PLAN_TIMEOUT_S = 3.0
 
 
+class Algorithm(Protocol):
+    """An algorithm's parameters, as every class of the registry is."""
+
+    name: ClassVar[str]
+
+
 class Client:
     """A connection to the platform. `url` beats NATS_URL, a running `bestex up` and the configuration."""
 
@@ -45,10 +51,9 @@ class Client:
         *,
         name: str = "bestex-client",
     ) -> None:
-        if url is None:
-            loaded = configuration if isinstance(configuration, config.Config) else config.load(configuration)
-            url = bus_address.find_url(loaded)
-        self.url = url
+        loaded = configuration if isinstance(configuration, config.Config) else config.load(configuration)
+        self.url = bus_address.find_url(loaded) if url is None else url
+        self._default_algo = loaded.execution.default_algo
         self._name = name
         self._connection: Connection | None = None
         self._tails: list[Tail] = []
@@ -81,7 +86,7 @@ class Client:
         side: m.Side | str | None = None,
         qty: Decimal | str | int | None = None,
         *,
-        algo: str = "twap",
+        algo: str | Algorithm = "",
         limit_price: Decimal | str | None = None,
         parent_id: str = "",
         strategy: str = "",
@@ -92,13 +97,17 @@ class Client:
     ) -> Parent:
         """Publish a parent order, and follow it. Either a whole ParentOrder, or a symbol, a side, a quantity.
 
-        `params` are the algorithm's. What is wrong with the order comes back as its `rejected` event. Raises
-        OutcomeUnknown where the bus did not confirm in time (submit the same again, with the same parent id,
-        to be sure), BusError where no stream takes orders.
+        `algo` is a name or an algorithm with its parameters, such as `bestex.TWAP(duration="5m")`; left out, it is
+        the configuration's `execution.default_algo`. `params` are the algorithm's. What is wrong with the order
+        comes back as its `rejected` event. Raises OutcomeUnknown where the bus did not confirm in time (submit
+        the same again, with the same parent id, to be sure), BusError where no stream takes orders.
         """
         if isinstance(order, str):
             if side is None or qty is None:
                 raise UsageError("an order needs a symbol, a side and a quantity")
+            if not isinstance(algo, str):
+                params = {**codec.to_builtins(algo), **params}
+                algo = algo.name
             order = m.ParentOrder(
                 symbol=order,
                 side=_side(side),
@@ -112,6 +121,8 @@ class Client:
                 note=note,
                 parent_id=parent_id,
             )
+        if not order.algo:
+            order = msgspec.structs.replace(order, algo=self._default_algo)
         known = bool(order.parent_id)
         if not known:
             order = msgspec.structs.replace(order, parent_id=ids.new_parent_id())

@@ -7,7 +7,7 @@ filter under which a write is compared and set.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, NamedTuple, Union, get_args
+from typing import Any, NamedTuple, get_args
 
 from bestex import messages as m
 from bestex.ids import token
@@ -17,33 +17,33 @@ ROOT = "bestex.v1"
 ORDERS, SCHED, ROUTE, METRICS, CONTROL = "ORDERS", "SCHED", "ROUTE", "METRICS", "CONTROL"
 EXEC = "EXEC_{venue}"
 
-ParentEvents = Union[
-    m.ParentAccepted,
-    m.ParentRejected,
-    m.ParentSliced,
-    m.ParentRecalled,
-    m.ParentSettled,
-    m.ParentPaused,
-    m.ParentResumed,
-    m.ParentModified,
-    m.ParentCanceling,
-    m.ParentDone,
-]
-RouteEvents = Union[m.RouteDecided, m.RouteRerouted, m.RouteRecalled, m.RouteDone]
-ExecEvents = Union[
-    m.ExecSubmitting,
-    m.ExecAccepted,
-    m.ExecUnknown,
-    m.ExecCanceling,
-    m.ExecCancelRejected,
-    m.ExecReplacing,
-    m.ExecReplaced,
-    m.ExecReplaceRejected,
-    m.ExecRejected,
-    m.ExecFilled,
-    m.ExecCanceled,
-    m.ExecExpired,
-]
+ParentEvents = (
+    m.ParentAccepted
+    | m.ParentRejected
+    | m.ParentSliced
+    | m.ParentRecalled
+    | m.ParentSettled
+    | m.ParentPaused
+    | m.ParentResumed
+    | m.ParentModified
+    | m.ParentCanceling
+    | m.ParentDone
+)
+RouteEvents = m.RouteDecided | m.RouteRerouted | m.RouteRecalled | m.RouteDone
+ExecEvents = (
+    m.ExecSubmitting
+    | m.ExecAccepted
+    | m.ExecUnknown
+    | m.ExecCanceling
+    | m.ExecCancelRejected
+    | m.ExecReplacing
+    | m.ExecReplaced
+    | m.ExecReplaceRejected
+    | m.ExecRejected
+    | m.ExecFilled
+    | m.ExecCanceled
+    | m.ExecExpired
+)
 ORDER_VERBS: dict[str, type[Any]] = {
     "new": m.ParentOrder,
     "cancel": m.CancelOrder,

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from nats.aio.client import Client as Connection
 
-from bestex import bus, codec, config, streams, subjects
+from bestex import TWAP, bus, codec, config, streams, subjects
 from bestex import messages as m
 from bestex.client import Client
 from bestex.clock import SECOND, Time
@@ -89,6 +89,19 @@ async def test_what_is_submitted_is_what_the_stream_holds(
     order = await stored_order(platform)
     assert (order.parent_id, order.side, order.qty) == (parent.parent_id, Side.BUY, Decimal(1))
     assert (order.limit_price, order.params) == (Decimal(60000), {"duration": "5m"})
+
+
+async def test_an_algorithm_brings_its_parameters_and_none_is_the_configured_one(
+    platform: Connection, nats_server: NatsServer
+) -> None:
+    chosen = config.load(None, {"BESTEX__EXECUTION__DEFAULT_ALGO": "market"})
+    async with Client(nats_server.url, chosen) as client:
+        await client.submit(SYMBOL, "buy", "1", algo=TWAP(duration="5m", slices=4), catch_up="50%")
+        await client.submit(SYMBOL, "buy", "1")
+        await client.submit(m.ParentOrder(symbol=SYMBOL, side=Side.BUY, qty=Decimal(1)))
+    orders = [await stored_order(platform, seq) for seq in (1, 2, 3)]
+    assert [order.algo for order in orders] == ["twap", "market", "market"]
+    assert orders[0].params == {"duration": "5m", "slices": 4, "catch_up": "50%"}
 
 
 async def test_a_parent_is_followed_to_its_end_over_a_restart_of_the_bus(

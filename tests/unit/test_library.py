@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+import bestex
 from bestex import codec, ids, subjects
 from bestex import messages as m
 from bestex.clock import SECOND, AffineClock, Time, parse_time, rfc3339
@@ -164,6 +165,15 @@ def test_every_registered_name_loads_and_says_its_own_name(registry: dict[str, s
         found = load(registry, name)
         assert found.name == name
         assert found.__doc__
+
+
+def test_algorithms_are_imported_by_their_names_like_all_that_users_need() -> None:
+    assert bestex.TWAP is load(ALGOS, "twap")
+    assert bestex.Limit is load(ALGOS, "limit")
+    assert bestex.ParentOrder is m.ParentOrder
+    for wrong in ("Twop", "twap"):
+        with pytest.raises(AttributeError, match=wrong):
+            getattr(bestex, wrong)
 
 
 def test_an_unknown_name_is_answered_with_what_there_is() -> None:

@@ -30,7 +30,7 @@ async def submit(
     qty: Number,
     /,
     *,
-    algo: str = "twap",
+    algo: str = "",
     limit: Number | None = None,
     duration: str = "",
     settings: Settings = None,
@@ -57,7 +57,7 @@ async def submit(
     qty
         How much, in the base currency.
     algo
-        The execution algorithm, twap where none is named; `bestex algos` lists them with their parameters.
+        The execution algorithm, else the configuration's; `bestex algos` lists them with their parameters.
     limit
         Never pay more (buy) or get less (sell) than this price.
     duration
@@ -76,7 +76,7 @@ async def submit(
     from bestex import plugins
     from bestex.cli.catalogue import parameters
 
-    known("algorithm", algo, plugins.ALGOS)
+    algo = known("algorithm", algo or common.load().execution.default_algo, plugins.ALGOS)
     if strategy:
         known("strategy", strategy, plugins.STRATEGIES)
     params = assignments(settings or ())
