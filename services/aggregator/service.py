@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bestex import subjects
 from bestex.config import Config
 from bestex.errors import UsageError
@@ -16,8 +18,26 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
     Raises UsageError for a symbol that is not configured.
     """
     chosen = _chosen(config.make_instruments(), names)
-    core = AggregatorCore(chosen, config.market_data)
+    core = AggregatorCore(_as_spoken(chosen, config), config.market_data)
     return Service("aggregator", names, core, hears=hears(chosen))
+
+
+def _as_spoken(instruments: Instruments, config: Config) -> Instruments:
+    """A simulated venue states sizes in base, whatever contract it stands for: it has converted them."""
+    return Instruments(
+        tuple(
+            msgspec.structs.replace(
+                instrument,
+                listings=tuple(
+                    msgspec.structs.replace(listing, contract_size=1, inverse=False)
+                    if config.venues[listing.venue].adapter == "sim"
+                    else listing
+                    for listing in instrument.listings
+                ),
+            )
+            for instrument in instruments.all
+        )
+    )
 
 
 def hears(instruments: Instruments) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ FEES_BPS = {
     "dark": (Decimal(1), Decimal(0)),
 }
 
+# An inverse contract's size in base is no round number; what is tradable in base is decided elsewhere.
+INVERSE_QTY_SCALE = 8
+
 
 def routing_symbol(symbol: str) -> str:
     """What parents are placed in: `BTC/USDT:USDT`, a perpetual settled in USDT, is routed as `BTC/USDT`."""
@@ -50,7 +53,9 @@ def config_text(instruments: Sequence[Instrument], recordings: Mapping[str, Sequ
         lines += [f"[venues.{venue}]", 'adapter = "sim"', f"priority = {priority}", ""]
     for symbol, listed in by_symbol.items():
         price_scale = max(instrument.price_scale for instrument, _ in listed)
-        qty_scale = max(instrument.qty_scale for instrument, _ in listed)
+        qty_scale = max(
+            INVERSE_QTY_SCALE if listing.inverse else instrument.qty_scale for instrument, listing in listed
+        )
         lines += [f"[instruments.{json.dumps(symbol)}]"]
         lines += [f"price_scale = {price_scale}", f"qty_scale = {qty_scale}", ""]
         for instrument, listing in listed:
@@ -74,7 +79,9 @@ def _listing(symbol: str, instrument: Instrument, listing: Listing) -> list[str]
         "taker_bps": taker,
         "maker_bps": maker,
     }
-    if listing.max_qty:
+    if listing.inverse:
+        terms["lot"] = terms["min_qty"] = from_units(1, INVERSE_QTY_SCALE)
+    elif listing.max_qty:
         terms["max_qty"] = instrument.qty(listing.max_qty)
     if listing.contract_size != 1 or listing.inverse:
         scale = 0 if listing.inverse else instrument.qty_scale

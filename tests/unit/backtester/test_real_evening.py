@@ -45,3 +45,20 @@ def test_the_recorded_evening_gives_the_same_fills_every_time(data_dir: Path, ca
     again = evening(data_dir, cache_dir, seed=7)
     assert again.fills() == fills
     assert again.digest() == session.digest()
+
+
+def test_an_inverse_contract_is_replayed_with_its_size_in_base(data_dir: Path, cache_dir: Path) -> None:
+    session = VirtualSession.on_recordings([data_dir / "binance" / "cm_btcusd_perp_20240808.gz"], cache_dir)
+    heard: list[m.ConsolidatedBook] = []
+    session.world.listeners.append(
+        lambda _, message: heard.append(message) if isinstance(message, m.ConsolidatedBook) else None
+    )
+    session.run(session.now_ns + 20 * SECOND)
+    [column] = heard[-1].venues
+    assert column.status is m.BookStatus.LIVE
+    worth = Decimal(column.bid_px[0]).scaleb(-heard[-1].price_scale) * Decimal(column.bid_qty[0]).scaleb(
+        -heard[-1].qty_scale
+    )
+    contracts = worth / 100  # of 100 USD each; the size in base is rounded down
+    assert contracts > 1
+    assert abs(contracts - round(contracts)) < Decimal("0.001")
