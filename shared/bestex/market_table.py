@@ -101,10 +101,12 @@ def _venue_rows(venue: VenueFigures) -> list[tuple[str, str]]:
 
 def render(table: MarketTable) -> Table:
     """For a terminal: a row a figure, a column a venue, and what belongs to all venues in the caption."""
-    from rich.table import Table  # only a command that shows a table pays for the import
+    from rich.box import SIMPLE  # only a command that shows a table pays for the import
+    from rich.table import Table
 
-    shown = Table(title=f"{table.symbol}, {table.seconds:,.0f} s", caption=caption(table))
-    shown.add_column("figure")
+    title = f"{table.symbol}, {table.seconds:,.0f} s"
+    shown = Table(title=title, caption=caption(table), box=SIMPLE, pad_edge=False)
+    shown.add_column("figure", no_wrap=True)
     for venue in table.venues:
         shown.add_column(venue.venue, justify="right")
     for row in zip(*(_venue_rows(venue) for venue in table.venues), strict=True):

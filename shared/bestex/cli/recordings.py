@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from bestex.cli.common import COMMON, Common, console, print_json, table
+from bestex.cli.common import COMMON, Common, console, known, print_json, table
 from bestex.errors import RecordingError, UsageError
+
+if TYPE_CHECKING:
+    from bestex.market_table import MarketTable
 
 recording_app = App(
     name="recording", help="Look at recorded market data, and convert it.", help_format="plaintext"
@@ -52,17 +56,42 @@ def check(*files: Path, common: Common = COMMON) -> int:
 
 
 @recording_app.command
-def stats(*files: Path, common: Common = COMMON) -> None:
+def stats(
+    *files: Path, simulate: str = "", duration: str = "10m", seed: int = 1, common: Common = COMMON
+) -> None:
     """The market's figures: spreads, depth, trades, mark-outs, volatility, who leads.
 
     bestex recording stats spot.rec perp.rec
+    bestex recording stats --simulate crypto --duration 1h
+
+    Parameters
+    ----------
+    simulate
+        Instead of a recording, the configuration's instruments in the market model of this preset.
+    duration
+        How long to simulate, such as 90s, 10m, 8h30m.
+    seed
+        Of the simulation: another one is another day.
     """
+    from bestex.market_table import render
+
+    if simulate and files:
+        raise UsageError("--simulate makes its own market; leave out the recordings")
+    found = _simulated(simulate, duration, seed, common) if simulate else _recorded(_existing(files))
+    if common.json:
+        print_json({"markets": found})
+        return
+    out = console()
+    for one in found:
+        out.print(render(one))
+
+
+def _recorded(files: tuple[Path, ...]) -> list[MarketTable]:
     from bestex.instruments import Instruments
     from bestex.market_stats import MarketStats
-    from bestex.market_table import render
     from bestex.recording import open_recording
 
-    recording = open_recording(*_existing(files))
+    recording = open_recording(*files)
     markets = [MarketStats(instrument) for instrument in Instruments(recording.instruments).all]
     by_market = {
         (listing.venue, listing.symbol): market
@@ -71,13 +100,28 @@ def stats(*files: Path, common: Common = COMMON) -> None:
     }
     for message in recording.books(LEVELS):
         by_market[message.venue, message.symbol].message(message)
-    found = [market.table() for market in markets]
-    if common.json:
-        print_json({"markets": found})
-        return
-    out = console()
-    for one in found:
-        out.print(render(one))
+    return [market.table() for market in markets]
+
+
+def _simulated(preset: str, duration: str, seed: int, common: Common) -> list[MarketTable]:
+    from bestex.clock import SECOND
+    from bestex.human import Duration
+    from bestex.market import PRESETS, simulate
+    from bestex.market_stats import of_events
+
+    known("preset", preset, PRESETS)
+    try:
+        seconds = Duration.parse(duration) / SECOND
+    except ValueError as error:
+        raise UsageError(f"--duration: {error}") from None
+    if seconds <= 0:
+        raise UsageError("--duration: must be longer than nothing")
+    config = common.load()
+    tables = []
+    for instrument in config.make_instruments().all:
+        start = instrument.price_units(config.instruments[instrument.symbol].start_price)
+        tables.append(of_events(instrument, simulate(instrument, preset, seed, seconds, start)).table())
+    return tables
 
 
 @recording_app.command
@@ -162,6 +206,10 @@ async def record(
     from bestex.recording_live import record as record_live
 
     config = common.load()
+    if symbol:
+        known("symbol", symbol, config.instruments)
+    if seconds is not None and seconds <= 0:
+        raise UsageError(f"--seconds {seconds:g}: must be above 0")
     venues_symbol = ids.token(symbol) if symbol else "*"
     patterns = [f"{subjects.ROOT}.md.{kind}.*.{venues_symbol}" for kind in ("book", "trade")]
     recording = asyncio.create_task(

@@ -50,6 +50,10 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("modify p1", "nothing to change"),
         ("recording check", "name at least one recording"),
         ("recording check nothing.gz", "there is no such file"),
+        ("recording stats --simulate crypt", 'did you mean "crypto"'),
+        ("recording stats --simulate crypto --duration soon", "--duration: 'soon' is no duration"),
+        ("recording stats --simulate crypto --duration 0s", "must be longer than nothing"),
+        ("recording stats day.rec --simulate crypto", "leave out the recordings"),
         ("retrace nowhere", "there is no such directory"),
         ("up --speed 3", "--speed needs --replay"),
         ("status --config nothing.toml", "cannot be read"),
@@ -91,6 +95,19 @@ def test_algorithms_are_listed_with_type_default_and_sentence(capsys: pytest.Cap
     assert interval == {"type": "duration", "default": "10s", "text": "Time between slices."}
     assert run(["strategies", "--json"]) == 0
     assert {"sweep", "best_price"} <= set(json.loads(capsys.readouterr().out))
+
+
+def test_a_simulated_day_has_the_same_table_as_a_recording(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["recording", "stats", "--simulate", "crypto", "--duration", "20s"]
+    assert run([*line, "--json"]) == 0
+    markets = json.loads(capsys.readouterr().out)["markets"]
+    assert [market["symbol"] for market in markets] == ["BTC/USDT", "ETH/USDT"]
+    assert [venue["venue"] for venue in markets[0]["venues"]] == ["sim_a", "sim_b", "sim_c", "sim_d"]
+    assert all(venue["spread_bps"] > 0 for market in markets for venue in market["venues"])
+    assert run([*line, "--json", "--seed", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["markets"] != markets
+    assert run(line) == 0
+    assert "spread, time-weighted, bps" in capsys.readouterr().out
 
 
 def test_the_venues_own_best_prices_are_those_of_the_rebuilt_book(
