@@ -10,7 +10,8 @@ from bestex.clock import Time
 from bestex.core import Fact
 from bestex.errors import Code
 from bestex.ids import base36, digest, token
-from services.gateway.orders import Child, add_fee
+from bestex.units import total
+from services.gateway.orders import Child
 from services.gateway.port import VenueClosed, VenueFill
 
 E = TypeVar("E", bound=m.ExecEvent)
@@ -45,7 +46,7 @@ def end(kind: type[m.ExecEnded], child: Child, at: Time, last: VenueFill | None 
     """The child's end, with the sums of its fills, `last` included."""
     cum, notional, fees = child.cum_qty, child.notional, child.fees
     if last is not None:
-        cum, notional, fees = cum + last.qty, notional + last.qty * last.price, add_fee(fees, last.fee)
+        cum, notional, fees = cum + last.qty, notional + last.qty * last.price, total(fees, last.fee)
     sums = {
         "cum_qty": child.instrument.qty(cum),
         "notional": child.instrument.cash(notional),

@@ -15,7 +15,7 @@ fill changes no status: what has filled is a sum, and only an event ends a child
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from enum import StrEnum
 
 from bestex import messages as m
@@ -23,6 +23,7 @@ from bestex.clock import Time
 from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.messages import Side, Tif
+from bestex.units import total
 
 
 class Status(StrEnum):
@@ -33,14 +34,6 @@ class Status(StrEnum):
 
 
 S, U, W, E = Status
-
-_EXACT = Context(prec=60, traps=[Inexact])  # Python's 28 digits would round the sum of fine fees in silence
-
-
-def add_fee(fees: Decimal, fee: Decimal) -> Decimal:
-    """The exact sum; decimal.Inexact beyond 60 digits."""
-    return _EXACT.add(fees, fee)
-
 
 AFTER: dict[tuple[Status, type[m.ExecEvent]], Status] = {
     (S, m.ExecAccepted): W,
@@ -181,5 +174,5 @@ class Child:
         self.trades[fill.trade_id] = qty
         self.cum_qty += qty
         self.notional += qty * self.instrument.price_units(fill.price)
-        self.fees = add_fee(self.fees, fill.fee)
+        self.fees = total(self.fees, fill.fee)
         self.venue_order_id = self.venue_order_id or fill.venue_order_id

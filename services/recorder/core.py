@@ -17,6 +17,7 @@ import msgspec
 from bestex import codec, subjects
 from bestex import messages as m
 from bestex.clock import MS, Time
+from bestex.units import total
 
 ACKS_KEPT = 512  # enough for a median that follows the last minutes
 SUBMISSIONS_KEPT = 16_384  # children between submitting and their first answer; far above any working set
@@ -197,8 +198,8 @@ class RecorderCore:
     def _fill(self, fill: m.Fill) -> list[Row]:
         sums = self._venue(fill.venue)
         sums.fills += 1
-        sums.notional += fill.qty * fill.price
-        sums.fees += fill.fee
+        sums.notional = total(sums.notional, fill.qty * fill.price)
+        sums.fees = total(sums.fees, fill.fee)
         self._answered(fill.venue, fill.child_id, fill.at)
         key: dict[str, Value] = {"venue": fill.venue, "symbol": fill.symbol, "fill_id": fill.fill_id}
         values = {

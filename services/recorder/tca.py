@@ -17,15 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
+from decimal import Context, Decimal, localcontext
 from typing import Literal
 
 from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.messages import Side, TcaReport
+from bestex.units import EXACT, total
 
 BPS = 10_000
-AVERAGE = Context(prec=28)
+AVERAGE = Context(prec=28)  # a quotient has no last digit: this many are more than anybody reads
 
 MID_AT_ACCEPTANCE = "mid of the consolidated book at acceptance"
 MID_RECORDED = "mid of the recorded book at acceptance"
@@ -64,22 +65,23 @@ class Execution:
 
 def analyse(e: Execution, at: Time) -> TcaReport:
     """The report of an execution. Positive costs are costs, on both sides."""
-    filled = sum((trade.qty for trade in e.trades), Decimal(0))
-    notional = sum((trade.qty * trade.price for trade in e.trades), Decimal(0))
-    fees = sum((trade.fee for trade in e.trades), Decimal(0))
-    maker = sum((trade.qty for trade in e.trades if trade.liquidity == "maker"), Decimal(0))
-    delay = trading = opportunity = shortfall = None
-    slippage_bps = shortfall_bps = None
-    arrival = e.arrival_px
-    if arrival is not None:
-        release = arrival if e.release_px is None else e.release_px
-        end = arrival if e.end_px is None else e.end_px
-        delay = e.side.sign * filled * (release - arrival)
-        trading = e.side.sign * (notional - filled * release)
-        opportunity = e.side.sign * max(e.qty - filled, Decimal(0)) * (end - arrival)
-        shortfall = delay + trading + opportunity + fees
-        slippage_bps = _bps(delay + trading, filled * arrival)
-        shortfall_bps = _bps(shortfall, e.qty * arrival)
+    with localcontext(EXACT):
+        filled = total(*(trade.qty for trade in e.trades))
+        notional = total(*(trade.qty * trade.price for trade in e.trades))
+        fees = total(*(trade.fee for trade in e.trades))
+        maker = total(*(trade.qty for trade in e.trades if trade.liquidity == "maker"))
+        delay = trading = opportunity = shortfall = None
+        slippage_bps = shortfall_bps = None
+        arrival = e.arrival_px
+        if arrival is not None:
+            release = arrival if e.release_px is None else e.release_px
+            end = arrival if e.end_px is None else e.end_px
+            delay = e.side.sign * filled * (release - arrival)
+            trading = e.side.sign * (notional - filled * release)
+            opportunity = e.side.sign * max(e.qty - filled, Decimal(0)) * (end - arrival)
+            shortfall = delay + trading + opportunity + fees
+            slippage_bps = _bps(delay + trading, filled * arrival)
+            shortfall_bps = _bps(shortfall, e.qty * arrival)
     return TcaReport(
         parent_id=e.parent_id,
         symbol=e.symbol,
@@ -111,4 +113,4 @@ def analyse(e: Execution, at: Time) -> TcaReport:
 
 
 def _bps(cost: Decimal, base: Decimal) -> float | None:
-    return float(cost / base * BPS) if base else None
+    return float(AVERAGE.divide(cost, base)) * BPS if base else None

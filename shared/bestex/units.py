@@ -87,12 +87,13 @@ def split(total: int, weights: Sequence[int], lot: int = 1) -> list[int]:
     return result
 
 
-_SUM = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+# For cash: Python's own 28 digits, which a large notional with fees can exceed, round in silence.
+EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
 
 
 def total(*values: Decimal) -> Decimal:
-    """The exact sum: `+` on decimals rounds to 28 digits, which a large notional with fees can exceed."""
+    """The exact sum; decimal.Inexact where there is none of 4 x MAX_DIGITS digits."""
     result = Decimal(0)
     for value in values:
-        result = _SUM.add(result, value)
+        result = EXACT.add(result, value)
     return result

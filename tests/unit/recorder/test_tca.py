@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal as D
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,21 @@ def test_an_order_that_never_filled_costs_its_opportunity_only() -> None:
     report = analyse(execution(trades=[]), T0)
     assert (report.avg_px, report.arrival_slippage_bps, report.fee_bps) == (None, None, None)
     assert report.shortfall == report.opportunity_cost == 10 * D("0.5")
+
+
+def test_sums_keep_digits_that_python_would_round() -> None:
+    done = [
+        Trade(D("1000000000000.000000001"), D("12345.000000000001"), D("1000000000000000"), "taker"),
+        Trade(D("0.000000001"), D("0.000000000001"), D("0.000000000000000001"), "maker"),
+    ]
+    report = analyse(execution(trades=done, arrival_px=D(1), release_px=D(1), end_px=D(1)), T0)
+    assert report.fees == D("1000000000000000.000000000000000001")
+    paid = sum(Fraction(trade.qty) * Fraction(trade.price) for trade in done)
+    filled = sum(Fraction(trade.qty) for trade in done)
+    assert report.trading_cost is not None
+    assert report.shortfall is not None
+    assert Fraction(report.trading_cost) == paid - filled
+    assert Fraction(report.shortfall) == paid - filled + Fraction(report.fees)
 
 
 prices = st.decimals("0.01", "100000", places=2)
