@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.errors import UsageError
 from bestex.plugins import COLLECTORS, load
 from bestex.service import Service
 from services.collector.core import CollectorCore, SourceFailed
@@ -20,14 +19,10 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
 
     Raises UsageError for a venue that is not there or not enabled, and for an unknown adapter.
     """
-    enabled = config.enabled_venues()
-    for name in names:
-        if name not in enabled:
-            raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
     clock = AffineClock.from_environment()
     sources: dict[str, Source] = {
         name: load(COLLECTORS, config.venues[name].adapter)(name, config, clock)
-        for name in dict.fromkeys(names or enabled)
+        for name in config.chosen_venues(names)
     }
     market_data = config.market_data
     return Service(
@@ -58,7 +53,7 @@ class Feeds:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _watched(venue: str, work: Any, deliver: Callable[[Any], None]) -> None:
+async def _watched(venue: str, work: Coroutine[Any, Any, None], deliver: Callable[[Any], None]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001 - whatever it is, it must end the process, not only this task

@@ -92,41 +92,23 @@ class GatewayCore:
         if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
             refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
         if refusal is not None:
-            return [
-                facts.fact(
-                    m.ExecRejected(
-                        venue=venue,
-                        symbol=order.symbol,
-                        child_id=order.child_id,
-                        parent_id=order.parent_id,
-                        slice_no=order.slice_no,
-                        at=now,
-                        code=refusal.code,
-                        text=refusal.text,
-                    )
-                )
-            ]
+            return [facts.about(m.ExecRejected, order, now, **refusal._asdict())]
         return [
-            facts.fact(
-                m.ExecSubmitting(
-                    venue=venue,
-                    symbol=order.symbol,
-                    child_id=order.child_id,
-                    parent_id=order.parent_id,
-                    slice_no=order.slice_no,
-                    at=now,
-                    token=base36(digest("send", order.child_id), TOKEN_LENGTH),
-                    # The last moment at which it may leave: what absence is measured from.
-                    deadline=Time(min(order.expires_at, now + self.timeout_ns)),
-                    side=order.side,
-                    qty=order.qty,
-                    price=order.price,
-                    tif=order.tif,
-                    post_only=order.post_only,
-                    good_till=order.good_till,
-                    account=order.account,
-                    algo=order.algo,
-                )
+            facts.about(
+                m.ExecSubmitting,
+                order,
+                now,
+                token=base36(digest("send", order.child_id), TOKEN_LENGTH),
+                # The last moment at which it may leave: what absence is measured from.
+                deadline=Time(min(order.expires_at, now + self.timeout_ns)),
+                side=order.side,
+                qty=order.qty,
+                price=order.price,
+                tif=order.tif,
+                post_only=order.post_only,
+                good_till=order.good_till,
+                account=order.account,
+                algo=order.algo,
             )
         ]
 
@@ -165,8 +147,7 @@ class GatewayCore:
         if refusal is None and child.instrument.qty_units(order.qty) <= child.cum_qty:
             refusal = Refusal(Code.INVALID_QTY, "that much has filled already")
         if refusal is not None:
-            why = {"code": refusal.code, "text": refusal.text}
-            return [facts.about(m.ExecReplaceRejected, child, now, **why)]
+            return [facts.about(m.ExecReplaceRejected, child, now, **refusal._asdict())]
         terms = {"qty": order.qty, "price": order.price}
         deadline = Time(min(order.expires_at, now + self.timeout_ns))
         return [facts.about(m.ExecReplacing, child, now, **terms, deadline=deadline)]

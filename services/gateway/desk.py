@@ -165,14 +165,10 @@ class Desk:
         session, asked_ns = lane.session, self._now_ns()
         said = await lane.venue.mass_status(ask)
         if said is None:
-            await asyncio.sleep(RECONCILE_PAUSE_S)
+            await self._reconcile_again(lane, ask, session)
+            return
         if lane.session != session:
             return  # the connection that was asked over is gone; the next one asks anew
-        if said is None:
-            self._say(
-                lane, p.SessionState(ask.venue, p.Session.UP, "the last reconciliation was not answered")
-            )
-            return
         for one in said:
             self._say(lane, one)
         self._say(lane, p.VenuePulled(ask.venue, asked_ns))

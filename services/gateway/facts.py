@@ -23,8 +23,8 @@ def fact(event: m.ExecEvent) -> Fact:
     return Fact(subject, event, lane=event.child_id)
 
 
-def about(kind: type[E], child: Child, at: Time, **more: Any) -> Fact:
-    """An event of `kind` about `child`."""
+def about(kind: type[E], child: Child | m.ChildNew, at: Time, **more: Any) -> Fact:
+    """An event of `kind` about a child, or about the command that would make one."""
     return fact(
         kind(
             venue=child.venue,

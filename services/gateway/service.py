@@ -18,11 +18,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
 
     Raises UsageError for a venue that is not there or not enabled, and for an unknown adapter.
     """
-    enabled = config.enabled_venues()
-    for name in names:
-        if name not in enabled:
-            raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
-    served = tuple(dict.fromkeys(names)) or enabled
+    served = config.chosen_venues(names)
     if not served:
         raise UsageError("no venue is enabled; enable one in the configuration")
     clock = AffineClock.from_environment()

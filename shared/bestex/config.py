@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from bestex import codec, plugins
 from bestex.clock import SECOND
-from bestex.errors import ConfigError
+from bestex.errors import ConfigError, UsageError
 from bestex.human import Duration, Ratio
 from bestex.instruments import BPS_E8, Instrument, Instruments, Listing
 from bestex.units import MAX_SCALE, UnitError, to_units
@@ -144,6 +144,18 @@ class Config(Section, frozen=True, kw_only=True):
 
     def enabled_venues(self) -> tuple[str, ...]:
         return tuple(name for name, venue in self.venues.items() if venue.enabled)
+
+    def chosen_venues(self, names: Sequence[str]) -> tuple[str, ...]:
+        """`names`, each once; none means every enabled venue. UsageError for one that is not there or enabled."""
+        enabled = self.enabled_venues()
+        for name in names:
+            if name not in enabled:
+                raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
+        return tuple(dict.fromkeys(names)) or enabled
+
+    def sim_url(self, venue: str) -> str:
+        """Where the simulated exchange that serves `venue` is found."""
+        return self.venues[venue].url or f"http://{self.exchange.host}:{self.exchange.port}"
 
     def make_instruments(self) -> Instruments:
         """Integer terms for every instrument; listings on disabled venues are left out."""

@@ -24,7 +24,7 @@ RECONNECT_MAX_S = 2.0
 class SimSource:
     def __init__(self, venue: str, config: Config, clock: AffineClock) -> None:  # noqa: ARG002 - the contract's
         self._venue = venue
-        self._url = config.venues[venue].url or f"http://{config.exchange.host}:{config.exchange.port}"
+        self._url = config.sim_url(venue)
         self._levels = config.market_data.levels
         self._decode = codec.msgpack_decoder(w.Frame).decode
         self._log = structlog.get_logger(venue=venue)

@@ -51,10 +51,9 @@ class SimVenue:
     )
 
     def __init__(self, name: str, config: Config, clock: AffineClock) -> None:
-        settings = config.venues[name]
         self._name = name
-        self._url = settings.url or f"http://{config.exchange.host}:{config.exchange.port}"
-        self._account = str(settings.options.get("account", "default"))
+        self._url = config.sim_url(name)
+        self._account = str(config.venues[name].options.get("account", "default"))
         self._timeout_s = clock.wall_seconds(config.execution.timeout)
         instruments = config.make_instruments().all
         self._listings = {i.symbol: listing for i in instruments if (listing := i.listing(name)) is not None}
