@@ -28,8 +28,8 @@ from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
 from bestex.journal import Journal, stream_of
 from bestex.metrics import RuntimeMetrics
 from bestex.service import Read, Service
-from bestex.subjects import ROOT, history, kind_of
-from bestex.tape import Tape, decode_bus
+from bestex.subjects import ROOT, history
+from bestex.tape import Tape, decode_bus, encode_live
 from bestex.timers import Timers
 
 MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
@@ -271,6 +271,8 @@ class Runtime:
                     self._tape.decided(out, now_ns)
                 self._queue(_Step(out, [e for e in effects if not self._timers.take(e)], incoming))
             elif not self._timers.take(out):
+                if self._tape is not None and isinstance(out, Emit):
+                    self._tape.emitted(out, now_ns)
                 self._release_now(out)
         if delivery is not None and not incoming.open:
             self._spawn(self._acknowledge(delivery))
@@ -329,15 +331,17 @@ class Runtime:
             assert self.service.actor is not None, "a core that calls has an actor"
             self.service.actor.call(effect.request)
         elif isinstance(effect, Emit):
-            self._spawn(self._emit(effect))
+            if not self._outbox:
+                self._spawn(self._send_outbox())
+            self._outbox.append(effect)
 
-    async def _emit(self, effect: Emit) -> None:
-        packed = kind_of(effect.subject).is_msgpack
-        data = codec.to_msgpack(effect.message) if packed else codec.to_json(effect.message)
-        with suppress(
-            nats.errors.Error
-        ):  # the live plane: a message that cannot go now is worth nothing later
-            await self._client.publish(effect.subject, data)
+    async def _send_outbox(self) -> None:
+        """One task sends what a burst of inputs emitted, in order."""
+        while self._outbox:
+            effect = self._outbox[0]
+            with suppress(nats.errors.Error):  # live plane: what cannot go now is worth nothing later
+                await self._client.publish(effect.subject, encode_live(effect))
+            self._outbox.popleft()
 
     async def _acknowledge(self, delivery: pull.Delivery) -> None:
         # An acknowledgement that is lost brings the message again, which changes nothing.

@@ -17,7 +17,7 @@ import msgspec
 
 from bestex import codec
 from bestex.config import Config
-from bestex.core import Core, Fact, RawOrder
+from bestex.core import Core, Emit, Fact, RawOrder
 from bestex.errors import RecordingError
 from bestex.subjects import kind_of
 
@@ -31,6 +31,7 @@ class Kind(IntEnum):
     BUS = 2  # an input from the bus: subject and bytes
     LOCAL = 3  # any other input: its type's name and MessagePack
     FACT = 4  # what was decided: subject and JSON
+    EMIT = 5  # what was said on the live plane: subject and a digest, for books would double the tape
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -82,6 +83,9 @@ class Tape:
     def decided(self, fact: Fact, now_ns: int) -> None:
         self._write(Record(Kind.FACT, now_ns, fact.subject, codec.to_json(fact.event)))
 
+    def emitted(self, emit: Emit, now_ns: int) -> None:
+        self._write(Record(Kind.EMIT, now_ns, emit.subject, _digest(emit)))
+
     def flush(self) -> None:
         self._file.flush()
 
@@ -122,20 +126,32 @@ def decode_bus(subject: str, data: bytes, seq: int) -> Any:
     return codec.from_msgpack(data, kind.message) if kind.is_msgpack else codec.from_json(data, kind.message)
 
 
+def encode_live(emit: Emit) -> bytes:
+    """A live message as it travels."""
+    if kind_of(emit.subject).is_msgpack:
+        return codec.to_msgpack(emit.message)
+    return codec.to_json(emit.message)
+
+
+def _digest(emit: Emit) -> bytes:
+    return hashlib.blake2b(encode_live(emit), digest_size=8).hexdigest().encode()
+
+
 class Retraced(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome for one tape. `digest` is over all its facts; `difference` is the first one."""
+    """The outcome for one tape. `digest` is over all that was decided; `difference` is the first one."""
 
     tape: str
     service: str
     inputs: int
     facts: int
+    emitted: int
     identical: bool
     digest: str
     difference: str = ""
 
     def __str__(self) -> str:
         outcome = "identical" if self.identical else f"DIFFERS: {self.difference}"
-        return f"{self.tape}: {self.inputs} inputs, {self.facts} facts, {outcome}"
+        return f"{self.tape}: {self.inputs} inputs, {self.facts} facts, {self.emitted} emitted, {outcome}"
 
 
 def retrace(directory: Path) -> list[Retraced]:
@@ -150,17 +166,19 @@ def retrace_tape(path: Path) -> Retraced:
     core: Core = build(codec.from_json(header.config.encode(), Config), header.names).core
     decided: list[tuple[str, bytes]] = []
     digest = hashlib.blake2b(digest_size=16)
-    inputs = facts = 0
+    inputs = facts = emitted = 0
     difference = ""
     for record in records:
-        if record.kind is Kind.FACT:
-            facts += 1
+        if record.kind in (Kind.FACT, Kind.EMIT):
+            facts += record.kind is Kind.FACT
+            emitted += record.kind is Kind.EMIT
             given = (record.name, record.data)
             wanted = decided.pop(0) if decided else ("nothing", b"")
             digest.update(record.data)
             if given != wanted and not difference:
+                what = f"fact {facts}" if record.kind is Kind.FACT else f"live message {emitted}"
                 difference = (
-                    f"fact {facts} after input {inputs}: the tape has {given[0]} {given[1].decode()}, "
+                    f"{what} after input {inputs}: the tape has {given[0]} {given[1].decode()}, "
                     f"retracing gives {wanted[0]} {wanted[1].decode()}"
                 )
             continue
@@ -178,12 +196,15 @@ def retrace_tape(path: Path) -> Retraced:
             if isinstance(out, Fact):
                 core.apply(out.event)
                 decided.append((out.subject, codec.to_json(out.event)))
+            elif isinstance(out, Emit):
+                decided.append((out.subject, _digest(out)))
     # What a process decided last may not have reached its tape before it was killed.
     return Retraced(
         tape=path.name,
         service=header.service,
         inputs=inputs,
         facts=facts,
+        emitted=emitted,
         identical=not difference,
         digest=digest.hexdigest(),
         difference=difference,

@@ -57,4 +57,9 @@ async def test_a_twap_over_a_replayed_evening_uses_both_venues_and_retraces(
     outcomes = retrace(tapes)
     assert {one.service for one in outcomes} >= {"router", "scheduler", "gateway", "aggregator"}
     assert all(one.identical for one in outcomes), [str(one) for one in outcomes]
-    assert any(one.facts for one in outcomes)
+    decided = {one.service: (one.facts > 0, one.emitted > 0) for one in outcomes}
+    assert decided["scheduler"][0]
+    assert decided["router"][0]
+    assert decided["gateway"][0]
+    assert decided["aggregator"][1]
+    assert decided["collector"][1]
