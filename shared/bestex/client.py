@@ -12,6 +12,7 @@ identical body under a known id for the same order.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -128,12 +129,23 @@ class Client:
             order = msgspec.structs.replace(order, parent_id=ids.new_parent_id())
         if not ids.is_parent_id(order.parent_id):
             raise UsageError(f"{order.parent_id!r} is no parent id; use 1 to 32 of A-Z a-z 0-9 _ -")
+        if not order.symbol:
+            raise UsageError("an order needs a symbol, such as BTC/USDT")
         await self._follow()
         parent = Parent(self, order.parent_id, order.symbol, order.algo)
-        self._parents[order.parent_id] = parent
         if known:
             parent.hold()
-            parent.tell(await self._past(parent))
+        self._parents[order.parent_id] = parent
+        if known:
+            past = await self._past(parent)
+            accepted = next((event for _, _, event in past if isinstance(event, m.ParentAccepted)), None)
+            if accepted is None:  # refused before, which does not use an id up: its answer is yet to come
+                parent.skip(past)
+                past = []
+            elif not _is_same(order, accepted.order):
+                self.forget(parent)
+                raise UsageError(f"{order.parent_id} was used for another order; take another id")
+            parent.tell(past)
         await self._publish(subjects.order("new", order.algo, order.symbol), order)
         return parent
 
@@ -152,8 +164,10 @@ class Client:
         if self._parents.get(parent.parent_id) is parent:
             del self._parents[parent.parent_id]
 
-    async def cancel(self, parent_id: str, reason: str = "") -> None:
-        await self._command("cancel", parent_id, m.CancelOrder(reason=reason))
+    # Each command returns its place in the stream of requests, under which `answer` finds what became of it.
+
+    async def cancel(self, parent_id: str, reason: str = "") -> int:
+        return await self._command("cancel", parent_id, m.CancelOrder(reason=reason))
 
     async def modify(
         self,
@@ -162,20 +176,33 @@ class Client:
         qty: Decimal | str | None = None,
         limit_price: Decimal | str | None = None,
         **params: Any,
-    ) -> None:
+    ) -> int:
         """Only what is given changes; `qty` is the new total, what is filled included."""
         change = m.ModifyOrder(
             qty=None if qty is None else _decimal("qty", qty),
             limit_price=None if limit_price is None else _decimal("limit_price", limit_price),
             params=params,
         )
-        await self._command("modify", parent_id, change)
+        return await self._command("modify", parent_id, change)
 
-    async def pause(self, parent_id: str, reason: str = "") -> None:
-        await self._command("pause", parent_id, m.PauseOrder(reason=reason))
+    async def pause(self, parent_id: str, reason: str = "") -> int:
+        return await self._command("pause", parent_id, m.PauseOrder(reason=reason))
 
-    async def resume(self, parent_id: str, reason: str = "") -> None:
-        await self._command("resume", parent_id, m.ResumeOrder(reason=reason))
+    async def resume(self, parent_id: str, reason: str = "") -> int:
+        return await self._command("resume", parent_id, m.ResumeOrder(reason=reason))
+
+    async def answer(self, parent_id: str, request: int) -> Event | None:
+        """The scheduler's answer to the command at `request`; None where there is none yet."""
+        found: list[Event] = []
+
+        def take(delivery: pull.Delivery) -> None:
+            event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
+            if getattr(event, "order_seq", 0) == request:
+                found.append(event)
+
+        mine = f"{subjects.ROOT}.parent.*.{parent_id}.*"
+        await pull.read_all(self.connection, subjects.SCHED, [mine], take, deliver="last_per_subject")
+        return found[0] if found else None
 
     # -- questions ------------------------------------------------------------------------------------------
 
@@ -303,11 +330,11 @@ class Client:
         accepted = codec.from_json(stored.data, m.ParentAccepted)
         return accepted.order.algo, accepted.symbol
 
-    async def _command(self, verb: str, parent_id: str, message: Any) -> None:
+    async def _command(self, verb: str, parent_id: str, message: Any) -> int:
         algo, symbol = await self._home(parent_id)
-        await self._publish(subjects.order(verb, algo, symbol, parent_id), message)
+        return await self._publish(subjects.order(verb, algo, symbol, parent_id), message)
 
-    async def _publish(self, subject: str, message: Any) -> None:
+    async def _publish(self, subject: str, message: Any) -> int:
         """Store in ORDERS, trying again while the outcome is unknown; a repetition changes nothing."""
         payload = codec.to_json(message)
         began = time.monotonic()
@@ -328,7 +355,7 @@ class Client:
             else:
                 if ack.error is not None:
                     raise BusError(f"{subject}: {ack.error.description}")
-                return
+                return ack.seq
             await asyncio.sleep(RETRY_S)
 
 
@@ -336,6 +363,18 @@ async def exec_streams(connection: Connection) -> list[str]:
     """The names of the gateways' streams, one per venue."""
     answer = await bus.api(connection, "STREAM.NAMES", {"subject": f"{subjects.ROOT}.fill.>"})
     return sorted(answer.get("streams") or ())
+
+
+def _is_same(order: m.ParentOrder, accepted: m.ParentOrder) -> bool:
+    """Whether an order is the accepted one sent again; the scheduler asks the same of what it reads."""
+    if ids.token(order.symbol) != ids.token(accepted.symbol):
+        return False
+    order = msgspec.structs.replace(order, symbol=accepted.symbol)
+
+    def as_read(one: m.ParentOrder) -> Any:
+        return json.loads(codec.to_json(one), parse_float=lambda text: str(Decimal(text)))
+
+    return bool(as_read(order) == as_read(accepted))
 
 
 def _side(text: m.Side | str) -> m.Side:

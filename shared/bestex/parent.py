@@ -54,8 +54,8 @@ class Parent:
             pass
         return self.status
 
-    async def cancel(self, reason: str = "") -> None:
-        await self._client.cancel(self.parent_id, reason)
+    async def cancel(self, reason: str = "") -> int:
+        return await self._client.cancel(self.parent_id, reason)
 
     async def modify(
         self,
@@ -63,22 +63,30 @@ class Parent:
         qty: Decimal | str | None = None,
         limit_price: Decimal | str | None = None,
         **params: Any,
-    ) -> None:
-        await self._client.modify(self.parent_id, qty=qty, limit_price=limit_price, **params)
+    ) -> int:
+        return await self._client.modify(self.parent_id, qty=qty, limit_price=limit_price, **params)
 
-    async def pause(self, reason: str = "") -> None:
-        await self._client.pause(self.parent_id, reason)
+    async def pause(self, reason: str = "") -> int:
+        return await self._client.pause(self.parent_id, reason)
 
-    async def resume(self, reason: str = "") -> None:
-        await self._client.resume(self.parent_id, reason)
+    async def resume(self, reason: str = "") -> int:
+        return await self._client.resume(self.parent_id, reason)
 
     def hold(self) -> None:
         """Keep what comes from now on until the past has been told."""
         self._held = []
 
+    def skip(self, past: list[tuple[str, int, Event]]) -> None:
+        """These are of an earlier attempt: never tell them."""
+        self._seen.update((stream, seq) for stream, seq, _ in past)
+
     def tell(self, past: list[tuple[str, int, Event]]) -> None:
-        """The past, then what was held meanwhile."""
+        """The past, then what was held meanwhile. Refusals before the acceptance are of earlier attempts."""
         held, self._held = self._held or [], None
+        kinds = [type(event) for _, _, event in past]
+        if m.ParentAccepted in kinds:
+            before = past[: kinds.index(m.ParentAccepted)]
+            self.skip([one for one in before if isinstance(one[2], m.ParentRejected)])
         for stream, seq, event in (*past, *held):
             self.hear(stream, seq, event)
 

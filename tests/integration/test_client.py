@@ -156,6 +156,41 @@ async def test_the_same_order_submitted_again_is_followed_from_its_beginning(
         assert len(await second.history("mine")) == len(told)
 
 
+async def test_another_order_under_a_used_id_is_refused_before_it_is_published(
+    platform: Connection, nats_server: NatsServer
+) -> None:
+    async with Client(nats_server.url) as client:
+        await client.submit(SYMBOL, "buy", 1, parent_id="mine", catch_up=0.5)
+    await accept(platform, await stored_order(platform))
+    async with Client(nats_server.url) as client:
+        with pytest.raises(UsageError, match="mine was used for another order"):
+            await client.submit(SYMBOL, "buy", 2, parent_id="mine", catch_up=0.5)
+        assert await bus.read_next(platform, subjects.ORDERS, f"{subjects.ROOT}.order.>", 2) is None
+        await client.submit(SYMBOL.replace("/", "-"), "buy", 1, parent_id="mine", catch_up=0.5)
+
+
+async def test_an_order_mended_after_its_refusal_is_told_its_own_answer(
+    platform: Connection, nats_server: NatsServer
+) -> None:
+    await tell(platform, "mine", m.ParentRejected, code=Code.OFF_LOT, text="no", order_seq=1)
+    async with Client(nats_server.url) as client:
+        parent = await client.submit(SYMBOL, "buy", 1, parent_id="mine")
+        accepted = await accept(platform, await stored_order(platform))
+        assert await asyncio.wait_for(anext(aiter(parent)), WAIT_S) == accepted
+
+
+async def test_the_answer_to_a_command_is_found_by_its_place(
+    platform: Connection, nats_server: NatsServer
+) -> None:
+    async with Client(nats_server.url) as client:
+        await client.submit(SYMBOL, "buy", 1, parent_id="mine")
+        await accept(platform, await stored_order(platform))
+        request = await client.pause("mine")
+        assert await client.answer("mine", request) is None
+        paused = await tell(platform, "mine", m.ParentPaused, order_seq=request)
+        assert await client.answer("mine", request) == paused
+
+
 async def test_commands_go_to_the_algorithm_and_symbol_of_the_parent(
     platform: Connection, nats_server: NatsServer
 ) -> None:

@@ -100,6 +100,13 @@ async def test_the_rejection_of_the_order_ends_it_but_that_of_a_request_does_not
     assert (await working.wait()).state is State.DONE
 
 
+async def test_refusals_before_the_acceptance_are_of_earlier_attempts() -> None:
+    parent = make_parent()
+    parent.hold()
+    parent.tell([("SCHED", 1, rejected("new")), ("SCHED", 2, accepted()), ("SCHED", 3, done("0"))])
+    assert [one async for one in parent] == [accepted(), done("0")]
+
+
 async def test_a_parent_that_nobody_reads_is_let_go_with_an_error() -> None:
     parent = make_parent()
     parent._queue = asyncio.Queue(2)
