@@ -152,6 +152,8 @@ async def api(client: Client, what: str, request: dict[str, Any]) -> dict[str, A
     try:
         reply = await client.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout=5.0)
     except (nats.errors.Error, TimeoutError) as error:
+        if not client.is_connected:
+            raise BusError("the connection to the bus is lost for the moment; try again") from error
         raise BusError(f"JetStream does not answer {what}: {type(error).__name__}") from error
     answer: dict[str, Any] = json.loads(reply.data)
     return answer

@@ -149,8 +149,8 @@ class NatsServer:
             lock.close()
             pid = self._pid_file.read_text().strip() if self._pid_file.exists() else "unknown"
             raise BusError(
-                f"another nats-server (process {pid}) works on {self._data_dir}; "
-                "stop it, or name another directory"
+                f"another nats-server (process {pid}) works on {self._data_dir}; is `bestex up` running there? "
+                "Stop it, or name another directory"
             ) from None
         return lock
 

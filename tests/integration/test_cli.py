@@ -112,6 +112,8 @@ def test_a_working_order_takes_modify_and_cancel(platform: Platform) -> None:
     while status.get("state") != "done" and time.monotonic() < deadline:
         _, (status,) = platform.bestex("status mine")
     assert (status["state"], status["reason"], status["qty"]) == ("done", "canceled", "2")
+    code, (answer,) = platform.bestex("cancel mine")
+    assert (code, answer["answer"], answer["code"]) == (2, "rejected", "too_late")
 
 
 def test_the_audit_finds_nothing(platform: Platform) -> None:

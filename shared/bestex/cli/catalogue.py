@@ -80,7 +80,7 @@ def _show(kind: str, registry: dict[str, str], name: str, common: Common) -> Non
         return
     out = console()
     for one, entry in found.items():
-        out.print(f"[bold]{one}[/bold]  {entry['text']}")
+        out.print(f"{one}  {entry['text']}", soft_wrap=True)
         if entry["parameters"]:
             rows = table("parameter", "type", "default", "what it does")
             for parameter, described in entry["parameters"].items():

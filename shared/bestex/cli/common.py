@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -59,11 +60,21 @@ class Common:
 COMMON = Common()
 
 
+PIPE_COLUMNS_MIN = 120  # a file or a pipe has no width of its own; tables need this much to be read
+DECIMALS, DIGITS = 4, 8  # a shown figure keeps the finer of both: cents of a coin, and coins of a cent
+
+
 def _number(hint: type, tokens: Sequence[Token]) -> Decimal:  # noqa: ARG001 - the signature is cyclopts's
+    text = tokens[0].value
     try:
-        return Decimal(tokens[0].value)
+        number = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f'"{tokens[0].value}" is no number; write 1 or 0.25') from None
+        raise ValueError(f'"{text}" is no number; write 1 or 0.25') from None
+    if not number.is_finite():
+        raise ValueError(f'"{text}" is not finite; write 1 or 0.25')
+    if number <= 0:
+        raise ValueError(f"{text} must be above zero")
+    return number
 
 
 Number = Annotated[Decimal, Parameter(converter=_number, n_tokens=1)]
@@ -78,20 +89,39 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
+    """Text is printed as it is: what users wrote may hold rich's brackets."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process from within whatever callback it is in
+
+    width = None
+    if not sys.stdout.isatty():
+        asked = os.environ.get("COLUMNS", "")
+        width = max(int(asked) if asked.isdecimal() else 0, PIPE_COLUMNS_MIN)
+    return Output(highlight=False, markup=False, width=width)
+
+
+def figure(value: Decimal | None) -> str:
+    """A price or an amount to be read, not computed with: rounded where its digits say nothing any more."""
+    if value is None:
+        return ""
+    finest = min(-DECIMALS, value.adjusted() + 1 - DIGITS)
+    shown = round(value, -finest) if int(value.as_tuple().exponent) < finest else value
+    return f"{shown.normalize():f}"
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """A plain table; the columns named in `right` hold numbers."""
+    """A plain table; the columns named in `right` hold numbers, which are never broken over two lines."""
     from rich.box import SIMPLE
     from rich.table import Table
 
-    made = Table(box=SIMPLE, pad_edge=False)
+    made = Table(box=SIMPLE, pad_edge=False, collapse_padding=True)
     numbers = set(right)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        is_number = column in numbers
+        made.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     return made
 
 
@@ -101,8 +131,18 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     if name in there:
         return name
     near = difflib.get_close_matches(name, there, n=1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
-    raise UsageError(f'there is no {kind} "{name}"; {hint}There are {", ".join(there) or "none"}.')
+    hint = f'did you mean "{near[0]}"? There' if near else "there"
+    raise UsageError(f'there is no {kind} "{name}"; {hint} are {", ".join(there) or "none"}')
+
+
+def venue_names(text: str) -> list[str] | None:
+    """The names of a comma separated list; None where nothing was written."""
+    if not text:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f'--venues "{text}": write names with commas between them, such as sim_a,sim_b')
+    return names
 
 
 def assignments(items: Iterable[str]) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from bestex.errors import BestexError, ConfigError, UsageError
 
@@ -14,13 +15,13 @@ OK, ENDED_OTHERWISE, USAGE, INTERRUPTED = 0, 1, 2, 130
 _EXAMPLES = """
 The first minutes:
 
-    bestex up                                            start everything on this machine
-    bestex doctor                                        is all of it well?
-    bestex plan BTC/USDT buy 1                           what would the router do now?
+    bestex up                           start everything on this machine
+    bestex doctor                       is all of it well?
+    bestex plan BTC/USDT buy 1          what would the router do now?
     bestex submit BTC/USDT buy 1 --algo twap --duration 2m --wait
-    bestex watch fill                                    every fill as it happens
-    bestex status                                        every parent and where it stands
-    bestex audit                                         was every promise kept?
+    bestex watch fill                   every fill as it happens
+    bestex status                       every parent and where it stands
+    bestex audit                        was every promise kept?
 
 Each command takes --json and --config, and explains itself with --help.
 """
@@ -82,7 +83,7 @@ def run(tokens: Sequence[str] | None = None) -> int:
         )
         return result if isinstance(result, int) else OK
     except CycloptsError as error:
-        print(f"bestex: {' '.join(str(error).split())} (see `bestex --help`)", file=sys.stderr)
+        print(f"bestex: {_mistake(error)}", file=sys.stderr)
         return USAGE
     except (UsageError, ConfigError) as error:
         print(f"bestex: {error}", file=sys.stderr)
@@ -92,9 +93,20 @@ def run(tokens: Sequence[str] | None = None) -> int:
         return ENDED_OTHERWISE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `bestex watch | head` has had enough
-        sys.stderr.close()
+    except BrokenPipeError:  # `bestex watch | head` has had enough; nor may the exit's flush complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def _mistake(error: CycloptsError) -> str:
+    """What was mistyped, and whose help to read."""
+    if isinstance(error, UnusedCliTokensError):
+        text = f"there is no place for {' '.join(error.unused_tokens or ())}"
+    else:
+        text = " ".join(str(error).split())
+        text = text if text.endswith("...") else text.removesuffix(".")
+    command = " ".join(("bestex", *(error.command_chain or ())))
+    return f"{text} (see `{command} --help`)"
 
 
 def main() -> None:

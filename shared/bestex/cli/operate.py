@@ -128,9 +128,11 @@ async def doctor(*, common: Common = COMMON) -> int:
     if common.json:
         print_json({"ok": well, "findings": findings})
         return 0 if well else 1
+    from rich.text import Text
+
     rows = table("", "what", "how it is")
     for finding in findings:
-        rows.add_row("[green]ok[/green]" if finding.ok else "[red]!![/red]", finding.what, finding.text)
+        rows.add_row(Text("ok", "green") if finding.ok else Text("!!", "red"), finding.what, finding.text)
     out = console()
     out.print(rows)
     for finding in findings:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from bestex.cli.common import COMMON, Common, Number, assignments, console, known, print_json, table
+from bestex.cli.common import (
+    COMMON,
+    Common,
+    Number,
+    assignments,
+    console,
+    figure,
+    known,
+    print_json,
+    table,
+    venue_names,
+)
 from bestex.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +95,7 @@ async def submit(
     there = parameters(plugins.ALGOS, algo)
     for name in params:
         known(f"parameter of {algo}", name, there)
+    chosen = venue_names(venues)
     if duration:
         known(f"parameter of {algo}", "duration", there)
         params["duration"] = duration
@@ -95,19 +108,27 @@ async def submit(
             limit_price=limit,
             parent_id=parent_id,
             strategy=strategy,
-            venues=[name.strip() for name in venues.split(",")] if venues else None,
+            venues=chosen,
             **params,
         )
         if not wait:
             return await _answer(parent, common)
-        if not common.json:
-            from bestex.bus_address import find_clock
-            from bestex.cli.progress import follow
+        try:
+            if not common.json:
+                from bestex.bus_address import find_clock
+                from bestex.cli.progress import follow
 
-            await follow(parent, find_clock(common.load()))
-        else:
-            async for event in parent:
-                print_json(event)
+                await follow(parent, find_clock(common.load()))
+            else:
+                async for event in parent:
+                    print_json(event)
+        except asyncio.CancelledError:  # ctrl-C ends the waiting, not the order
+            print(
+                f"bestex: {parent.parent_id} goes on; see `bestex status {parent.parent_id}`, "
+                f"or end it with `bestex cancel {parent.parent_id}`",
+                file=sys.stderr,
+            )
+            raise
         return await _summary(client, parent, common)
 
 
@@ -157,10 +178,10 @@ async def _summary(client: Client, parent: Parent, common: Common) -> int:
         print_json({**summary(status, slippage), "fees": fees})
     else:
         print(
-            f"{status.parent_id} {status.reason}: {status.cum_qty} of {status.qty} ({rate:.1%}) "
-            f"at {'-' if average is None else f'{average:f}'}, "
+            f"{status.parent_id} {status.reason}: {status.cum_qty:f} of {status.qty:f} ({rate:.1%}) "
+            f"at {figure(average) or '-'}, "
             f"slippage {'-' if slippage is None else f'{slippage:+.2f} bps'} against arrival, "
-            f"fees {0 if fees is None else fees:f}"
+            f"fees {figure(fees) or 0}"
         )
     return 0 if status.reason == "filled" else 1
 
@@ -208,6 +229,7 @@ async def plan(
 
     if strategy:
         known("strategy", strategy, plugins.STRATEGIES)
+    chosen = venue_names(venues)
     async with common.client() as client:
         found = await client.plan(
             symbol,
@@ -215,7 +237,7 @@ async def plan(
             qty,
             limit_price=limit,
             strategy=strategy,
-            venues=[name.strip() for name in venues.split(",")] if venues else None,
+            venues=chosen,
             **assignments(settings or ()),
         )
     if common.json:
@@ -226,29 +248,31 @@ async def plan(
         return 1
     rows = table("venue", "qty", "price", "fee", right=("qty", "price", "fee"))
     for leg in found.legs:
-        rows.add_row(leg.venue, f"{leg.qty:f}", f"{leg.price:f}", f"{leg.fee:f}")
+        rows.add_row(leg.venue, f"{leg.qty:f}", f"{leg.price:f}", figure(leg.fee))
     out = console()
     out.print(rows)
     slippage = found.expected_slippage_bps
-    out.print(
+    print(
         f"{found.side} {found.routed_qty:f} of {found.qty:f} by {found.strategy}: "
-        f"average {'-' if found.avg_price is None else f'{found.avg_price:f}'}, "
+        f"average {figure(found.avg_price) or '-'}, "
         f"expected slippage {'-' if slippage is None else f'{slippage:+.2f} bps'}, "
-        f"fees {found.fees:f}, total cost {found.total_cost:f}"
+        f"fees {figure(found.fees)}, total cost {figure(found.total_cost)}"
     )
+    if found.text:
+        print(found.text)
     for venue in found.left_out:
-        out.print(f"without {venue.venue}: {venue.reason}")
+        print(f"without {venue.venue}: {venue.reason}")
     return 0
 
 
-async def cancel(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> None:
+async def cancel(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> int:
     """Ask for a parent to be cancelled. It ends when its open slices have come back.
 
     bestex cancel k3j9d0a7c1e5g2h4
     """
     async with common.client() as client:
-        await client.cancel(parent_id, reason)
-    _asked("cancel", parent_id, common)
+        request = await client.cancel(parent_id, reason)
+        return await _answered(client, "cancel", parent_id, request, common)
 
 
 async def modify(
@@ -260,7 +284,7 @@ async def modify(
     duration: str = "",
     settings: Settings = None,
     common: Common = COMMON,
-) -> None:
+) -> int:
     """Change a parent at work; what is not given stays as it is.
 
     bestex modify k3j9d0a7c1e5g2h4 --qty 2
@@ -283,32 +307,50 @@ async def modify(
     if qty is None and limit is None and not params:
         raise UsageError("nothing to change; write --qty, --limit, --duration or --set name=value")
     async with common.client() as client:
-        await client.modify(parent_id, qty=qty, limit_price=limit, **params)
-    _asked("modify", parent_id, common)
+        request = await client.modify(parent_id, qty=qty, limit_price=limit, **params)
+        return await _answered(client, "modify", parent_id, request, common)
 
 
-async def pause(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> None:
+async def pause(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> int:
     """Ask for a parent to send nothing more until it is resumed.
 
     bestex pause k3j9d0a7c1e5g2h4
     """
     async with common.client() as client:
-        await client.pause(parent_id, reason)
-    _asked("pause", parent_id, common)
+        request = await client.pause(parent_id, reason)
+        return await _answered(client, "pause", parent_id, request, common)
 
 
-async def resume(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> None:
+async def resume(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> int:
     """Let a paused parent go on.
 
     bestex resume k3j9d0a7c1e5g2h4
     """
     async with common.client() as client:
-        await client.resume(parent_id, reason)
-    _asked("resume", parent_id, common)
+        request = await client.resume(parent_id, reason)
+        return await _answered(client, "resume", parent_id, request, common)
 
 
-def _asked(verb: str, parent_id: str, common: Common) -> None:
+async def _answered(client: Client, verb: str, parent_id: str, request: int, common: Common) -> int:
+    """Wait for the scheduler's word on a command, and say it. The exit code: 2 where it was refused."""
+    from bestex.messages import ParentRejected
+    from bestex.subjects import event_name
+
+    answer = None
+    for _ in range(int(ANSWER_S_MAX / POLL_S)):
+        answer = await client.answer(parent_id, request)
+        if answer is not None:
+            break
+        await asyncio.sleep(POLL_S)
+    refused = answer if isinstance(answer, ParentRejected) else None
     if common.json:
-        print_json({"parent_id": parent_id, "request": verb, "stored": True})
+        said = "" if answer is None else event_name(answer)
+        code, text = (refused.code, refused.text) if refused else ("", "")
+        print_json({"parent_id": parent_id, "request": verb, "answer": said, "code": code, "text": text})
+    elif answer is None:
+        print(f"{verb} of {parent_id} is stored, but no scheduler has answered yet; look at `bestex doctor`")
+    elif refused:
+        print(f"{verb} of {parent_id} rejected: {refused.text} ({refused.code})")
     else:
-        print(f"{verb} of {parent_id} is stored; `bestex status {parent_id}` shows what becomes of it")
+        print(f"{parent_id} {event_name(answer)}; follow it with `bestex status {parent_id}`")
+    return 2 if refused else 0

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
-from bestex.cli.common import COMMON, Common, console, print_json, table
+from cyclopts import Parameter
+
+from bestex.cli.common import COMMON, Common, console, figure, print_json, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bestex.status import ParentStatus
 
+ALL_COLUMNS_MIN = 110  # on a narrower terminal the less telling columns are left out
+ID_COLUMN_MAX = 16  # a generated id in one piece; longer ones of the user's may be folded
 
-async def status(parent_id: str = "", /, *, all: bool = False, common: Common = COMMON) -> int:  # noqa: A002
+
+async def status(
+    parent_id: str = "",
+    /,
+    *,
+    all: Annotated[bool, Parameter(negative="")] = False,  # noqa: A002
+    common: Common = COMMON,
+) -> int:
     """Every parent that is at work and where it stands, or one parent with its whole history.
 
     bestex status
@@ -34,7 +48,8 @@ async def status(parent_id: str = "", /, *, all: bool = False, common: Common = 
             if common.json:
                 print_json({"parents": [summary(one) for one in found]})
             elif found:
-                console().print(parents_table(found))
+                out = console()
+                out.print(parents_table(found, out))
             else:
                 print("no parent is at work" if not all else "there has been no parent yet")
             return 0
@@ -44,49 +59,56 @@ async def status(parent_id: str = "", /, *, all: bool = False, common: Common = 
             print_json({**summary(one), "events": history})
             return 0
         out = console()
-        out.print(parents_table([one]))
+        out.print(parents_table([one], out))
         for event in history:
             out.print(describe(event), soft_wrap=True)
     return 0
 
 
-def parents_table(parents: list[ParentStatus]) -> Any:
+def parents_table(parents: list[ParentStatus], out: Console) -> Any:
+    """One row a parent; as many columns as `out` has room for."""
+    wide = out.width >= ALL_COLUMNS_MIN
     numbers = ("qty", "filled", "average", "bps", "fees")
-    rows = table("id", "symbol", "side", *numbers[:1], "algo", "state", *numbers[1:], "why", right=numbers)
+    more = ("bps", "fees", "algo") if wide else ()
+    rows = table("id", "symbol", "side", "qty", "filled", "average", "state", *more, right=numbers)
+    for column in rows.columns[1:3]:
+        column.no_wrap = True
+    rows.columns[0].min_width = min(max(len(one.parent_id) for one in parents), ID_COLUMN_MAX)
     for one in parents:
         slippage = one.arrival_slippage_bps
-        rows.add_row(
+        cells = [
             one.parent_id,
             one.symbol,
             one.side or "",
-            f"{one.qty:f}",
-            one.algo,
-            str(one.state),
-            f"{one.cum_qty:f}",
-            "" if one.avg_px is None else f"{one.avg_px:f}",
+            figure(one.qty),
+            figure(one.cum_qty),
+            figure(one.avg_px),
+            one.reason or str(one.state),
             "" if slippage is None else f"{slippage:+.2f}",
-            "" if one.fees is None else f"{one.fees:f}",
-            f"{one.reason} {one.text}".strip(),
-        )
+            figure(one.fees),
+            one.algo,
+        ]
+        rows.add_row(*cells[: len(rows.columns)])
     return rows
 
 
 async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
     """Live lines of everything that happens to orders, until ctrl-C.
 
-    bestex watch                         parents, routes, children, executions, fills, halts
-    bestex watch fill                    one kind: parent, route, child, exec, fill, book, stats, order
-    bestex watch BTC/USDT                one symbol, with its consolidated book
-    bestex watch k3j9d0a7c1e5g2h4        one parent
-    bestex watch 'exec.sim_a.>'          any subject pattern (bestex.v1. may be left out)
+    bestex watch                    all that happens to orders, and halts
+    bestex watch fill               one kind: parent, route, child, exec, ...
+    bestex watch BTC/USDT           one symbol, with its consolidated book
+    bestex watch k3j9d0a7c1e5g2h4   one parent
+    bestex watch 'exec.sim_a.>'     any subject pattern, after bestex.v1.
 
     Parameters
     ----------
     what
-        A kind, a symbol, a parent id or a subject pattern.
+        A kind (parent, route, child, exec, fill, order, control, metrics, book, stats, md), a symbol, a
+        parent id or a subject pattern.
     """
-    from bestex import bus, bus_address, codec
-    from bestex.cli.lines import BOOK_PAUSE_S, Filter, decode, describe
+    from bestex import bus, bus_address, codec, subjects
+    from bestex.cli.lines import BOOK_PAUSE_S, DURABLE, LIVE, Filter, decode, describe
     from bestex.tail import Tail
 
     config = common.load()
@@ -125,6 +147,14 @@ async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
 
     client = await bus.connect(bus_address.find_url(config), "bestex-watch", on_reconnected=renew)
     try:
+        if chosen.parent_id:
+            mine = f"{subjects.ROOT}.parent.*.{chosen.parent_id}.*"
+            if await bus.read_last(client, subjects.SCHED, mine) is None:
+                kinds = ", ".join((*DURABLE, *LIVE))
+                print(
+                    f"bestex: there is no parent {what} yet, waiting for it; a kind is one of {kinds}",
+                    file=sys.stderr,
+                )
         for stream, patterns in (await chosen.streams(client)).items():
             tail = Tail(client, stream, patterns, lambda one: show(one.subject, one.data), fail)
             await tail.start()

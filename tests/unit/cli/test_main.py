@@ -3,11 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from bestex.cli.common import PIPE_COLUMNS_MIN, console, figure
 from bestex.cli.main import _COMMANDS, run
+from bestex.cli.show import parents_table
+from bestex.errors import Code
+from bestex.messages import Side
+from bestex.status import ParentStatus, State
 
 NOWHERE = "nats://127.0.0.1:1"
 
@@ -42,6 +49,11 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("sbumit", 'Did you mean "submit"'),
         ("submit BTC/USDT byu 1", "buy"),
         ("submit BTC/USDT buy x", '"x" is no number; write 1 or 0.25'),
+        ("submit BTC/USDT buy nan", '"nan" is not finite'),
+        ("submit BTC/USDT buy 0", "0 must be above zero"),
+        ("submit BTC/USDT buy 1 --limit -5", "-5 must be above zero"),
+        ("submit BTC/USDT buy 1 2 3", "there is no place for 2 3 (see `bestex submit --help`)"),
+        ("submit BTC/USDT buy 1 --venues sim_a,", "write names with commas between them"),
         ("submit BTC/USDT buy", "QTY requires an argument"),
         ("submit BTC/USDT buy 1 --algo twpa", 'did you mean "twap"'),
         ("submit BTC/USDT buy 1 --strategy sweeep", 'did you mean "sweep"'),
@@ -58,6 +70,9 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("up --speed 3", "--speed needs --replay"),
         ("status --config nothing.toml", "cannot be read"),
         ("algos twpa", 'did you mean "twap"'),
+        ("algos foo", 'there is no algorithm "foo"; there are limit, market, twap'),
+        ("record x.rec --symbol BTC/USD", 'did you mean "BTC/USDT"'),
+        ("record x.rec --seconds -1", "must be above 0"),
     ],
 )
 def test_bad_usage_is_one_sentence_that_says_what_to_type(
@@ -117,3 +132,80 @@ def test_the_venues_own_best_prices_are_those_of_the_rebuilt_book(
     found = json.loads(capsys.readouterr().out)
     assert (found["sequence_breaks"], found["crossed"]) == (0, 0)
     assert found["bbo_matched"] == found["bbo_checked"] > 0
+
+
+@pytest.mark.parametrize(
+    ("exact", "shown"),
+    [
+        ("60024.2734614", "60024.2735"),
+        ("120040.147404984752", "120040.1474"),
+        ("0.000012345678949", "0.000012345679"),
+        ("1.00", "1"),
+        ("123456789012", "123456789012"),
+        ("0", "0"),
+    ],
+)
+def test_a_shown_figure_keeps_what_can_be_read(exact: str, shown: str) -> None:
+    assert figure(Decimal(exact)) == shown
+
+
+def test_a_figure_that_is_not_there_is_empty() -> None:
+    assert figure(None) == ""
+
+
+def test_a_pipe_is_as_wide_as_a_table_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert console().width == PIPE_COLUMNS_MIN
+    monkeypatch.setenv("COLUMNS", "200")
+    assert console().width == 200
+
+
+def test_what_users_wrote_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print("[/red] [bold]")
+    assert capsys.readouterr().out == "[/red] [bold]\n"
+
+
+@pytest.mark.parametrize("width", [80, PIPE_COLUMNS_MIN])
+def test_a_parent_is_one_line_of_the_table_on_a_terminal_of(
+    width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ParentStatus(
+        parent_id="k3j9d0a7c1e5g2h4",
+        symbol="BTC/USDT",
+        state=State.DONE,
+        side=Side.SELL,
+        algo="market",
+        qty=Decimal("12.00001"),
+        cum_qty=Decimal("11.00001"),
+        avg_px=Decimal("60024.2734614"),
+        fees=Decimal("1234.5678901"),
+        reason=Code.CANCELED,
+    )
+    out = Console(width=width)
+    out.print(parents_table([one], out))
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if "k3j9d0a7c1e5g2h4" in text]
+    for part in ("BTC/USDT", "sell", "12.00001", "11.00001", "60024.2735", "canceled"):
+        assert part in line
+
+
+def test_a_reader_who_had_enough_of_a_pipe_is_no_error() -> None:
+    code = """
+from bestex.cli.common import console
+from bestex.cli import main, show
+
+def chatter(*args, **kwargs):
+    out = console()
+    while True:
+        out.print("a line")
+
+show.status = chatter
+raise SystemExit(main.run(["status"]))
+"""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "a line\n"
+    writer.stdout.close()
+    assert writer.stderr is not None
+    assert (writer.stderr.read(), writer.wait(10)) == ("", 0)
