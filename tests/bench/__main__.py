@@ -101,7 +101,9 @@ def show(results: dict[str, dict[str, Any]], console: Console) -> None:
     rest = Table("", "", "", title="all figures")
     for name, result in results.items():
         for key, value in result.items():
-            rest.add_row(name, key, f"{value:,}" if isinstance(value, int | float) else str(value))
+            for size, figure in value.items() if isinstance(value, dict) else [("", value)]:
+                text = f"{figure:,}" if isinstance(figure, int | float) else str(figure)
+                rest.add_row(name, f"{key} {size}", text)
     console.print(rest)
 
 
