@@ -80,6 +80,9 @@ def closed(how: Any, cum_qty: int, child_id: str = "c1", **more: Any) -> p.Venue
     return p.VenueClosed(child_id=child_id, how=how, cum_qty=cum_qty, **more)
 
 
+QTY = 1_000  # the usual child's quantity in units
+
+
 class Bench:
     """`hear` gives the core one input. Facts are stored at once; `calls` are what was asked of the venue."""
 
@@ -157,3 +160,10 @@ class Bench:
     def tags(self) -> list[str]:
         """The journal by the names of its events."""
         return ["fill" if isinstance(e, m.Fill) else subjects.event_name(e) for e in self.journal]
+
+
+def working(bench: Bench, **changed: Any) -> Bench:
+    """The usual child, resting."""
+    bench.hear(child_new(**{"tif": Tif.GTC, **changed}), accepted())
+    bench.calls.clear()
+    return bench

@@ -13,10 +13,12 @@ from bestex.config import parse
 from bestex.core import Call, Fact
 from bestex.errors import Code
 from bestex.messages import Tif
+from services.gateway import checks
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
 from services.gateway.orders import AFTER, Status
 from tests.unit.gateway.bench import (
+    QTY,
     START,
     VENUE,
     Bench,
@@ -25,21 +27,8 @@ from tests.unit.gateway.bench import (
     child_new,
     closed,
     fill,
+    working,
 )
-
-QTY = 1_000  # the usual child's quantity in units
-
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench().ready()
-
-
-def working(bench: Bench, **changed: Any) -> Bench:
-    """The usual child, resting."""
-    bench.hear(child_new(**{"tif": Tif.GTC, **changed}), accepted())
-    bench.calls.clear()
-    return bench
 
 
 def absent(endpoint: p.Endpoint, asked_ns: int) -> p.VenueAbsent:
@@ -121,9 +110,20 @@ def test_our_own_limits_hold_for_children_too() -> None:
     text += '[instruments."BTC/USDT".venues]\nsim_a = { tick = "0.1", lot = "0.0001" }\n'
     text += '[limits]\nmax_order_qty = "1"\nmax_order_value = "1000"\n'
     bench = Bench(parse(text)).ready()
-    assert bench.hear(child_new("c1", qty=Decimal("2")))[0].code is Code.LIMIT_EXCEEDED
-    assert bench.hear(child_new("c2", qty=Decimal("0.5")))[0].code is Code.LIMIT_EXCEEDED
+    assert "above our own 1" in bench.hear(child_new("c1", qty=Decimal("2"), price=Decimal("100")))[0].text
+    assert "above our own 1000" in bench.hear(child_new("c2", qty=Decimal("0.5")))[0].text
     assert bench.hear(child_new("c3"))[0].__class__ is m.ExecSubmitting
+
+
+def test_no_more_children_are_open_than_can_be_reconciled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "OPEN_MAX", 1)
+    working(bench)
+    (event,) = bench.hear(child_new("c2"))
+    assert event.code is Code.LIMIT_EXCEEDED
+    bench.hear(closed("canceled", 0))
+    assert isinstance(bench.hear(child_new("c3"))[0], m.ExecSubmitting)
 
 
 @pytest.mark.parametrize("states", [[], [p.Session.UP], [p.Session.RECONCILED, p.Session.DOWN]])
@@ -311,6 +311,22 @@ def test_a_sign_of_life_between_two_absences_voids_the_first(bench: Bench) -> No
     bench.hear(absent(p.Endpoint.ORDER, bench.now), fill("t1", 1))
     bench.hear(absent(p.Endpoint.LISTS, bench.now + 10 * SECOND))
     assert bench.tags() == ["submitting", "unknown", "fill"]
+
+
+def test_an_absence_asked_too_soon_after_a_sign_of_life_proves_nothing(bench: Bench) -> None:
+    working(bench)
+    bench.now = START + 30 * SECOND
+    bench.hear(accepted())
+    soon = bench.now + ABSENCE_MARGIN_NS - 2 * SECOND
+    bench.hear(absent(p.Endpoint.ORDER, soon), absent(p.Endpoint.LISTS, soon + SECOND))
+    assert bench.tags() == ["submitting", "accepted"]
+
+
+def test_a_refusal_of_what_has_filled_is_not_believed(bench: Bench) -> None:
+    refused = p.VenueRejected(child_id="c1", code=Code.VENUE_REJECTED, text="no")
+    bench.hear(child_new(), fill("t1", 400), refused, refused)
+    assert bench.tags() == ["submitting", "fill", "unknown"]
+    assert bench.core.reserved == QTY - 400
 
 
 def test_an_order_that_vanishes_with_fills_missing_does_not_end(bench: Bench) -> None:

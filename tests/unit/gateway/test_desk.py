@@ -25,6 +25,7 @@ class Scripted:
         self.broken = False
 
     async def connect(self, say: p.Say, _now_ns: Callable[[], int]) -> None:
+        self.say = say
         asyncio.get_running_loop().call_soon(say, p.SessionState("sim_a", p.Session.RECONCILED))
 
     async def disconnect(self) -> None:
@@ -41,6 +42,15 @@ class Scripted:
         self.seen.append(order)
         await self.gate.wait()
         return [p.VenueClosed(child_id=order.child_id, how="canceled", cum_qty=0)]
+
+    async def modify(self, order: p.Replace) -> Sequence[p.Said]:
+        self.seen.append(order)
+        return [p.VenueReplaced(child_id=order.child_id, venue_order_id="v", qty=1, price=1)]
+
+    async def mass_status(self, ask: p.MassStatus) -> Sequence[p.Said] | None:
+        self.seen.append(ask)
+        await self.gate.wait()
+        return []
 
     query_order = cancel
 
@@ -107,6 +117,29 @@ async def test_an_order_whose_time_passed_is_not_sent() -> None:
         await table.until(1)
         assert table.said == [p.VenueNotSent(child_id="c1", code=Code.EXPIRED, text=table.said[0].text)]
         assert table.venue.seen == []
+
+
+async def test_a_replace_whose_time_passed_is_not_sent() -> None:
+    replace = p.Replace(
+        venue="sim_a", symbol="BTC/USDT", child_id="c1", venue_order_id="v", qty=1, price=1, deadline_ns=10
+    )
+    async with Table(now_ns=10) as table:
+        table.desk.call(replace)
+        await table.until(1)
+        assert [(type(said), said.code) for said in table.said] == [(p.VenueReplaceRejected, Code.EXPIRED)]
+        assert table.venue.seen == []
+
+
+async def test_a_reconciliation_over_a_connection_that_was_lost_meanwhile_says_nothing() -> None:
+    async with Table() as table:
+        table.desk.call(p.MassStatus(venue="sim_a", since_ns=0))
+        await asyncio.sleep(0)
+        table.venue.say(p.SessionState("sim_a", p.Session.DOWN))
+        table.venue.gate.set()
+        table.desk.call(cancel("x1"))
+        await table.until(2)
+        assert table.said[0].state is p.Session.DOWN
+        assert [type(said) for said in table.said[1:]] == [p.VenueClosed]
 
 
 async def test_time_spent_waiting_in_the_queue_counts() -> None:

@@ -16,6 +16,7 @@ from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
 from tests.unit.gateway.bench import (
     CAPABILITIES,
+    QTY,
     START,
     SYMBOL,
     VENUE,
@@ -25,21 +26,8 @@ from tests.unit.gateway.bench import (
     child_new,
     closed,
     fill,
+    working,
 )
-
-QTY = 1_000  # the usual child's quantity in units
-
-
-@pytest.fixture
-def bench() -> Bench:
-    return Bench().ready()
-
-
-def working(bench: Bench, **changed: Any) -> Bench:
-    """The usual child, resting."""
-    bench.hear(child_new(**{"tif": Tif.GTC, **changed}), accepted())
-    bench.calls.clear()
-    return bench
 
 
 def lost(bench: Bench) -> Bench:

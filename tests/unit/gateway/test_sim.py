@@ -239,11 +239,11 @@ async def test_terms_fees_and_balances_are_the_venues_own(exchange_url: str) -> 
 
 
 def misbehaving(
-    on_submit: Callable[[web.WebSocketResponse], Awaitable[None]], *, proxy: bool = False
+    on_submit: Callable[[web.WebSocketResponse], Awaitable[None]], *, proxy: bool = False, lists: bool = True
 ) -> web.Application:
     """A venue where nothing ever happened, and that treats submissions as it is told to.
 
-    With a `proxy` before it, which has its own 404.
+    With a `proxy` before it, which has its own 404; without `lists` its open orders cannot be read.
     """
 
     async def trade(request: web.Request) -> web.StreamResponse:
@@ -267,12 +267,17 @@ def misbehaving(
     async def nothing(_: web.Request) -> web.StreamResponse:
         return web.Response(body=b"[]")
 
+    async def open_orders(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[]", status=200 if lists else 500)
+
     async def lost(_: web.Request) -> web.StreamResponse:
         answer = codec.to_json(w.Answer(id=0, ok=False, at_ns=1, code=Code.UNKNOWN_ORDER))
         return web.Response(status=404, body=b"no route" if proxy else answer)
 
     app = web.Application()
-    app.add_routes([web.get("/v1/trade", trade), web.get("/v1/user", user), web.get("/v1/orders", nothing)])
+    app.add_routes(
+        [web.get("/v1/trade", trade), web.get("/v1/user", user), web.get("/v1/orders", open_orders)]
+    )
     app.add_routes([web.get("/v1/trades", nothing), web.get("/v1/orders/{id}", lost)])
     return app
 
@@ -306,6 +311,29 @@ async def test_a_404_that_is_not_the_venues_word_is_no_absence() -> None:
         live.desk.call(p.QueryOrder(venue=VENUE, symbol=SYMBOL, child_id="c1"))
         await live.seen(lambda: [i for i in live.inputs if isinstance(i, p.VenueUnanswered)])
         assert not [i for i in live.inputs if isinstance(i, p.VenueAbsent)]
+
+
+async def test_open_orders_that_cannot_be_read_are_no_absence() -> None:
+    async with serve(misbehaving(silent, lists=False)) as url:
+        venue = SimVenue(VENUE, config(url), CLOCK)
+        await venue.connect(lambda _: None, CLOCK.now_ns)
+        query = p.QueryOrder(venue=VENUE, symbol=SYMBOL, child_id="c1", endpoint=p.Endpoint.LISTS)
+        said = await venue.query_order(query)
+        await venue.disconnect()
+    assert [type(one) for one in said] == [p.VenueUnanswered]
+
+
+async def test_a_send_that_fails_midway_is_unknown_because_some_of_it_may_have_left() -> None:
+    class Broken:
+        closed = False
+
+        async def send_bytes(self, _: bytes) -> None:
+            raise ConnectionResetError("half of it left")
+
+    venue = SimVenue(VENUE, config("http://127.0.0.1:9"), CLOCK)
+    venue._orders = Broken()  # type: ignore[assignment]
+    (said,) = await venue.submit(submit("c1"))
+    assert isinstance(said, p.VenueUnknown)
 
 
 async def test_a_session_with_a_question_unanswered_is_not_reconciled() -> None:
