@@ -16,8 +16,10 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from bestex.asking import ask, asking
 from bestex.errors import BusError
 
+API_TIMEOUT_S = 5.0  # creating a stream or a consumer writes files
 REQUEST_TIMEOUT_S = 2.0  # long against a 0.3 ms publish, short against a trader's patience
 
 EXPECTED_SEQ = "Nats-Expected-Last-Subject-Sequence"
@@ -46,6 +48,10 @@ async def connect(
             on_error(error)
 
     client = Client()
+
+    async def on_disconnected() -> None:
+        asking(client).disconnected()
+
     try:
         await client.connect(
             url,
@@ -61,6 +67,7 @@ async def connect(
             allow_reconnect=False,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             connect_timeout=3,
+            disconnected_cb=on_disconnected,
             closed_cb=on_closed,
             reconnected_cb=on_reconnected,
             error_cb=report,
@@ -99,7 +106,7 @@ async def publish(
 
     nats.errors.Error or TimeoutError means that the outcome is unknown: read back before going on.
     """
-    reply = await client.request(subject, payload, timeout=timeout, headers=headers)
+    reply = await ask(client, subject, payload, timeout, headers)
     return _puback.decode(reply.data)
 
 
@@ -124,8 +131,8 @@ async def read_next(client: Client, stream: str, subject_filter: str, seq: int) 
 
 
 async def _read(client: Client, stream: str, request: dict[str, Any]) -> Stored | None:
-    reply = await client.request(
-        f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), timeout=REQUEST_TIMEOUT_S
+    reply = await ask(
+        client, f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), REQUEST_TIMEOUT_S
     )
     answer = json.loads(reply.data)
     error = answer.get("error")
@@ -150,7 +157,7 @@ def _parse_headers(block: bytes) -> dict[str, str]:
 async def api(client: Client, what: str, request: dict[str, Any]) -> dict[str, Any]:
     """One request of JetStream's API; its answer, which may be an error. BusError where none comes."""
     try:
-        reply = await client.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout=5.0)
+        reply = await ask(client, f"$JS.API.{what}", json.dumps(request).encode(), API_TIMEOUT_S)
     except (nats.errors.Error, TimeoutError) as error:
         if not client.is_connected:
             raise BusError("the connection to the bus is lost for the moment; try again") from error

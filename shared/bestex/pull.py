@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
+from bestex.asking import ask
 from bestex.bus import REQUEST_TIMEOUT_S, api, error_code
 from bestex.errors import BusError, StreamMismatch
 
@@ -47,7 +48,7 @@ class Delivery:
 
     async def ack_sync(self) -> None:
         """Acknowledge, and wait until the server has noted it."""
-        await self._client.request(self.reply, b"+ACK", timeout=REQUEST_TIMEOUT_S)
+        await ask(self._client, self.reply, b"+ACK", REQUEST_TIMEOUT_S)
 
 
 class StandingPull:

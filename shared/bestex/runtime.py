@@ -22,6 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bestex import codec, pull, streams
+from bestex.asking import ask
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
@@ -371,7 +372,7 @@ class Runtime:
                 failures = 0
                 continue
             try:
-                await self._client.request("$JS.API.INFO", b"", timeout=WATCHDOG_INTERVAL_S)
+                await ask(self._client, "$JS.API.INFO", b"", WATCHDOG_INTERVAL_S)
                 failures = 0
             except (nats.errors.Error, TimeoutError):
                 failures += 1
