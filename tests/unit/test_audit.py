@@ -91,7 +91,6 @@ def _leg(slice_no: int, **values: Any) -> Edit:
     return edit
 
 
-RESTING = ID[2, 0, 0]
 SECOND_CHILD = ID[1, 0, 1]
 REJECTED = m.ExecRejected(
     venue="sim_b",
@@ -129,16 +128,27 @@ def _second_slice_too_large(history: list[Event]) -> list[Event]:
     return changed("route.done", 1, qty=D(1))(history)
 
 
-def _rejected_at_work(history: list[Event]) -> list[Event]:
-    i = where(history, "exec.canceled")
-    event = history[i][2]
-    rejected = m.ExecRejected(
-        **{name: getattr(event, name) for name in m.ExecEvent.__struct_fields__},
-        code=Code.VENUE_REJECTED,
-        text="refused",
-    )
-    history[i] = (subjects.execution("sim_a", SYMBOL, RESTING, "rejected"), 180, rejected)
-    return history
+def _ended_as(name: str, kind: type[m.ExecEnded], **more: Any) -> Edit:
+    """A child's end with the same sums, but of another kind."""
+
+    def edit(history: list[Event]) -> list[Event]:
+        i = where(history, name)
+        _, ms, event = history[i]
+        end = kind(**{field: getattr(event, field) for field in m.ExecEnded.__struct_fields__}, **more)
+        subject = subjects.execution(end.venue, SYMBOL, end.child_id, subjects.event_name(end))
+        history[i] = (subject, ms, end)
+        return history
+
+    return edit
+
+
+REFUSED = {"code": Code.VENUE_REJECTED, "text": "refused"}
+
+
+def _slice_beyond_the_orders_limit(history: list[Event]) -> list[Event]:
+    accepted = history[where(history, "parent.accepted")][2]
+    order = msgspec.structs.replace(accepted.order, limit_price=D("100.9"))
+    return changed("parent.accepted", order=order)(history)
 
 
 def _routed_after_its_recall(history: list[Event]) -> list[Event]:
@@ -179,6 +189,7 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "accepted as another quantity": (changed("order.new", qty=D(2)), 3, "order_differs"),
     "modified to another quantity": (changed("order.modify", qty=D(2)), 3, "order_differs"),
     "legs exceed what is routed": (_leg(1, qty=D("1.1")), 3, "legs_exceed"),
+    "slice beyond the order's limit": (_slice_beyond_the_orders_limit, 3, "slice_beyond_limit"),
     "leg beyond the slice's limit": (_leg(1, price=D("101.5")), 3, "leg_beyond_limit"),
     "routed again too early": (later("exec.expired", ms=61), 3, "over_routed"),
     "routed again too much": (changed("route.rerouted", qty=D("0.7")), 3, "over_routed"),
@@ -192,7 +203,8 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "sent without writing it down": (without("exec.submitting"), 4, "not_written_before_send"),
     # 5: unknown is not rejected
     "unknown called rejected": (_unknown_called_rejected, 5, "unknown_called_rejected"),
-    "rejected while at work": (_rejected_at_work, 5, "rejected_at_work"),
+    "rejected while at work": (_ended_as("exec.canceled", m.ExecRejected, **REFUSED), 5, "rejected_at_work"),
+    "rejected with fills": (_ended_as("exec.expired", m.ExecRejected, **REFUSED), 5, "rejected_with_fills"),
     # 6: fills exactly once
     "fill lost": (without("fill"), 6, "child_sums"),
     "fill twice": (doubled("fill"), 6, "fill_twice"),
@@ -202,6 +214,7 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "fill for another slice": (changed("fill", slice_no=2), 6, "owner_differs"),
     "fill after the end": (_filled_after_the_end, 6, "late_fill"),
     "filled, but not whole": (changed("exec.filled", cum_qty=D("0.9")), 6, "child_sums"),
+    "filled with less than it was": (_ended_as("exec.expired", m.ExecFilled), 6, "filled_short"),
     "slice says less": (changed("route.done", filled_qty=D("1.9")), 6, "slice_sums"),
     "slice says another notional": (changed("route.done", notional=D(1)), 6, "slice_sums"),
     "settled with other fees": (changed("parent.settled", fees=D(0)), 6, "settled_differs"),

@@ -70,6 +70,7 @@ def test_a_trade_without_a_fill_is_found() -> None:
         lines.append(msgspec.structs.replace(entry, trades=[trade]))
 
     assert (6, "fill_missing") in journaled(another)
+    assert (6, "fill_missing") in journaled(another, complete=False), "its child has ended"
 
 
 def test_a_fill_without_a_trade_is_found() -> None:
