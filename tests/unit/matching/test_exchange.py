@@ -101,6 +101,15 @@ def test_an_order_that_comes_after_its_deadline_is_rejected(exchange: SimExchang
     assert exchange.handle(buy("c2", deadline_ns=NOW), NOW).ok
 
 
+def test_a_replace_that_comes_after_its_deadline_changes_nothing(exchange: SimExchange) -> None:
+    exchange.handle(buy("c1", 5, 98), NOW)
+    late = w.Replace(venue="sim_a", client_id="c1", qty=12, price=101, deadline_ns=NOW - 1)
+    answer = exchange.handle(late, NOW)
+    assert (answer.code, answer.order and answer.order.qty, answer.trades) == (Code.EXPIRED, 5, [])
+    in_time = w.Replace(venue="sim_a", client_id="c1", qty=6, price=98, deadline_ns=NOW)
+    assert exchange.handle(in_time, NOW).ok
+
+
 def test_cancel_and_replace_of_an_ended_order_are_too_late_and_show_it(exchange: SimExchange) -> None:
     exchange.handle(buy("c1"), NOW)
     for request in (cancel("c1"), w.Replace(venue="sim_a", client_id="c1", qty=3, price=99)):
@@ -257,6 +266,16 @@ def test_restored_orders_stand_behind_what_is_displayed_and_can_fill() -> None:
     assert [(state.state, state.cum_qty) for state in states if state] == [
         (State.FILLED, 12),
         (State.OPEN, 2),
+    ]
+
+
+def test_a_restored_order_whose_time_passed_does_not_trade_on_the_way_out() -> None:
+    before, entries = lively()
+    after = restored(entries)
+    after.background(BTC, LevelSet(NOW, "sim_a", ASK, 100, 50))
+    after.reopen(NOW + 100 * SECOND)
+    assert [t for t in after.trades_since("sim_a") if t.client_id == "partly"] == [
+        t for t in before.trades_since("sim_a") if t.client_id == "partly"
     ]
 
 

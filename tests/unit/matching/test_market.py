@@ -11,6 +11,7 @@ from bestex.clock import DAY
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.matching import Market, Match, Order
+from bestex.matching import market as market_module
 from bestex.messages import Tif
 from bestex.sim_wire import State
 
@@ -207,6 +208,14 @@ def test_a_replace_down_to_what_has_filled_ends_the_order(market: Market) -> Non
     market.submit(order(SELL, 6, 100), NOW)
     assert market.replace(resting, 6, 100, NOW) == (None, [])
     assert (resting.state, resting.code, resting.cum_qty) == (State.CANCELED, Code.REPLACED, 6)
+
+
+def test_a_market_takes_only_so_many_open_orders(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market_module, "MAX_OPEN_ORDERS", 1)
+    first = put(market, BUY, 10, 100)
+    assert put(market, BUY, 10, 100).code is Code.LIMIT_EXCEEDED
+    market.cancel(first, NOW)
+    assert put(market, BUY, 10, 100).state is State.OPEN
 
 
 def test_a_replaced_gtd_order_expires_once(market: Market) -> None:
