@@ -145,12 +145,12 @@ def open_recording(*paths: str | Path) -> Recording:
             own.append(RecordingFile(path))
         else:
             raw.append(path)
-    return Recording([*own, BinanceRecording(raw)] if raw else own)
+    return Recording([*own, BinanceRecording(raw, compares=False)] if raw else own)
 
 
 def convert(raw_paths: Sequence[str | Path], out: str | Path) -> int:
     """Raw files to one of our own; the number of events. RecordingError where `out` exists already."""
-    recording = BinanceRecording(raw_paths)
+    recording = BinanceRecording(raw_paths, compares=False)
     source = ", ".join(Path(path).name for path in raw_paths)
     with RecordingWriter(out, source, recording.streams) as writer:
         for event in recording:

@@ -29,7 +29,7 @@ BURST = 8  # frames in a row before the event loop gets its turn, as a busy sock
 
 class RawFrames:
     def __init__(self, paths: list[str]) -> None:
-        self._events = iter(BinanceRecording(paths))
+        self._events = iter(BinanceRecording(paths, compares=False))
 
     async def run(self, deliver: Deliver, now_ns: Callable[[], int]) -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):

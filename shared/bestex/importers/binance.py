@@ -104,10 +104,12 @@ class BinanceRecording:
     """One or several raw files as one sequence of events in order of receipt.
 
     Iterating again begins again. While it runs, `builders` and the counters fill; they belong to the last
-    iteration. RecordingError where no line of any file is a frame of a known symbol.
+    iteration. `compares` False spares the comparison with the book ticker, and the book that it needs.
+    RecordingError where no line of any file is a frame of a known symbol.
     """
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], *, compares: bool = True) -> None:
+        self._compares = compares
         self._clock = Clock()
         self._scales: dict[Key, Scales] = {}
         missing = [str(path) for path in paths if not Path(path).is_file()]
@@ -146,7 +148,8 @@ class BinanceRecording:
         self.counts = dict.fromkeys(Kind, 0)
         self.errors: list[str] = []
         self.builders = {
-            key: BookBuilder(stream.price_scale, stream.qty_scale) for key, stream in self._streams.items()
+            key: BookBuilder(stream.price_scale, stream.qty_scale, compares=self._compares)
+            for key, stream in self._streams.items()
         }
 
     def _survey(self, path: Path) -> FileSurvey:

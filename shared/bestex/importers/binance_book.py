@@ -58,7 +58,10 @@ class Change(NamedTuple):
 
 
 class BookBuilder:
-    def __init__(self, price_scale: int, qty_scale: int) -> None:
+    """`compares` False leaves out the comparison and its book, for readers that build books themselves."""
+
+    def __init__(self, price_scale: int, qty_scale: int, *, compares: bool = True) -> None:
+        self._compares = compares
         self.reader = LevelReader(price_scale, qty_scale)
         self.book = DepthBook()
         self.is_known = False
@@ -95,7 +98,8 @@ class BookBuilder:
             if self._snapshot is not None and self._snapshot.last <= previous:
                 self._snapshot = None
         if self.is_known:
-            self._apply(diff)
+            if self._compares:
+                self._apply(diff)
             return Change(False, diff.bids, diff.asks)
         self._buffer.append(diff)
         joined = self._join(count_failure=not broken)
@@ -120,7 +124,10 @@ class BookBuilder:
         self._buffer.clear()
         self._snapshot = None
         self.is_known = True
-        return Change(True, list(self.book.bids), list(self.book.asks))
+        change = Change(True, list(self.book.bids), list(self.book.asks))
+        if not self._compares:
+            self.book.clear()
+        return change
 
     def _apply(self, diff: Diff) -> None:
         self.book.apply(diff.bids, diff.asks)
@@ -134,6 +141,8 @@ class BookBuilder:
         _remember(self._tops, diff.last, top)
 
     def on_ticker(self, update_id: int, ticker: Top) -> None:
+        if not self._compares:
+            return
         top = self._tops.get(update_id)
         if top is not None:
             self._compare(top, ticker)
