@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client as Connection
 
 from bestex import TWAP, bus, codec, config, streams, subjects
+from bestex import client as client_module
 from bestex import messages as m
 from bestex.client import Client
 from bestex.clock import SECOND, Time
@@ -221,6 +222,16 @@ async def test_an_order_that_no_message_can_hold_is_refused_at_once(
         with pytest.raises(UsageError, match="too large"):
             await client.submit(SYMBOL, "buy", 1, note="x" * 2_000_000)
     assert await bus.read_last(platform, subjects.ORDERS, f"{subjects.ROOT}.order.>") is None
+
+
+async def test_without_the_stream_that_takes_orders_the_client_does_not_try_for_ever(
+    platform: Connection, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "NO_STREAM_TIMEOUT_S", 0.1)
+    await bus.api(platform, f"STREAM.DELETE.{subjects.ORDERS}", {})
+    async with Client(nats_server.url) as client:
+        with pytest.raises(BusError, match="no stream takes orders"):
+            await asyncio.wait_for(client.submit(SYMBOL, "buy", 1), WAIT_S)
 
 
 async def test_without_streams_and_router_the_client_says_so(nats_server: NatsServer) -> None:
