@@ -234,7 +234,6 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     post_only: bool = False
     client_id_length: int = 0  # 0: the venue takes none, so only its own ids find an order
     native_replace: bool = False
-    replace_changes_id: bool = False
     dead_man: bool = False
     in_flight_max: int = 16
 

@@ -40,7 +40,7 @@ def check(*files: Path, common: Common = COMMON) -> int:
     Several files are one stream and are read in the order given. Exit code: 0 nothing is wrong, 1 something.
     """
     from bestex import codec
-    from bestex.importers.binance import check as check_frames
+    from bestex.importers.binance_check import check as check_frames
 
     result = check_frames(_existing(files))
     found = codec.to_builtins(result)

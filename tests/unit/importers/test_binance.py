@@ -7,7 +7,8 @@ import pytest
 
 from bestex.errors import RecordingError
 from bestex.feed import DepthUpdate
-from bestex.importers.binance import BinanceRecording, check
+from bestex.importers.binance import BinanceRecording
+from bestex.importers.binance_check import check
 from bestex.importers.binance_wire import name
 from bestex.messages import MarketTrade
 from tests.unit.importers.frames import Frames, good_spot
