@@ -17,7 +17,7 @@ from bestex import log
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import BestexError, ConfigError
-from bestex.process import EXIT_FAILED, EXIT_MISCONFIGURED
+from bestex.process import EXIT_FAILED, EXIT_MISCONFIGURED, PORT_MAX
 from services.exchange.api import make_app
 from services.exchange.shell import Exchange
 
@@ -35,6 +35,8 @@ def main() -> None:
         config = configuration.load(arguments.config)
         host = arguments.host or config.exchange.host
         port = config.exchange.port if arguments.port is None else arguments.port
+        if not 0 <= port <= PORT_MAX:  # uvloop would take it modulo 65536
+            raise ConfigError(f"--port {port}: must be from 0 to {PORT_MAX}")
         code = uvloop.run(_serve(config, host, port, logger))
     except BestexError as error:
         logger.error("cannot run", error=str(error))
@@ -68,7 +70,8 @@ async def _serve(config: Config, host: str, port: int, logger: structlog.stdlib.
     try:
         await site.start()
     except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        # Whoever has the port now may give it back: worth another start.
+        raise BestexError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     logger.info("ready", host=host, port=runner.addresses[0][1], venues=exchange.sim.venues)
     ticking = asyncio.create_task(exchange.run())
     ticking.add_done_callback(lambda task: None if task.cancelled() else stop(EXIT_FAILED))

@@ -30,13 +30,14 @@ from bestex import bus, codec, log
 from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.errors import ConfigError, Fenced, StreamMismatch, UsageError
+from bestex.errors import BusError, ConfigError, Fenced, StreamMismatch, UsageError
 from bestex.runtime import Build, Runtime, tape_path
 from bestex.service import Service
 from bestex.tape import Header, Tape
 
 EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
 
+PORT_MAX = 65_535
 ANOTHER_ANSWERS_S = 0.2  # a process that is well answers in a millisecond
 
 ENV_URL = "NATS_URL"
@@ -86,6 +87,7 @@ def run(name: str, build: Build, make_host: MakeHost = Runtime) -> None:
         config = configuration.load(arguments.config)
         names = tuple(item for item in arguments.names if item != "all")
         service = build(config, names)
+        http_port()
     except (ConfigError, UsageError) as error:
         logger.error("misconfigured", error=str(error))
         print(f"{name}: {error}", file=sys.stderr)
@@ -157,6 +159,9 @@ async def _serve(
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
         return EXIT_MISCONFIGURED
+    except BusError as error:
+        logger.error("the bus failed", error=str(error))
+        return EXIT_FAILED
     except Exception:
         logger.exception("failed")
         return EXIT_FAILED
@@ -213,9 +218,17 @@ async def _announce(client: Client, service: Service, clock: AffineClock) -> Mic
     return micro
 
 
+def http_port() -> int:
+    """The port that the environment asks for, 0 for none. ConfigError where it is none."""
+    text = os.environ.get(ENV_HTTP_PORT, "") or "0"
+    if not text.isdecimal() or int(text) > PORT_MAX:  # uvloop would take it modulo 65536
+        raise ConfigError(f"{ENV_HTTP_PORT}={text}: must be a port from 1 to {PORT_MAX}, or 0 for none")
+    return int(text)
+
+
 async def _serve_http(runtime: Host) -> web.AppRunner | None:
     """/healthz, /readyz and /metrics, where a port is given. Liveness does not depend on the bus."""
-    port = int(os.environ.get(ENV_HTTP_PORT, "0"))
+    port = http_port()
     if not port:
         return None
     from prometheus_client import generate_latest

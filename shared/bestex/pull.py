@@ -15,7 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.js.api import Header
 
 from bestex.asking import ask
-from bestex.bus import REQUEST_TIMEOUT_S, api, error_code
+from bestex.bus import REQUEST_TIMEOUT_S, STREAM_NOT_FOUND, api, error_code
 from bestex.errors import BusError, StreamMismatch
 
 PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this process
@@ -236,9 +236,7 @@ async def ensure_consumer(client: Client, stream: str, durable: str, subjects: S
             {"stream_name": stream, "config": wanted, "action": "create"},
         )
     if "error" in found:
-        raise StreamMismatch(
-            f"stream {stream}: {found['error'].get('description')}; run `bestex streams apply`"
-        )
+        raise _refusal(stream, found)
     config = found["config"]
     for key, value in wanted.items():
         given = config.get(key)
@@ -246,6 +244,14 @@ async def ensure_consumer(client: Client, stream: str, durable: str, subjects: S
             given = sorted(given or ())
         if given != value:
             raise StreamMismatch(f"consumer {durable} of {stream}: {key} is {given!r}, must be {value!r}")
+
+
+def _refusal(stream: str, answer: dict[str, Any]) -> BusError:
+    """A missing stream stays missing until somebody creates it; whatever else the server says may pass."""
+    text = f"stream {stream}: {answer['error'].get('description')}"
+    if error_code(answer) == STREAM_NOT_FOUND:
+        return StreamMismatch(f"{text}; run `bestex streams apply`")
+    return BusError(text)
 
 
 async def read_all(
@@ -274,9 +280,7 @@ async def read_all(
         config["opt_start_seq"] = start_seq
     made = await api(client, f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
     if "error" in made:
-        raise StreamMismatch(
-            f"stream {stream}: {made['error'].get('description')}; run `bestex streams apply`"
-        )
+        raise _refusal(stream, made)
     expected, count = int(made["num_pending"]), 0
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

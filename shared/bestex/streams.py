@@ -91,12 +91,15 @@ async def apply(client: Client, config: Config) -> list[tuple[str, str]]:
 
 
 async def verify(client: Client, config: Config) -> None:
-    """Raises StreamMismatch, naming every stream that is missing or not as it must be."""
+    """Raises StreamMismatch, naming every stream that is missing or not as it must be; BusError where the
+    server cannot say now, which may pass."""
     wrong = []
     for spec in specs(config):
         found = await api(client, f"STREAM.INFO.{spec.name}", {})
-        if "error" in found:
-            wrong.append(f"{spec.name}: {found['error'].get('description')}")
+        if error_code(found) == STREAM_NOT_FOUND:
+            wrong.append(f"{spec.name} is missing")
+        elif "error" in found:
+            raise BusError(f"stream {spec.name}: {found['error'].get('description')}")
         else:
             wrong.extend(f"{spec.name}: {text}" for text in _differences(found["config"], spec))
     if wrong:
