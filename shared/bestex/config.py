@@ -235,11 +235,13 @@ def parse(text: str, source: str = "configuration", environment: dict[str, str] 
         tree = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: {error}") from None
-    _overlay(tree, environment or {})
+    env = environment or {}
+    _overlay(tree, env)
     try:
         config = codec.convert(_plain(tree), Config, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{source}: {_with_path(str(error), ())}") from None
+        wrong = _with_path(str(error), ())
+        raise ConfigError(f"{_overlaid(wrong, env) or source}: {wrong}") from None
     _check(config, source)
     return config
 
@@ -255,6 +257,19 @@ def _overlay(tree: dict[str, Any], environment: dict[str, str]) -> None:
             if not isinstance(node, dict):
                 raise ConfigError(f"{key}: {part} is a setting, not a section")
         node[last] = environment[key]
+
+
+def _overlaid(wrong: str, environment: dict[str, str]) -> str:
+    """The variable that brought the setting of which `wrong` complains; empty where none did."""
+    for key in environment:
+        if key.startswith(ENV_OVERLAY):
+            section, _, name = key.removeprefix(ENV_OVERLAY).lower().replace("__", ".").rpartition(".")
+            unknown = f"{section}: Object contains" if section else "Object contains"
+            if wrong.startswith(f"{section}.{name}:".lstrip(".")):
+                return key
+            if wrong.startswith(unknown) and f"`{name}`" in wrong:
+                return key
+    return ""
 
 
 def _plain(value: Any) -> Any:

@@ -45,6 +45,20 @@ def test_the_environment_overlays_single_settings() -> None:
     assert loaded.make_instruments().by_symbol["BTC/USDT"].listing("sim_a") is None
 
 
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("BESTEX__EXECUTION__RETRIS", "execution: Object contains unknown field `retris`"),
+        ("BESTEX__EXECUTION__RETRIES", "execution.retries: "),
+        ("BESTEX__NOTHING", "Object contains unknown field `nothing`"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.load(None, {"BESTEX__DATA_DIR": "somewhere", variable: "x"})
+    assert str(raised.value).startswith(f"{variable}: {said}")
+
+
 def test_defaults_of_an_algorithm_and_a_strategy_are_taken() -> None:
     loaded = config.parse("[algos.twap]\nrandomize = 0.1\nslices = 5\n[strategies.sweep]\nmax_splits = 2")
     assert loaded.algos["twap"] == {"randomize": "0.1", "slices": 5}
