@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from math import gcd
 from operator import gt, lt
 from typing import NamedTuple
 
+from bestex.contracts import Conversion
 from bestex.instruments import Instrument, Listing
 from bestex.messages import MarketTrade, VenueBook
 
@@ -36,28 +36,15 @@ class Columns(NamedTuple):
     ask_qty: list[int]
 
 
-class _Factors(NamedTuple):
-    """A message's integer times `mul`, divided by `div`, is the instrument's. One of a pair is 1 unless a
-    contract's size shares no factor with the scale."""
-
-    price_mul: int
-    price_div: int
-    qty_mul: int
-    qty_div: int
-
-
 class Normaliser:
-    """One listing's conversion. A contract of a linear listing stands for `contract_size` quantity units,
-    where that is not 1; one of an inverse listing for `contract_size` of quote, hence for
-    floor(contracts x contract_size / price) of base, level by level."""
+    """One listing's messages, whatever their scales."""
 
     def __init__(self, instrument: Instrument, listing: Listing, levels_max: int) -> None:
         self._instrument = instrument
         self._listing = listing
         self._levels_max = levels_max
-        self._scales = (-1, -1)
-        self._factors = _Factors(1, 1, 1, 1)
-        self._identity = False
+        self._scales = (instrument.price_scale, instrument.qty_scale)
+        self._conversion = Conversion(instrument, listing, *self._scales)
 
     def book(self, book: VenueBook) -> Columns | Defect:
         """The best `levels_max` levels of each side. Shares the message's lists where nothing changes."""
@@ -68,60 +55,46 @@ class Normaliser:
         most = self._levels_max
         if len(bid_px) > most or len(ask_px) > most:
             bid_px, bid_qty, ask_px, ask_qty = bid_px[:most], bid_qty[:most], ask_px[:most], ask_qty[:most]
-        self._use(book.price_scale, book.qty_scale)
-        if self._identity:
+        conversion = self._converting(book.price_scale, book.qty_scale)
+        if conversion.is_identity:
             return Columns(bid_px, bid_qty, ask_px, ask_qty)
-        return self._converted(bid_px, bid_qty, ask_px, ask_qty)
+        return self._converted(conversion, bid_px, bid_qty, ask_px, ask_qty)
 
     def trade_qty(self, trade: MarketTrade) -> int | Defect:
         """The trade's base quantity in the instrument's units."""
         if trade.price <= 0 or trade.qty <= 0:
             return Defect.NOT_POSITIVE
-        self._use(trade.price_scale, trade.qty_scale)
-        price = self._prices([trade.price])
+        conversion = self._converting(trade.price_scale, trade.qty_scale)
+        price = conversion.prices([trade.price])
         if price is None:
             return Defect.OFF_SCALE
-        qty = self._quantities(price, [trade.qty])
+        qty = conversion.quantities(price, [trade.qty])
         return Defect.OFF_SCALE if qty is None else qty[0]
 
-    def _use(self, price_scale: int, qty_scale: int) -> None:
-        if self._scales == (price_scale, qty_scale):
-            return
-        instrument, listing = self._instrument, self._listing
-        price = _ratio(10**instrument.price_scale, 10**price_scale)
-        if listing.inverse:
-            qty_mul = listing.contract_size * 10 ** (instrument.price_scale + instrument.qty_scale)
-            qty = (qty_mul, 10**qty_scale)
-        elif listing.contract_size != 1:
-            qty = _ratio(listing.contract_size, 10**qty_scale)
-        else:
-            qty = _ratio(10**instrument.qty_scale, 10**qty_scale)
-        self._factors = _Factors(*price, *qty)
-        self._scales = (price_scale, qty_scale)
-        self._identity = not listing.inverse and self._factors == (1, 1, 1, 1)
+    def _converting(self, price_scale: int, qty_scale: int) -> Conversion:
+        if self._scales != (price_scale, qty_scale):
+            self._scales = (price_scale, qty_scale)
+            self._conversion = Conversion(self._instrument, self._listing, price_scale, qty_scale)
+        return self._conversion
 
     def _converted(
-        self, bid_px: list[int], bid_qty: list[int], ask_px: list[int], ask_qty: list[int]
+        self,
+        conversion: Conversion,
+        bid_px: list[int],
+        bid_qty: list[int],
+        ask_px: list[int],
+        ask_qty: list[int],
     ) -> Columns | Defect:
-        bids, asks = self._prices(bid_px), self._prices(ask_px)
+        bids, asks = conversion.prices(bid_px), conversion.prices(ask_px)
         if bids is None or asks is None:
             return Defect.OFF_SCALE
-        bid_sizes, ask_sizes = self._quantities(bids, bid_qty), self._quantities(asks, ask_qty)
+        bid_sizes, ask_sizes = conversion.quantities(bids, bid_qty), conversion.quantities(asks, ask_qty)
         if bid_sizes is None or ask_sizes is None:
             return Defect.OFF_SCALE
         columns = Columns(bids, bid_sizes, asks, ask_sizes)
         if any(column and max(column) > MAX_UNITS for column in columns):
             return Defect.TOO_LARGE
         return _without_nothing(columns) if self._listing.inverse else columns
-
-    def _prices(self, prices: list[int]) -> list[int] | None:
-        return _scaled(prices, self._factors.price_mul, self._factors.price_div)
-
-    def _quantities(self, prices: list[int], sizes: list[int]) -> list[int] | None:
-        mul, div = self._factors.qty_mul, self._factors.qty_div
-        if self._listing.inverse:
-            return [size * mul // (div * price) for price, size in zip(prices, sizes, strict=True)]
-        return _scaled(sizes, mul, div)
 
 
 def _defect(bid_px: list[int], bid_qty: list[int], ask_px: list[int], ask_qty: list[int]) -> Defect | None:
@@ -138,19 +111,6 @@ def _defect(bid_px: list[int], bid_qty: list[int], ask_px: list[int], ask_qty: l
     ):
         return Defect.NOT_POSITIVE
     return None
-
-
-def _ratio(numerator: int, denominator: int) -> tuple[int, int]:
-    common = gcd(numerator, denominator)
-    return numerator // common, denominator // common
-
-
-def _scaled(values: list[int], mul: int, div: int) -> list[int] | None:
-    """Each value x mul / div; None where one does not come out whole."""
-    if div == 1:
-        return [value * mul for value in values] if mul != 1 else values
-    pairs = [divmod(value * mul, div) for value in values]
-    return None if any(rest for _, rest in pairs) else [whole for whole, _ in pairs]
 
 
 def _without_nothing(columns: Columns) -> Columns | Defect:

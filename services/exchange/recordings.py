@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bestex.background import ASK, BID, BackgroundTrade, LevelSet
+from bestex.contracts import Conversion
 from bestex.errors import ConfigError
 from bestex.feed import DepthUpdate, FeedEvent
 from bestex.instruments import Instrument, Listing
@@ -14,34 +15,36 @@ from services.exchange.happening import Happening
 
 
 class Converter:
-    """One market's recorded numbers in its instrument's units.
-
-    A contract of a linear listing stands for `contract_size` quantity units, where that is not 1; one of an
-    inverse listing for `contract_size` of quote, hence for floor(contracts x contract_size / price) of base.
-    """
+    """One market's recorded numbers in its instrument's units, whatever their scales."""
 
     def __init__(self, instrument: Instrument, listing: Listing) -> None:
         self._instrument, self._listing = instrument, listing
-        self._price_one: int = 10**instrument.price_scale
-        self._qty_one: int = 10**instrument.qty_scale
+        self._scales = (instrument.price_scale, instrument.qty_scale)
+        self._conversion = Conversion(instrument, listing, *self._scales)
 
-    def price(self, price: int, scale: int) -> int:
-        """Raises ConfigError where the instrument's scale is too coarse for it."""
-        units, rest = divmod(price * self._price_one, _one(scale))
-        if rest:
+    def levels(self, event: DepthUpdate, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Raises ConfigError where the instrument's scales are too coarse for them."""
+        prices, sizes = [price for price, _ in levels], [qty for _, qty in levels]
+        return list(zip(*self._converted(event, prices, sizes), strict=True))
+
+    def trade(self, event: MarketTrade) -> tuple[int, int]:
+        """Price and quantity. Raises ConfigError as `levels` does."""
+        prices, sizes = self._converted(event, [event.price], [event.qty])
+        return prices[0], sizes[0]
+
+    def _converted(
+        self, event: FeedEvent, prices: list[int], sizes: list[int]
+    ) -> tuple[list[int], list[int]]:
+        if self._scales != (event.price_scale, event.qty_scale):
+            self._scales = (event.price_scale, event.qty_scale)
+            self._conversion = Conversion(self._instrument, self._listing, *self._scales)
+        own = self._conversion.prices(prices)
+        if own is None:
             raise self._too_coarse("price")
-        return units
-
-    def qty(self, qty: int, scale: int, price_units: int) -> int:
-        listing = self._listing
-        if listing.inverse:
-            worth = qty * listing.contract_size * self._price_one * self._qty_one
-            return worth // (_one(scale) * price_units)
-        factor = listing.contract_size if listing.contract_size != 1 else self._qty_one
-        units, rest = divmod(qty * factor, _one(scale))
-        if rest:
+        quantities = self._conversion.quantities(own, sizes)
+        if quantities is None:
             raise self._too_coarse("qty")
-        return units
+        return own, quantities
 
     def _too_coarse(self, what: str) -> ConfigError:
         return ConfigError(
@@ -73,34 +76,20 @@ class RecordingBackground:
                 yield self._trade(event)
 
     def _trade(self, event: MarketTrade) -> Happening:
-        market = self._markets[event.symbol]
-        price = market.price(event.price, event.price_scale)
-        qty = market.qty(event.qty, event.qty_scale, price)
+        price, qty = self._markets[event.symbol].trade(event)
         trade = BackgroundTrade(event.recv_ns, event.venue, price, qty, event.aggressor, event.trade_id)
         return Happening(event.symbol, trade)
 
     def _levels(self, event: DepthUpdate) -> Iterator[Happening]:
         bids, asks = self._books[event.symbol]
+        market = self._markets[event.symbol]
         changes = [
             LevelSet(event.recv_ns, event.venue, side, price, qty)
             for side, shown, levels in ((BID, bids, event.bids), (ASK, asks, event.asks))
-            for price, qty in _changes(event, shown, self._converted(event, levels))
+            for price, qty in _changes(event, shown, market.levels(event, levels))
         ]
         for change in sorted(changes, key=lambda change: change.qty > 0):
             yield Happening(event.symbol, change)
-
-    def _converted(self, event: DepthUpdate, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        market = self._markets[event.symbol]
-        prices = [market.price(price, event.price_scale) for price, _ in levels]
-        return [
-            (price, market.qty(qty, event.qty_scale, price))
-            for price, (_, qty) in zip(prices, levels, strict=True)
-        ]
-
-
-def _one(scale: int) -> int:
-    one: int = 10**scale
-    return one
 
 
 def _changes(
