@@ -21,7 +21,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
 async def test_a_missing_stream_is_a_mismatch_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, bus.STREAM_NOT_FOUND)
-    with pytest.raises(StreamMismatch, match="ORDERS is missing.*bestex streams apply"):
+    with pytest.raises(StreamMismatch, match=r"ORDERS is missing.*bestex streams apply"):
         await streams.verify(Client(), config.load(None, {}))
     with pytest.raises(StreamMismatch, match="bestex streams apply"):
         await pull.ensure_consumer(Client(), "ORDERS", "scheduler", ["a"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import difflib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,6 +19,7 @@ from cyclopts import Parameter, Token
 from bestex.errors import UsageError
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client as Connection
     from rich.console import Console
     from rich.table import Table
 
@@ -60,6 +63,7 @@ class Common:
 COMMON = Common()
 
 
+LOSS_S = 1.0  # a bus that restarts is back before
 PIPE_COLUMNS_MIN = 120  # a file or a pipe has no width of its own; tables need this much to be read
 DECIMALS, DIGITS = 4, 8  # a shown figure keeps the finer of both: cents of a coin, and coins of a cent
 
@@ -86,6 +90,26 @@ def print_json(value: Any) -> None:
 
     sys.stdout.buffer.write(codec.to_json(value) + b"\n")
     sys.stdout.buffer.flush()
+
+
+@contextlib.asynccontextmanager
+async def losses_told(connection: Connection) -> AsyncIterator[None]:
+    """Meanwhile, say on stderr when the bus stays away and when it is back."""
+
+    async def look() -> None:
+        was_there = True
+        while True:
+            await asyncio.sleep(LOSS_S)
+            if connection.is_connected is not was_there:
+                was_there = connection.is_connected
+                text = "the bus is back" if was_there else "the bus is lost, waiting for it; ctrl-C ends that"
+                print(f"bestex: {text}", file=sys.stderr, flush=True)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
 
 
 def console() -> Console:

@@ -17,6 +17,7 @@ from bestex.cli.common import (
     console,
     figure,
     known,
+    losses_told,
     print_json,
     table,
     venue_names,
@@ -114,14 +115,15 @@ async def submit(
         if not wait:
             return await _answer(parent, common)
         try:
-            if not common.json:
-                from bestex.bus_address import find_clock
-                from bestex.cli.progress import follow
+            async with losses_told(client.connection):
+                if common.json:
+                    async for event in parent:
+                        print_json(event)
+                else:
+                    from bestex.bus_address import find_clock
+                    from bestex.cli.progress import follow
 
-                await follow(parent, find_clock(common.load()))
-            else:
-                async for event in parent:
-                    print_json(event)
+                    await follow(parent, find_clock(common.load()))
         except asyncio.CancelledError:  # ctrl-C ends the waiting, not the order
             print(
                 f"bestex: {parent.parent_id} goes on; see `bestex status {parent.parent_id}`, "

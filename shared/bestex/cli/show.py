@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bestex.cli.common import COMMON, Common, console, figure, print_json, table
+from bestex.cli.common import COMMON, Common, console, figure, losses_told, print_json, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,7 +161,8 @@ async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
             tails.append(tail)
         for pattern in chosen.live:
             await client.subscribe(pattern, cb=live)
-        await failed
+        async with losses_told(client):
+            await failed
     finally:
         for tail in tails:
             await tail.stop()

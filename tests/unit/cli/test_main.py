@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bestex.cli.common import PIPE_COLUMNS_MIN, console, figure
+from bestex.cli import common
+from bestex.cli.common import PIPE_COLUMNS_MIN, console, figure, losses_told
 from bestex.cli.main import _COMMANDS, run
 from bestex.cli.show import parents_table
 from bestex.errors import Code
@@ -163,6 +165,29 @@ def test_a_pipe_is_as_wide_as_a_table_needs(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_users_wrote_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     console().print("[/red] [bold]")
     assert capsys.readouterr().out == "[/red] [bold]\n"
+
+
+async def test_a_bus_that_stays_away_is_told_once_and_its_return_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Connection:
+        is_connected = True
+
+    async def until_told(text: str) -> str:
+        said = ""
+        async with asyncio.timeout(5):
+            while text not in said:
+                await asyncio.sleep(0)
+                said += capsys.readouterr().err
+        return said
+
+    monkeypatch.setattr(common, "LOSS_S", 0.001)
+    connection = Connection()
+    async with losses_told(connection):  # type: ignore[arg-type]
+        connection.is_connected = False
+        assert (await until_told("lost")).startswith("bestex: the bus is lost, waiting for it")
+        connection.is_connected = True
+        assert await until_told("back") == "bestex: the bus is back\n"
 
 
 @pytest.mark.parametrize("width", [80, PIPE_COLUMNS_MIN])
