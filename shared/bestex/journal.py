@@ -17,6 +17,7 @@ from nats.aio.client import Client
 
 from bestex import bus
 from bestex.errors import BusError, Fenced, OutcomeUnknown
+from bestex.subjects import TABLE, Plane, exec_stream
 from bestex.subjects import history as history_of
 
 TOKEN = "Bestex-Token"  # identifies one append of one process, whatever becomes of its acknowledgement
@@ -160,17 +161,11 @@ class Journal:
         return f"{self._writer}.{self._count}"
 
 
+_STREAM = {row.pattern.partition(".")[0]: row.stream for row in TABLE if row.plane is Plane.DURABLE}
+
+
 def stream_of(subject: str) -> str:
     """The stream that holds a durable subject. KeyError for a subject of the live plane."""
     tokens = subject.split(".")
     head = tokens[2]
-    if head in ("exec", "fill"):
-        return f"EXEC_{tokens[3]}"
-    return {
-        "order": "ORDERS",
-        "parent": "SCHED",
-        "route": "ROUTE",
-        "child": "ROUTE",
-        "metrics": "METRICS",
-        "control": "CONTROL",
-    }[head]
+    return exec_stream(tokens[3]) if head in ("exec", "fill") else _STREAM[head]
