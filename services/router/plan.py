@@ -57,6 +57,11 @@ def make_plan(
     if instrument is None:
         known = ", ".join(instruments.by_symbol)
         return refused(Code.UNKNOWN_SYMBOL, f"there is no symbol {request.symbol}; there are {known}")
+    for venue in request.venues or ():
+        if instrument.listing(venue) is None:
+            listed = ", ".join(listing.venue for listing in instrument.listings)
+            text = f"{venue} does not trade {instrument.symbol}; {listed} do"
+            return refused(Code.UNKNOWN_VENUE, text)
     name = request.strategy or config.execution.default_strategy
     if name not in strategies:
         return refused(
@@ -93,7 +98,9 @@ def make_plan(
     slippage = None
     if average is not None and mid:
         slippage = request.side.sign * (float(average) * 10**instrument.price_scale / mid - 1) * BPS
-    short = route.qty < qty
+    text = ""
+    if route.qty < qty:
+        text = f"the books hold {'only a part' if route.qty else 'none'} of it within the limits"
     return m.Plan(
         symbol=instrument.symbol,
         side=request.side,
@@ -109,5 +116,5 @@ def make_plan(
         legs=legs,
         left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
         error=Code.NO_LIQUIDITY if not route.qty else None,
-        text="the books hold only a part of it within the limits" if short and route.qty else "",
+        text=text,
     )

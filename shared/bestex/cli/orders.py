@@ -247,6 +247,8 @@ async def plan(
         return 1 if found.error else 0
     if found.error:
         print(f"no route: {found.text} ({found.error})")
+        for venue in found.left_out:
+            print(f"without {venue.venue}: {venue.reason}")
         return 1
     rows = table("venue", "qty", "price", "fee", right=("qty", "price", "fee"))
     for leg in found.legs:
