@@ -96,6 +96,11 @@ def run(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `bestex watch | head` has had enough; nor may the exit's flush complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"bestex: {error.filename}: {error.strerror}", file=sys.stderr)
+        return ENDED_OTHERWISE
 
 
 def _mistake(error: CycloptsError) -> str:

@@ -97,6 +97,14 @@ def test_a_bus_that_is_not_there_is_named_with_what_to_do(
     assert "start one with `bestex up`" in said
 
 
+def test_a_directory_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(["up", "--data-dir", str(tmp_path / "file" / "data")]) == 1
+    assert capsys.readouterr().err == f"bestex: {tmp_path}/file/data: Not a directory\n"
+
+
 def test_doctor_says_what_is_wrong_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
