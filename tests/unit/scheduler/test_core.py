@@ -93,14 +93,14 @@ def test_twap_with_completion_takes_the_rest_at_the_end() -> None:
     assert bench.of(m.ParentDone)[0].reason == Code.FILLED
 
 
-def test_three_lots_over_ten_slices_are_three_slices() -> None:
+def test_three_of_the_smallest_quantity_over_ten_slices_are_three_slices() -> None:
     bench = Bench()
-    bench.order({**TWAP, "qty": "0.00003"})
+    bench.order({**TWAP, "qty": "0.0003"})
     for i in range(101):
         bench.advance(START + i * SECOND)
         if len(bench.of(m.ParentSettled)) < len(bench.of(m.ParentSliced)):
             bench.settle(bench.of(m.ParentSliced)[-1])
-    assert [sliced.qty for sliced in bench.of(m.ParentSliced)] == [Decimal("0.00001")] * 3
+    assert [sliced.qty for sliced in bench.of(m.ParentSliced)] == [Decimal("0.0001")] * 3
     assert bench.of(m.ParentDone)[0].reason == Code.FILLED
 
 

@@ -33,6 +33,7 @@ BAD_BODIES: list[tuple[str, Any, Code]] = [
     ("zero", {**GOOD, "qty": "0"}, Code.INVALID_QTY),
     ("negative", {**GOOD, "qty": "-1"}, Code.INVALID_QTY),
     ("off the lot", {**GOOD, "qty": "0.000001"}, Code.OFF_LOT),
+    ("below the minimum", {**GOOD, "qty": "0.00009"}, Code.BELOW_MINIMUM),
     ("a million digits", {**GOOD, "qty": "1e999999"}, Code.OFF_LOT),
     ("zero limit", {**GOOD, "limit_price": "0"}, Code.INVALID_PRICE),
     ("limit finer than the tick", {**GOOD, "limit_price": "60000.001"}, Code.OFF_TICK),
