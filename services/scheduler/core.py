@@ -19,7 +19,7 @@ from bestex import messages as m
 from bestex import subjects
 from bestex.clock import MS, Time
 from bestex.config import Config
-from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
+from bestex.core import Effect, Fact, RawOrder, Wake, Wakeup
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
@@ -66,8 +66,6 @@ class SchedulerCore:
                 return self._order(message, now_ns)
             case m.ParentAccepted():
                 self._remember(message)
-            case Recovered():
-                pass
         return []
 
     def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
@@ -341,6 +339,11 @@ class SchedulerCore:
         return [Wake(key, event.at)]
 
     # -- helpers ---------------------------------------------------------------------------------------------
+
+    def missing(self) -> dict[str, list[str]]:
+        """After recovery: the ends of open slices, which a process that had lost them may have acknowledged."""
+        open_slices = [(one.order.symbol, key, no) for key, one in self._parents.items() for no in one.open]
+        return {subjects.ROUTE: [subjects.route(*one, "done") for one in open_slices]}
 
     def _fact(self, event: Any) -> Fact:
         subject = subjects.parent(event.symbol, event.parent_id, subjects.event_name(event))

@@ -27,10 +27,11 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
     else:
         orders = tuple(f"{root}.order.*.{name}.>" for name in sorted(mine))
     durable = f"scheduler-{'-'.join(sorted(names)) or 'all'}"
+    core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown)
     return Service(
         name="scheduler",
         names=names,
-        core=SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown),
+        core=core,
         journal=(Read(subjects.SCHED, (f"{root}.parent.>",)),),
         reads=(
             Read(subjects.ORDERS, orders, durable),
@@ -38,4 +39,5 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         ),
         # The acceptances of other schedulers, so that an id is used once by all of them together.
         hears=(f"{root}.book.*", f"{root}.parent.*.*.accepted"),
+        missing=core.missing,
     )
