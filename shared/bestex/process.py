@@ -13,9 +13,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
+import nats.errors
 import nats.micro
 import structlog
 import uvloop
@@ -38,6 +40,8 @@ from bestex.tape import Header, Tape
 EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
 
 PORT_MAX = 65_535
+ALL = "all"  # the names of a process that was started for everything
+DOUBT = "_BESTEX.doubt"  # between processes of one service; no part of the public contract
 ANOTHER_ANSWERS_S = 0.2  # a process that is well answers in a millisecond
 
 ENV_URL = "NATS_URL"
@@ -142,12 +146,15 @@ async def _serve(
         runtime = make_host(service, client, config, clock, logger, tape)
         http = await _serve_http(runtime)
         await runtime.start()
+        doubt = await _hear_doubt(client, service, runtime)
         micro = await _announce(client, service, clock)
         logger.info("ready", names=service.names)
         stop_wanted = asyncio.create_task(asked_to_stop.wait())
         either: list[asyncio.Future[Any]] = [stop_wanted, runtime.stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if runtime.stopped.done() and (error := runtime.stopped.result()) is not None:
+            if error is not doubt:
+                await _spread_doubt(client, service)
             raise error
         logger.info("stopping")
         await micro.stop()
@@ -192,10 +199,35 @@ async def _refuse_a_second(client: Client, service: Service) -> None:
     await subscription.unsubscribe()
     for other in others:
         metadata = other.get("metadata") or {}
-        named = metadata.get("names", "all")
-        theirs = set() if named == "all" else set(named.split(","))
-        if not theirs or not service.names or theirs & set(service.names):
+        named = metadata.get("names", ALL)
+        if _shares_work(service, named):
             raise Fenced(f"{service.name} {named} is at work already, in process {metadata.get('pid')}")
+
+
+def _shares_work(service: Service, named: str) -> bool:
+    """Whether a process of the same service that was started for `named` does any of this one's work."""
+    return not service.names or named == ALL or not set(service.names).isdisjoint(named.split(","))
+
+
+async def _spread_doubt(client: Client, service: Service) -> None:
+    """This process ends in doubt. While it was frozen, another may have taken over; then it took inputs from
+    that one, and knew too little to see what they meant."""
+    with suppress(nats.errors.Error):  # where the bus is away, nobody took anything from anybody
+        await client.publish(f"{DOUBT}.{service.name}", (",".join(service.names) or ALL).encode())
+        await client.flush()
+
+
+async def _hear_doubt(client: Client, service: Service, runtime: Host) -> Fenced:
+    """Reload when another process at the same work ended in doubt; the error with which this one then ends."""
+    doubt = Fenced(f"another {service.name} was at the same work and ended in doubt; all is read again")
+
+    async def hear(message: Msg) -> None:
+        if _shares_work(service, message.data.decode(errors="replace")):
+            runtime.fail(doubt)
+
+    if any(read.durable for read in service.reads):
+        await client.subscribe(f"{DOUBT}.{service.name}", cb=hear)
+    return doubt
 
 
 async def _announce(client: Client, service: Service, clock: AffineClock) -> MicroService:
@@ -205,7 +237,7 @@ async def _announce(client: Client, service: Service, clock: AffineClock) -> Mic
         name=f"bestex-{service.name}",
         version=package_version(),
         description=f"bestex {service.name}",
-        metadata={"ready": "true", "names": ",".join(service.names) or "all", "pid": str(os.getpid())},
+        metadata={"ready": "true", "names": ",".join(service.names) or ALL, "pid": str(os.getpid())},
     )
     for subject, answer in service.answers.items():
 

@@ -18,7 +18,7 @@ from bestex import config as configuration
 from bestex import messages as m
 from bestex.bus import Stored
 from bestex.ids import child_id
-from bestex.process import EXIT_FENCED, EXIT_MISCONFIGURED
+from bestex.process import DOUBT, EXIT_FENCED, EXIT_MISCONFIGURED
 from bestex.server import NatsServer
 from bestex.supervisor import answering_pids
 from tests.integration.small_service import DECISIONS, LEGS, MOMENTS, SYMBOL, VENUE
@@ -209,3 +209,30 @@ async def test_a_stream_that_is_not_as_it_must_be_is_refused(rig: Rig) -> None:
     assert "error" not in await bus.api(rig.client, f"STREAM.UPDATE.{subjects.ROUTE}", changed)
     small = await rig.start()
     assert await small.end() == EXIT_MISCONFIGURED
+
+
+async def test_a_frozen_process_that_wakes_beside_its_successor_makes_both_read_again(rig: Rig) -> None:
+    frozen = await (await rig.start()).ready(rig.client)
+    frozen.process.send_signal(signal.SIGSTOP)
+    successor = await (await rig.start()).ready(rig.client)
+    parents = [f"p{number}" for number in range(4)]  # the bus deals them out to both
+    for parent_id in parents:
+        await rig.order(parent_id)
+    await rig.until(PER_ORDER * len(parents))
+    frozen.process.send_signal(signal.SIGCONT)
+    assert [await frozen.end(), await successor.end()] == [EXIT_FENCED, EXIT_FENCED]
+    again = await (await rig.start()).ready(rig.client)
+    await rig.acknowledged(len(parents))
+    for parent_id in parents:
+        check_history(await rig.stored(), parent_id)
+    assert await again.stop() == 0
+
+
+async def test_the_doubt_of_a_process_at_other_work_concerns_nobody(rig: Rig) -> None:
+    small = await (await rig.start()).ready(rig.client)
+    await rig.client.publish(f"{DOUBT}.small", b"two")
+    await rig.order("mine")
+    await rig.acknowledged(1)
+    assert small.process.returncode is None
+    await rig.client.publish(f"{DOUBT}.small", b"two,one")
+    assert await small.end() == EXIT_FENCED
