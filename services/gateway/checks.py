@@ -29,8 +29,11 @@ class Halts:
         self._said: dict[str, tuple[int, bool]] = {}
 
     def hear(self, scope: str, at_ns: int, halted: bool) -> None:
+        """A word without a time is one that could not be read: it halts, until a readable one follows."""
         scope = token(scope)
-        if at_ns >= self._said.get(scope, (0, False))[0]:
+        if not at_ns:
+            self._said[scope] = (self._said.get(scope, (0, False))[0], True)
+        elif at_ns >= self._said.get(scope, (0, False))[0]:
             self._said[scope] = (at_ns, halted)
 
     def covers(self, venue: str, account: str, algo: str) -> str:

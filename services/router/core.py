@@ -16,11 +16,11 @@ from bestex import ids, subjects
 from bestex import messages as m
 from bestex.clock import Time
 from bestex.config import Config
-from bestex.core import Effect, Fact, Publish, Wake, Wakeup
-from bestex.errors import Code
+from bestex.core import Effect, Fact, Publish, Recovered, Wake, Wakeup
+from bestex.errors import Code, ConfigError
 from bestex.instruments import Instrument, Instruments
 from bestex.ladder import Ladder
-from services.router.routing import find_route, is_dust, make_strategy, rest_leg
+from services.router.routing import find_route, make_strategy, rest_leg
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Allocation, Route, Strategy
 
@@ -39,6 +39,7 @@ class RouterCore:
         self._strategies = strategies
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
+        self._orphans: dict[str, str] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self.books: dict[str, m.ConsolidatedBook] = {}
 
@@ -54,6 +55,9 @@ class RouterCore:
                 return self._new_slice(message, now_ns)
             case m.ParentRecalled():
                 return self._recalled(message, now_ns)
+            case Recovered() if self._orphans:
+                symbols = ", ".join(sorted(set(self._orphans.values())))
+                raise ConfigError(f"open slices in {symbols}, which the configuration does not have any more")
             case Wakeup():
                 state = self._slices.get(message.key)
                 return self._step(message.key, state, now_ns) if state else []
@@ -95,7 +99,7 @@ class RouterCore:
             return [self._done(state, Code.FILLED, now_ns)]
         if state.recalled is not None:
             return [self._done(state, state.recalled, now_ns)]
-        if is_dust(state.instrument, left, state.last_price, state.slice.venues):
+        if state.instrument.is_dust(left, state.last_price, state.slice.venues):
             return [self._done(state, Code.DUST, now_ns, "no venue takes so little")]
         if now_ns >= state.expires_ns:
             return [self._done(state, Code.EXPIRED, now_ns, state.why)]
@@ -233,6 +237,8 @@ class RouterCore:
             return self._apply_decision(key, event)
         state = self._slices.get(key)
         if state is None:
+            if event.ends:
+                self._orphans.pop(key, None)
             return []  # its beginning is older than the stream keeps
         match event:
             case m.RouteRecalled():
@@ -252,8 +258,12 @@ class RouterCore:
         return []
 
     def _apply_decision(self, key: str, event: m.RouteDecided) -> Sequence[Effect]:
+        instrument = self._instruments.by_symbol.get(event.symbol)
+        if instrument is None:
+            self._orphans[key] = event.symbol
+            return []
         if event.slice is not None:
-            self._slices[key] = SliceState(event.slice, self._instruments.by_symbol[event.symbol])
+            self._slices[key] = SliceState(event.slice, instrument)
         if key not in self._slices:
             return []  # its beginning is older than the stream keeps
         state = self._slices[key]

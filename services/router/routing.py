@@ -124,16 +124,6 @@ def rest_leg(
     return None if best is None else best[1]
 
 
-def is_dust(instrument: Instrument, qty: int, price: int, venues: Collection[str] | None) -> bool:
-    """Whether no venue of the order would take so little."""
-    return not any(
-        floor_to(qty, listing.lot) >= listing.min_qty
-        and floor_to(qty, listing.lot) * price >= listing.min_notional
-        for listing in instrument.listings
-        if venues is None or listing.venue in venues
-    )
-
-
 def _cap(listing: Listing, config: Config, qty: int, whole: int, used: int, venues: int) -> int:
     """What may still go to the venue. A share is among several: a lone venue may have all."""
     share = config.venues[listing.venue].max_volume_pct

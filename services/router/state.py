@@ -49,6 +49,7 @@ class SliceState:
         "expires_ns",
         "fees",
         "filled",
+        "filled_before",
         "instrument",
         "last_price",
         "limit",
@@ -75,6 +76,7 @@ class SliceState:
         self.fees = Decimal(0)
         self.decisions = 0
         self.misses = 0
+        self.filled_before = 0
         self.recalled: Code | None = None
         self.avoid: dict[str, str] = {}
         self.used: dict[str, int] = {}
@@ -106,6 +108,7 @@ class SliceState:
         until then, and may be below zero.
         """
         self.decisions = event.decision_no + 1
+        self.filled_before = self.filled
         for leg in event.legs:
             qty = self.instrument.qty_units(leg.qty)
             self.children[leg.child_id] = Child(leg.venue, qty, leg.tif is m.Tif.GTC)
@@ -126,7 +129,9 @@ class SliceState:
         self.fees = total(self.fees, end.fees)
         self.used[child.venue] = self.used.get(child.venue, 0) + filled
         self.ended_ns = max(self.ended_ns, end.at)
-        self.misses = 0 if filled else self.misses + 1
+        if not self.open:
+            # A decision of several legs is one try, however many of them came back empty.
+            self.misses = 0 if self.filled > self.filled_before else self.misses + 1
         if isinstance(end, m.ExecRejected) and end.code in _AVOID_AFTER:
             self.avoid[child.venue] = f"{end.code}: {end.text}"
         return True

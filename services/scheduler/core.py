@@ -13,20 +13,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
+from bestex import codec, subjects
 from bestex import messages as m
-from bestex import subjects
 from bestex.clock import MS, Time
 from bestex.config import Config
-from bestex.core import Effect, Fact, RawOrder, Wake, Wakeup
-from bestex.errors import Code
-from bestex.instruments import FEE_ONE, Instrument
+from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
+from bestex.errors import Code, ConfigError
+from bestex.instruments import Instrument
 from bestex.ladder import Ladder
 from bestex.units import total
-from services.scheduler.algos.base import Finish, Slice, Wait
+from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.parent import Parent, average, fingerprint
+from services.scheduler.pricing import collar, with_schedule
 
 IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
 REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
@@ -49,6 +48,7 @@ class SchedulerCore:
         self._parents: dict[str, Parent] = {}
         self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()
+        self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
 
     # -- decide ----------------------------------------------------------------------------------------------
@@ -66,6 +66,9 @@ class SchedulerCore:
                 return self._order(message, now_ns)
             case m.ParentAccepted():
                 self._remember(message)
+            case Recovered() if self._orphans:
+                symbols = ", ".join(sorted(set(self._orphans.values())))
+                raise ConfigError(f"open orders in {symbols}, which the configuration does not have any more")
         return []
 
     def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
@@ -81,7 +84,7 @@ class SchedulerCore:
                 return self._new(request, now_ns)
             return self._change(request, now_ns)
         except Refused as refused:
-            return self._refuse(_refusal(request, refused), now_ns)
+            return self._refuse(request.refused(refused), now_ns)
 
     def _new(self, request: Request, now_ns: int) -> Outputs:
         order, params, instrument = request.message, request.params, request.instrument
@@ -101,6 +104,7 @@ class SchedulerCore:
         if end_ns <= start_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
         mid = self._mid(instrument)
+        self._intake.check_value(order, instrument, mid)
         event = m.ParentAccepted(
             symbol=instrument.symbol,
             parent_id=request.parent_id,
@@ -109,13 +113,14 @@ class SchedulerCore:
             leaves_qty=order.qty,
             avg_px=None,
             order=order,
+            params=params.stored(),
             order_seq=request.seq,
             start_at=Time(start_ns),
             end_at=Time(end_ns),
             arrival_px=None if mid is None else Decimal(mid) / 2 / 10**instrument.price_scale,
         )
         task = Parent(event, instrument, params).task()
-        return [self._fact(_with_schedule(event, params.plan(task), instrument))]
+        return [self._fact(with_schedule(event, params.plan(task), instrument))]
 
     def _change(self, request: Request, now_ns: int) -> Outputs:
         key = request.parent_id
@@ -164,12 +169,15 @@ class SchedulerCore:
             end_ns = parent.start_ns + params.duration
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
+        self._intake.check_value(order, instrument, self._mid(instrument))
         base = self._base(key, parent, now_ns)
         base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
-        event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
+        event = m.ParentModified(
+            **base, order_seq=request.seq, order=order, params=params.stored(), end_at=Time(end_ns)
+        )
         task = parent.task()
         changed = replace(task, qty=qty, end_ns=end_ns)
-        return self._fact(_with_schedule(event, params.plan(changed), instrument))
+        return self._fact(with_schedule(event, params.plan(changed), instrument))
 
     def _settle(self, done: m.RouteDone, now_ns: int) -> Outputs:
         parent = self._parents.get(done.parent_id)
@@ -234,7 +242,7 @@ class SchedulerCore:
                 if now_ns >= parent.end_ns and not parent.open:
                     return [self._done(key, parent, Code.NO_BOOK, "there was no book to trade on", now_ns)]
                 return [Wake(key, now_ns + BOOK_RETRY_NS)]
-            limit = _collar(
+            limit = collar(
                 mid, float(parent.params.max_slippage or execution.max_slippage), order.side, limit
             )
         ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is m.Tif.IOC else None)
@@ -312,11 +320,16 @@ class SchedulerCore:
             self._remember(event)
             if event.order.algo not in self._mine:
                 return []
-            instrument = self._intake.instruments.by_symbol[event.symbol]
-            self._parents[key] = Parent(event, instrument, self._intake.check(event.order, instrument))
+            instrument = self._intake.instruments.by_symbol.get(event.symbol)
+            if instrument is None:
+                self._orphans[key] = event.symbol
+                return []
+            self._parents[key] = Parent(event, instrument, self._params(event))
             return [Wake(key, event.at)]
         parent = self._parents.get(key)
         if parent is None or parent.order.symbol != event.symbol:
+            if event.ends:
+                self._orphans.pop(key, None)
             return []
         match event:
             case m.ParentSliced():
@@ -332,7 +345,7 @@ class SchedulerCore:
             case m.ParentCanceling():
                 parent.canceling, parent.request_seq = True, event.order_seq
             case m.ParentModified():
-                parent.modified(event, self._intake.check(event.order, parent.instrument))
+                parent.modified(event, self._params(event))
             case m.ParentDone():
                 del self._parents[key]
                 return [Wake(key, 0)]
@@ -359,6 +372,11 @@ class SchedulerCore:
             "avg_px": parent.avg_px,
         }
 
+    def _params(self, event: m.ParentAccepted | m.ParentModified) -> Params:
+        """As they were taken: what the configuration says today is for new orders."""
+        params: Params = codec.convert(event.params, self._intake.algos[event.order.algo], strict=False)
+        return params
+
     def _remember(self, event: m.ParentAccepted) -> None:
         _remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), IDS_REMEMBERED_MAX)
 
@@ -366,32 +384,6 @@ class SchedulerCore:
         """The consolidated mid in half price units, from live venues; None where there is none."""
         book = self._books.get(instrument.symbol)
         return None if book is None else Ladder(book).mid_half_units
-
-
-def _collar(mid_half_units: int, slippage: float, side: m.Side, limit: int | None) -> int:
-    """The worst price of a slice: the mid and the slippage allowed, or the order's limit if that is closer."""
-    doubled: int = mid_half_units * (FEE_ONE + side.sign * round(slippage * FEE_ONE))
-    worst = doubled // (2 * FEE_ONE) if side is m.Side.BUY else -(-doubled // (2 * FEE_ONE))
-    if limit is None:
-        return max(worst, 1)
-    return min(worst, limit) if side is m.Side.BUY else max(worst, limit)
-
-
-def _with_schedule(event: Any, targets: Sequence[Any], instrument: Instrument) -> Any:
-    points = [m.SchedulePoint(Time(target.at_ns), instrument.qty(target.qty)) for target in targets]
-    return msgspec.structs.replace(event, schedule=points)
-
-
-def _refusal(request: Request, refused: Refused) -> Refusal:
-    return Refusal(
-        request.verb,
-        request.algo,
-        request.symbol,
-        request.parent_id,
-        request.seq,
-        refused.code,
-        refused.text,
-    )
 
 
 def _remember(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:

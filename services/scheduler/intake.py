@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,7 +22,6 @@ from services.scheduler.algos.base import Params
 
 BODY_BYTES_MAX = 65_536  # far above any order, far below what would hold up the others
 TEXT_CHARS_MAX = 400  # of a refusal's sentence: what a user sent is quoted in it
-_NOT_A_NUMBER = re.compile(rb"\b(NaN|Infinity)\b")
 
 
 class Refused(Exception):
@@ -46,6 +44,9 @@ class Request:
     message: Any
     instrument: Instrument | None = None
     params: Params | None = None
+
+    def refused(self, why: Refused) -> Refusal:
+        return Refusal(self.verb, self.algo, self.symbol, self.parent_id, self.seq, why.code, why.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,9 @@ class Intake:
 
     def check(self, order: ParentOrder, instrument: Instrument) -> Params:
         """The order's typed parameters. Raises Refused where any value is out of its range."""
-        qty = self._qty(order.qty, instrument)
+        self._qty(order.qty, instrument)
         if order.limit_price is not None:
             self._price(order.limit_price, instrument)
-            self._value(qty, instrument.price_units(order.limit_price), instrument)
         for venue in order.venues or ():
             if instrument.listing(venue) is None:
                 listed = ", ".join(listing.venue for listing in instrument.listings)
@@ -168,7 +168,7 @@ class Intake:
         )
         return order, self.check(order, instrument)
 
-    def _qty(self, qty: Decimal, instrument: Instrument) -> int:
+    def _qty(self, qty: Decimal, instrument: Instrument) -> None:
         if not qty.is_finite():
             raise Refused(Code.NOT_FINITE, f"qty {qty} is not a finite number")
         if qty <= 0:
@@ -188,7 +188,6 @@ class Intake:
         most = self.config.limits.max_order_qty
         if most is not None and qty > most:
             raise Refused(Code.LIMIT_EXCEEDED, f"qty {qty} is above limits.max_order_qty {most}")
-        return units
 
     def _price(self, price: Decimal, instrument: Instrument) -> None:
         if not price.is_finite():
@@ -200,10 +199,24 @@ class Intake:
         except UnitError:
             raise Refused(Code.OFF_TICK, f"limit_price {price} is finer than {instrument.price(1)}") from None
 
-    def _value(self, qty: int, price: int, instrument: Instrument) -> None:
+    def check_value(self, order: ParentOrder, instrument: Instrument, double_mid: int | None) -> None:
+        """The order's value, at its limit or the mid (given in half price units), within the limits and above
+        what some venue takes. Raises Refused; also where a limit is set and the order cannot be valued."""
         most = self.config.limits.max_order_value
+        price = None if double_mid is None else double_mid // 2
+        if order.limit_price is not None:
+            price = instrument.price_units(order.limit_price)
+        if price is None:
+            if most is not None:
+                raise Refused(
+                    Code.NO_BOOK, "limits.max_order_value is set and there is no price to value it at"
+                )
+            return
+        qty = instrument.qty_units(order.qty)
         if most is not None and instrument.cash(qty * price) > most:
             raise Refused(Code.LIMIT_EXCEEDED, f"the order's value is above limits.max_order_value {most}")
+        if instrument.is_dust(qty, price, order.venues):
+            raise Refused(Code.BELOW_MINIMUM, f"qty {order.qty} is worth less than any of its venues takes")
 
 
 def _read_json(data: bytes) -> dict[str, Any]:

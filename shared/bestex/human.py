@@ -15,7 +15,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
 
 
 class Duration(int):
-    """Nanoseconds, written as "30m", "1h30m", "250ms"; a bare number is seconds."""
+    """Whole microseconds in ns, written as "30m", "1h30m", "250ms"; a bare number is seconds."""
 
     __slots__ = ()
 
@@ -28,10 +28,11 @@ class Duration(int):
         if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             if not math.isfinite(value) or value < 0:
                 raise ValueError(f"{value} is no duration")
-            return cls(round(float(value) * SECOND))
+            return cls(round(float(value) * SECOND / US) * US)
         if not isinstance(value, str) or not _DURATION.fullmatch(value):
             raise ValueError(f'{value!r} is no duration; write "250ms", "30s", "5m", "1h30m" or "2d"')
-        return cls(sum(round(float(number) * _NS[unit]) for number, unit in _PART.findall(value)))
+        ns = sum(round(float(number) * _NS[unit]) for number, unit in _PART.findall(value))
+        return cls(ns - ns % US)
 
     def __str__(self) -> str:
         if self == 0:

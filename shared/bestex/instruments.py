@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 from bestex.ids import token
-from bestex.units import from_units, to_units
+from bestex.units import floor_to, from_units, to_units
 
 FEE_SCALE = 8  # a fee rate is an integer count of 1e-8; 1 bps is 10_000
 FEE_ONE: int = 10**FEE_SCALE
@@ -61,6 +62,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def min_qty(self) -> int:
         return min((listing.min_qty for listing in self.listings), default=1)
+
+    def is_dust(self, qty: int, price: int, venues: Collection[str] | None = None) -> bool:
+        """Whether no venue (of `venues`, or at all) would take so little at that price; in units."""
+        return not any(
+            (lots := floor_to(qty, listing.lot)) >= listing.min_qty and lots * price >= listing.min_notional
+            for listing in self.listings
+            if venues is None or listing.venue in venues
+        )
 
     def price_units(self, price: Decimal) -> int:
         return to_units(price, self.price_scale)

@@ -114,7 +114,10 @@ class SchedulePoint(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
+    """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing."""
+
     order: ParentOrder
+    params: dict[str, Any] = {}
     order_seq: int
     start_at: Time
     end_at: Time | None = None
@@ -183,10 +186,11 @@ class ParentResumed(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="modified"):
-    """The order as it stands now, whole."""
+    """The order as it stands now, whole, with every parameter of its algorithm in force."""
 
     order_seq: int
     order: ParentOrder
+    params: dict[str, Any] = {}
     end_at: Time | None = None
     schedule: list[SchedulePoint] = []
 

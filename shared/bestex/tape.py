@@ -16,9 +16,11 @@ from typing import IO, Any
 import msgspec
 
 from bestex import codec
+from bestex.clock import Time
 from bestex.config import Config
 from bestex.core import Core, Emit, Fact, RawOrder
 from bestex.errors import RecordingError
+from bestex.messages import Halt
 from bestex.subjects import kind_of
 
 FORMAT = "bestex-tape-1"
@@ -123,7 +125,19 @@ def decode_bus(subject: str, data: bytes, seq: int) -> Any:
     if subject.split(".", 3)[2] == "order":
         return RawOrder(subject, data, seq)
     kind = kind_of(subject)
+    if kind.message is Halt:
+        return _halt(subject, data)
     return codec.from_msgpack(data, kind.message) if kind.is_msgpack else codec.from_json(data, kind.message)
+
+
+def _halt(subject: str, data: bytes) -> Halt:
+    """Operators write these by hand. One that cannot be read halts its scope: whoever wrote it meant something,
+    and it must not take down those who read it. Its time is 0, which says so."""
+    try:
+        return codec.from_json(data, Halt)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        scope = subject.rpartition(".")[2]
+        return Halt(scope=scope, halted=True, reason=f"unreadable: {error}", by="unknown", at=Time(0))
 
 
 def encode_live(emit: Emit) -> bytes:

@@ -17,7 +17,7 @@ from bestex.clock import MS, SECOND, Time
 from bestex.core import Fact, RawOrder, Recovered, Wakeup
 from bestex.errors import Code, RecordingError
 from bestex.messages import BookStatus
-from bestex.tape import Header, Kind, Tape, read, retrace, retrace_tape
+from bestex.tape import Header, Kind, Tape, decode_bus, read, retrace, retrace_tape
 from services.scheduler.algos.market import Market
 from services.scheduler.core import SchedulerCore
 from services.scheduler.service import build
@@ -182,3 +182,9 @@ def test_a_record_that_cannot_be_decoded_is_damage_and_not_an_end(path: Path) ->
     path.write_bytes(data)
     with pytest.raises(RecordingError, match="damaged"):
         retrace_tape(path)
+
+
+def test_a_halt_that_cannot_be_read_halts_its_scope_and_breaks_nobody() -> None:
+    for data in (b"halt!", b'{"scope":"global"}', b"[" * 100_000):
+        halt = decode_bus("bestex.v1.control.halt.global", data, 1)
+        assert (halt.scope, halt.halted, halt.at) == ("global", True, 0)

@@ -8,11 +8,12 @@ parameters and the parent's history, which is how it resumes exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
+from bestex import codec
 from bestex.clock import Time
 from bestex.errors import Code
 from bestex.human import Duration, Ratio
@@ -35,6 +36,13 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slice_ttl: Annotated[Duration | None, Meta(description="How long the router may work on one slice.")] = (
         None
     )
+
+    def stored(self) -> dict[str, Any]:
+        """Every parameter, defaults too, as it goes into the history: read back, it is exactly this."""
+        return {
+            name: float(value) if isinstance(value, Ratio) else codec.to_builtins(value)
+            for name, value in msgspec.structs.asdict(self).items()
+        }
 
     def problem(self) -> str:
         """What is wrong with the values, as a sentence; empty where nothing is."""

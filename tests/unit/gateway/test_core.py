@@ -16,6 +16,7 @@ from bestex.messages import Tif
 from services.gateway import checks
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
+from services.gateway.checks import Halts
 from services.gateway.orders import AFTER, Status
 from tests.unit.gateway.bench import (
     QTY,
@@ -358,3 +359,12 @@ def test_no_status_is_left_by_a_second_submission_and_none_after_the_end() -> No
     assert not [key for key in AFTER if key[1] is m.ExecSubmitting]
     assert not [key for key in AFTER if key[0] is Status.ENDED]
     assert all((status is Status.ENDED) == event.ends for (_, event), status in AFTER.items())
+
+
+def test_a_word_that_could_not_be_read_halts_until_a_readable_one_follows() -> None:
+    halts = Halts()
+    halts.hear("global", START, False)
+    halts.hear("global", 0, True)
+    assert halts.covers("sim_a", "default", "twap") == "global"
+    halts.hear("global", START + SECOND, False)
+    assert halts.covers("sim_a", "default", "twap") == ""

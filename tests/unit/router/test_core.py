@@ -343,3 +343,15 @@ def test_recovery_takes_a_reroute_whose_room_came_from_ends_that_are_read_later(
     assert other.end(second) == []
     (done,) = other.end(third)
     assert (done.reason, done.filled_qty) == (Code.FILLED, 1)
+
+
+def test_a_decision_of_several_empty_legs_is_one_try() -> None:
+    bench = Bench()
+    bench.feed(make_book(size=10_000))
+    bench.feed(make_slice("0.4"))
+    assert len(bench.commands) == 4
+    for child in list(bench.commands):
+        bench.end(child, "0")
+    bench.feed(make_book(bench.now_ns, size=10_000))
+    (rerouted,) = bench.advance(bench.now_ns + SECOND)
+    assert (type(rerouted), rerouted.qty) == (m.RouteRerouted, Decimal("0.4"))

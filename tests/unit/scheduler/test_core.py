@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+import pytest
+
+from bestex import codec, config
 from bestex import messages as m
 from bestex.clock import SECOND
-from bestex.errors import Code
+from bestex.core import Recovered
+from bestex.errors import Code, ConfigError
 from tests.unit.scheduler.bench_core import START, Bench, book
 
 ORDER = {"side": "buy", "qty": "1", "parent_id": "p1"}
@@ -184,3 +189,57 @@ def test_an_order_that_starts_later_waits_for_its_time() -> None:
     assert len(bench.order(body)) == 1
     assert bench.advance(START + 59 * SECOND) == []
     assert len(bench.advance(START + 60 * SECOND)) == 1
+
+
+def test_a_restart_under_other_limits_and_defaults_continues_as_it_was() -> None:
+    bench = Bench()
+    bench.order({**ORDER, "params": {"duration": "100s"}})
+    other = Bench(with_book=False)
+    other.config = config.load(
+        None,
+        {
+            "BESTEX__LIMITS__MAX_ORDER_QTY": "0.1",
+            "BESTEX__ALGOS__TWAP__INTERVAL": "50s",
+            "BESTEX__VENUES__SIM_A__ENABLED": "false",
+        },
+    )
+    other.core = other.make()
+    for event in bench.facts:
+        for effect in other.core.apply(codec.from_json(codec.to_json(event), type(event))):
+            other._set(effect)
+    other.facts, other.now_ns = list(bench.facts), bench.now_ns
+    for one in (bench, other):
+        one.feed(book())
+        one.settle(one.of(m.ParentSliced)[0])
+        one.advance(START + 30 * SECOND)
+    assert [f.qty for f in other.of(m.ParentSliced)] == [f.qty for f in bench.of(m.ParentSliced)]
+    assert [f.at for f in other.of(m.ParentSliced)] == [f.at for f in bench.of(m.ParentSliced)]
+
+
+def test_open_orders_in_a_symbol_that_is_gone_stop_the_scheduler_with_a_sentence() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    other = Bench(with_book=False)
+    other.config = msgspec.structs.replace(other.config, instruments={})
+    other.core = other.make()
+    for event in bench.facts:
+        other.core.apply(event)
+    with pytest.raises(ConfigError, match="BTC/USDT"):
+        other.core.decide(Recovered(), START)
+
+
+def test_an_order_worth_less_than_any_venue_takes_is_refused_at_once() -> None:
+    (rejected,) = Bench().order({**ORDER, "qty": "0.00002"}, algo="market")
+    assert rejected.code == Code.BELOW_MINIMUM
+
+
+def test_the_value_of_an_order_without_a_limit_is_reckoned_at_the_mid_or_refused() -> None:
+    bench = Bench()
+    bench.config = config.load(None, {"BESTEX__LIMITS__MAX_ORDER_VALUE": "1000"})
+    bench.core = bench.make()
+    (rejected,) = bench.order(ORDER, algo="market")
+    assert rejected.code == Code.NO_BOOK
+    bench.feed(book())
+    (rejected,) = bench.order({**ORDER, "parent_id": "p2"}, algo="market")
+    assert rejected.code == Code.LIMIT_EXCEEDED
+    assert isinstance(bench.order({**ORDER, "qty": "0.01"}, algo="market")[0], m.ParentAccepted)
