@@ -28,6 +28,7 @@ from services.scheduler.parent import Parent, average, fingerprint
 from services.scheduler.pricing import collar, with_schedule
 
 IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
+ENDED_REMEMBERED_MAX = 100_000  # ended parents whose last request may be redelivered; far more than in flight
 REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
 SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
 BOOK_RETRY_NS = 250 * MS  # how soon a slice that needs a mid price is tried again without one
@@ -48,6 +49,7 @@ class SchedulerCore:
         self._parents: dict[str, Parent] = {}
         self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()
+        self._answered: OrderedDict[str, int] = OrderedDict()
         self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
 
@@ -126,6 +128,8 @@ class SchedulerCore:
         key = request.parent_id
         parent = self._parents.get(key)
         if parent is None:
+            if request.seq <= self._answered.get(key, 0):
+                return []  # redelivered, and its order has ended meanwhile
             if key in self._ids:
                 raise Refused(Code.TOO_LATE, f"{key} has ended")
             raise Refused(Code.UNKNOWN_ORDER, f"there is no order {key}")
@@ -348,6 +352,7 @@ class SchedulerCore:
                 parent.modified(event, self._params(event))
             case m.ParentDone():
                 del self._parents[key]
+                _remember(self._answered, key, parent.request_seq, ENDED_REMEMBERED_MAX)
                 return [Wake(key, 0)]
         return [Wake(key, event.at)]
 

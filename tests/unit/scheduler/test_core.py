@@ -243,3 +243,15 @@ def test_the_value_of_an_order_without_a_limit_is_reckoned_at_the_mid_or_refused
     (rejected,) = bench.order({**ORDER, "parent_id": "p2"}, algo="market")
     assert rejected.code == Code.LIMIT_EXCEEDED
     assert isinstance(bench.order({**ORDER, "qty": "0.01"}, algo="market")[0], m.ParentAccepted)
+
+
+def test_a_request_that_is_redelivered_after_its_order_has_ended_is_not_refused() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.settle(bench.of(m.ParentSliced)[0])
+    bench.request("cancel", "p1")
+    assert isinstance(bench.facts[-1], m.ParentDone)
+    bench.seq -= 1
+    assert bench.request("cancel", "p1") == []
+    (rejected,) = bench.request("cancel", "p1")
+    assert rejected.code == Code.TOO_LATE
