@@ -1,7 +1,12 @@
 """`python -m services.recorder`"""
 
+import os
+
 from bestex.process import run
 from services.recorder.service import build, make_host
 
+NICE = 10  # on a shared machine recording gives way to those who trade; it is behind by some milliseconds anyway
+
 if __name__ == "__main__":
+    os.nice(NICE)
     run("recorder", build, make_host)

@@ -22,6 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bestex import codec, pull, streams
+from bestex.acks import Acks
 from bestex.asking import ask
 from bestex.clock import AffineClock
 from bestex.config import Config
@@ -81,6 +82,7 @@ class Runtime:
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
         self._outbox: deque[Emit] = deque()
+        self._acks = Acks()
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
@@ -125,6 +127,7 @@ class Runtime:
             await asyncio.wait(list(self._tasks), timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
         if self.service.actor is not None:
             await self.service.actor.stop()
+        await self._acks.flush()
         for task in list(self._tasks):
             task.cancel()
         if self._tape is not None:
@@ -276,7 +279,7 @@ class Runtime:
                     self._tape.emitted(out, now_ns)
                 self._release_now(out)
         if delivery is not None and not incoming.open:
-            self._spawn(self._acknowledge(delivery))
+            self._acks.add(delivery)
 
     # -- storing and releasing -------------------------------------------------------------------------------
 
@@ -305,7 +308,7 @@ class Runtime:
                 lane.popleft()
                 step.input.open -= 1
                 if not step.input.open and step.input.delivery is not None:
-                    self._spawn(self._acknowledge(step.input.delivery))
+                    self._acks.add(step.input.delivery)
         del self._lanes[name]
 
     async def _store(self, fact: Fact) -> None:
@@ -343,11 +346,6 @@ class Runtime:
             with suppress(nats.errors.Error):  # live plane: what cannot go now is worth nothing later
                 await self._client.publish(effect.subject, encode_live(effect))
             self._outbox.popleft()
-
-    async def _acknowledge(self, delivery: pull.Delivery) -> None:
-        # An acknowledgement that is lost brings the message again, which changes nothing.
-        with suppress(nats.errors.Error, TimeoutError):
-            await delivery.ack_sync()
 
     # -- tasks -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,51 @@
+"""Acknowledgements out of the way: a little later and together, so that they never stand before a write.
+
+An input is acknowledged only when its consequences are stored; that it is acknowledged some milliseconds after
+that costs nothing but a few messages read once more after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import nats.errors
+
+from bestex.pull import Delivery
+
+LATER_S = 0.02  # longer than an order's next steps take, far shorter than the time after which it comes again
+
+
+class Acks:
+    def __init__(self) -> None:
+        self._due: list[Delivery] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def add(self, delivery: Delivery) -> None:
+        self._due.append(delivery)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LATER_S, self._send)
+
+    def _send(self) -> None:
+        due, self._due, self._timer = self._due, [], None
+        task = asyncio.get_running_loop().create_task(_acknowledge(due))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def flush(self) -> None:
+        """Send what is due now and wait for it: the end of a process that stops in order."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._send()
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+
+async def _acknowledge(deliveries: list[Delivery]) -> None:
+    async def one(delivery: Delivery) -> None:
+        # An acknowledgement that is lost brings the message again, which changes nothing.
+        with suppress(nats.errors.Error, TimeoutError):
+            await delivery.ack_sync()
+
+    await asyncio.gather(*map(one, deliveries))
