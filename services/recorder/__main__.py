@@ -5,7 +5,8 @@ import os
 from bestex.process import run
 from services.recorder.service import build, make_host
 
-NICE = 10  # on a shared machine recording gives way to those who trade; it is behind by some milliseconds anyway
+# On a shared machine recording gives way to those who trade; it is some milliseconds behind anyway.
+NICE = 10
 
 if __name__ == "__main__":
     os.nice(NICE)
