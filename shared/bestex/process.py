@@ -33,9 +33,9 @@ from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import BusError, ConfigError, Fenced, StreamMismatch, UsageError
-from bestex.runtime import Build, Runtime, tape_path
+from bestex.runtime import Build, Runtime
 from bestex.service import Service
-from bestex.tape import Header, Tape
+from bestex.tape import Header, Tape, tape_path
 
 EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
 

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -27,6 +26,7 @@ from bestex.asking import ask
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
+from bestex.errors import BusError
 from bestex.journal import Journal, stream_of
 from bestex.metrics import RuntimeMetrics
 from bestex.service import Read, Service
@@ -36,6 +36,7 @@ from bestex.timers import Timers
 
 MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
+LOOK_AGAIN_S = 60.0  # an order that hangs for a minute is a nuisance, one that hangs for good is lost
 WATCHDOG_INTERVAL_S = 2.0
 WATCHDOG_FAILURES_MAX = 5  # connected, but no answer five times: the connection is dead and does not know
 DRAIN_S = 20.0  # how long writes in flight may take at a clean stop
@@ -103,6 +104,7 @@ class Runtime:
         await self._read_missing()
         self._timers.start()
         self._spawn(self._watchdog())
+        self._spawn(self._look_again())
         for pattern in self.service.hears:
             await self._client.subscribe(pattern, cb=self._on_live)
         for read in self.service.reads:
@@ -223,6 +225,16 @@ class Runtime:
 
         if first <= last:
             await pull.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
+
+    async def _look_again(self) -> None:
+        """What `missing` names, now and then: a process at the same work that was frozen, woke and died may have
+        acknowledged it in our place and told nobody."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                await self._read_missing()
+            except (BusError, nats.errors.Error) as error:
+                self._log.warning("could not look again", error=repr(error))
 
     # -- inputs ----------------------------------------------------------------------------------------------
 
@@ -381,12 +393,6 @@ class Runtime:
 
 def _is_aside(event: Any) -> bool:
     return getattr(event, "aside", False)
-
-
-def tape_path(directory: str, service: Service, now_ns: int) -> Path:
-    """One tape per process: a restarted service begins another."""
-    names = "-".join(service.names) or "all"
-    return Path(directory) / f"{service.name}-{names}.{now_ns}.{os.getpid()}.tape"
 
 
 Build = Callable[[Config, tuple[str, ...]], Service]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ from bestex.config import Config
 from bestex.core import Core, Emit, Fact, RawOrder
 from bestex.errors import RecordingError
 from bestex.messages import Halt
+from bestex.service import Service
 from bestex.subjects import kind_of
 
 FORMAT = "bestex-tape-1"
@@ -56,6 +58,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=codec._encode_hook)
 _decoder = msgspec.msgpack.Decoder(Record)
+
+
+def tape_path(directory: str, service: Service, now_ns: int) -> Path:
+    """One tape per process: a restarted service begins another."""
+    names = "-".join(service.names) or "all"
+    return Path(directory) / f"{service.name}-{names}.{now_ns}.{os.getpid()}.tape"
 
 
 class Tape:

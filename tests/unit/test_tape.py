@@ -17,7 +17,7 @@ from bestex.clock import MS, SECOND, Time
 from bestex.core import Fact, RawOrder, Recovered, Wakeup
 from bestex.errors import Code, RecordingError
 from bestex.messages import BookStatus
-from bestex.tape import Header, Kind, Tape, decode_bus, read, retrace, retrace_tape
+from bestex.tape import Header, Kind, Tape, decode_bus, read, retrace, retrace_tape, tape_path
 from services.scheduler.algos.market import Market
 from services.scheduler.core import SchedulerCore
 from services.scheduler.service import build
@@ -188,3 +188,10 @@ def test_a_halt_that_cannot_be_read_halts_its_scope_and_breaks_nobody() -> None:
     for data in (b"halt!", b'{"scope":"global"}', b"[" * 100_000):
         halt = decode_bus("bestex.v1.control.halt.global", data, 1)
         assert (halt.scope, halt.halted, halt.at) == ("global", True, 0)
+
+
+def test_each_process_has_a_tape_of_its_own(tmp_path: Path) -> None:
+    service = build(configuration.load(None, {}), ())
+    first, second = tape_path(str(tmp_path), service, 1), tape_path(str(tmp_path), service, 2)
+    assert first != second
+    assert first.name.startswith("scheduler-all.1.")

@@ -84,7 +84,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def route(self, task: RouteTask) -> Route:
         """Pure. Allocations are on each venue's lot and tick, within limit and caps, at least its minimum."""
-        raise NotImplementedError  # pragma: no cover - the registry holds only strategies that route
+        raise TypeError(f"{type(self).__name__} has no route, for {task} or any other task")
 
 
 def walk(task: RouteTask, levels: list[Level], skip: frozenset[str]) -> dict[str, list[tuple[int, int]]]:

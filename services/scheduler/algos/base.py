@@ -62,7 +62,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         """What is due at `now_ns`. Pure; called again after every change of the parent."""
-        raise NotImplementedError  # pragma: no cover - the registry holds only algorithms that decide
+        raise TypeError(f"{type(self).__name__} has no decision, for {task} at {now_ns} or ever")
 
 
 CURVE_POINTS_MAX = 240  # more is finer than any plot, and a history is read by people
