@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import re
+from decimal import Decimal
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
+from bestex import messages
 from bestex.clock import Time, parse_time, rfc3339
 from bestex.human import Duration, Ratio
 
@@ -36,8 +39,33 @@ _json = msgspec.json.Encoder(enc_hook=_encode_hook, decimal_format="string")
 _msgpack = msgspec.msgpack.Encoder(enc_hook=_encode_hook, decimal_format="string")
 
 
+def _decimal_fields() -> frozenset[str]:
+    return frozenset(
+        field.name
+        for kind in vars(messages).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        for field in msgspec.structs.fields(kind)
+        if Decimal in (field.type, *get_args(field.type))
+    )
+
+
+# Python, and so msgspec, writes a decimal below 1e-6, and one that came as 1e5, with an exponent. Only decimals
+# are rewritten, known by their fields' names: an id or a note may look like one.
+_EXPONENT = re.compile(
+    rb'("(?:%b)":)"(-?\d+(?:\.\d+)?E[+-]\d{1,3})"' % "|".join(sorted(_decimal_fields())).encode()
+)
+
+
 def to_json(message: object) -> bytes:
-    return _json.encode(message)
+    """Decimals are text of plain digits, as every reader of any language understands them."""
+    data = _json.encode(message)
+    if b"E-" in data or b"E+" in data:
+        data = _EXPONENT.sub(_without_exponent, data)
+    return data
+
+
+def _without_exponent(found: re.Match[bytes]) -> bytes:
+    return found[1] + b'"%b"' % format(Decimal(found[2].decode()), "f").encode()
 
 
 def to_msgpack(message: object) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import get_args
 
@@ -179,3 +180,24 @@ def test_algorithms_are_imported_by_their_names_like_all_that_users_need() -> No
 def test_an_unknown_name_is_answered_with_what_there_is() -> None:
     with pytest.raises(UsageError, match="twap"):
         load(ALGOS, "twop")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("0.0000001", "0.0000001"), ("-1.5E-9", "-0.0000000015"), ("1E+5", "100000"), ("60000.10", "60000.10")],
+)
+def test_decimals_travel_as_plain_digits(value: str, text: str) -> None:
+    level = m.PlanLeg(venue="E-7", qty=Decimal(value), price=Decimal(1), fee=Decimal(value))
+    data = codec.to_json(level)
+    assert json.loads(data) == {"venue": "E-7", "qty": text, "price": "1", "fee": text}
+    assert codec.from_json(data, m.PlanLeg) == level
+
+
+def test_an_id_or_a_note_that_looks_like_a_number_stays_as_it_is() -> None:
+    order = m.ParentOrder(side=m.Side.BUY, qty=Decimal("1E-7"), parent_id="1E-7", note="2E-9")
+    assert json.loads(codec.to_json(order)) == {
+        "side": "buy",
+        "qty": "0.0000001",
+        "parent_id": "1E-7",
+        "note": "2E-9",
+    }
