@@ -38,7 +38,6 @@ class Journal:
         self._last: dict[str, int] = {}
         self._count = 0
         self.readbacks = 0
-        self.differing = 0
 
     def learn(self, subject: str, seq: int) -> None:
         """Recovery: the history of `subject` goes up to `seq`."""
@@ -77,21 +76,21 @@ class Journal:
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
 
-    async def create(self, subject: str, payload: bytes) -> None:
+    async def create(self, subject: str, payload: bytes) -> bool:
         """Store as the first and only message of `subject`. Already there is as good as stored.
 
-        The subject is a function of what is said, so what stands there is the same thing said before;
-        `differing` counts where its words are not the same. Raises OutcomeUnknown.
+        The subject is a function of what is said, so what stands there is the same thing said before; False
+        where its words are not the same. Raises OutcomeUnknown.
         """
         deadline = time.monotonic() + GIVE_UP_S
         headers = {bus.EXPECTED_SEQ: "0", TOKEN: self._token(), WRITER: self._writer}
         while await self._publish(subject, payload, dict(headers)) is None:
             stored = await self._until_answered(subject, subject, deadline)
             if stored is not None:
-                self.differing += stored.data != payload
-                return
+                return stored.data == payload
             if time.monotonic() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
+        return True
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> int | None:
         """The sequence; None where it was refused by compare-and-set or nobody knows."""

@@ -170,7 +170,7 @@ class Runtime:
             if getattr(event, "ends", False):
                 commands.pop(of, None)
                 self._journal.forget(delivery.subject)
-            elif not _is_aside(event):
+            elif not getattr(event, "aside", False):
                 self._journal.learn(delivery.subject, delivery.seq)
 
         count = 0
@@ -186,9 +186,14 @@ class Runtime:
 
         async def one(command: Publish) -> None:
             async with limit:
-                await self._journal.create(command.subject, codec.to_json(command.message))
+                await self._publish_one(command)
 
         await asyncio.gather(*(one(command) for command in commands))
+
+    async def _publish_one(self, command: Publish) -> None:
+        if not await self._journal.create(command.subject, codec.to_json(command.message)):
+            # What was sent first holds. The same decision said in other words is a change of the code, or a bug.
+            self._log.error("a command stands there in other words", subject=command.subject)
 
     async def _read_settings(self) -> None:
         for read in self.service.reads:
@@ -328,7 +333,7 @@ class Runtime:
         if fact.once:
             await self._journal.create(fact.subject, payload)
         else:
-            await self._journal.append(fact.subject, payload, aside=_is_aside(fact.event))
+            await self._journal.append(fact.subject, payload, aside=getattr(fact.event, "aside", False))
             if getattr(fact.event, "ends", False):
                 self._journal.forget(fact.subject)
         self._metrics.facts.inc()
@@ -336,7 +341,7 @@ class Runtime:
     async def _release(self, effects: list[Effect]) -> None:
         commands = [effect for effect in effects if isinstance(effect, Publish)]
         if len(commands) == 1:
-            await self._journal.create(commands[0].subject, codec.to_json(commands[0].message))
+            await self._publish_one(commands[0])
         elif commands:
             await self._publish_again(commands)
         for effect in effects:
@@ -389,10 +394,6 @@ class Runtime:
                 self._log.warning("the bus does not answer", failures=failures)
                 if failures >= WATCHDOG_FAILURES_MAX:
                     self.fail(TimeoutError("the bus does not answer though it looks connected"))
-
-
-def _is_aside(event: Any) -> bool:
-    return getattr(event, "aside", False)
 
 
 Build = Callable[[Config, tuple[str, ...]], Service]

@@ -56,7 +56,6 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     seq: int = 0
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=codec._encode_hook)
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
@@ -75,7 +74,7 @@ class Tape:
         self._write(Record(Kind.HEADER, 0, "header", codec.to_json(header)))
 
     def _write(self, record: Record) -> None:
-        data = _encoder.encode(record)
+        data = codec.to_msgpack(record)
         self._file.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
 
     def applied(self, subject: str, data: bytes) -> None:

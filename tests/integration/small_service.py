@@ -128,10 +128,10 @@ def die_at(moment: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return await append(self, subject, payload, aside=aside)
 
-    async def fatal_create(self: Journal, subject: str, payload: bytes) -> None:
+    async def fatal_create(self: Journal, subject: str, payload: bytes) -> bool:
         if FATAL in payload.decode() and moment == "after_store":
             os.kill(os.getpid(), signal.SIGKILL)
-        await create(self, subject, payload)
+        return await create(self, subject, payload)
 
     async def fatal_acknowledge(self: pull.Delivery) -> None:
         if FATAL in self.data.decode() and moment == "before_ack":
