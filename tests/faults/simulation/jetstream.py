@@ -1,0 +1,532 @@
+"""A nats-server with JetStream, as far as bestex uses it, in memory and on virtual time.
+
+It answers the same subjects with the same words as the real one: publishes with compare-and-set, JetStream's API,
+pull consumers with acknowledgements, redelivery and limits. `tests/faults/test_jetstream.py` asks both the same
+questions. What is durable (streams, durable consumers) survives `crash`; the rest does not.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from bestex.bus import EXPECTED_SEQ, EXPECTED_SUBJECT
+from bestex.clock import US, rfc3339
+from tests.faults.simulation.world import World
+
+STORE_NS = 200 * US  # a write with `sync_interval: always`
+HEADS = 4  # tokens of a subject that say which stream it belongs to
+
+Headers = dict[str, str] | None
+
+
+@dataclass(slots=True)
+class Message:
+    """As nats-py hands it to a callback."""
+
+    subject: str
+    data: bytes
+    reply: str = ""
+    headers: Headers = None
+
+
+@dataclass(slots=True, frozen=True)
+class Stored:
+    subject: str
+    seq: int
+    data: bytes
+    headers: dict[str, str]
+    at_ns: int
+
+
+class Link(Protocol):
+    """The server's end of a connection. `generation` changes when the connection is lost."""
+
+    generation: int
+    closed: bool
+
+    def deliver(self, subscription: Subscription, message: Message) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    link: Link
+    pattern: str
+    take: Callable[[Message], Any]
+    queue: str = ""
+    tokens: tuple[str, ...] = ()
+
+
+def matches(tokens: tuple[str, ...], given: list[str]) -> bool:
+    """NATS's own rule, on subjects that are split already."""
+    for i, part in enumerate(tokens):
+        if part == ">":
+            return len(given) > i
+        if i >= len(given) or (part != "*" and part != given[i]):
+            return False
+    return len(tokens) == len(given)
+
+
+class Stream:
+    def __init__(self, config: dict[str, Any], created_ns: int) -> None:
+        self.config = config
+        self.created_ns = created_ns
+        self.messages: list[Stored | None] = []  # by sequence from 1; None where a limit has dropped one
+        self.last: dict[str, int] = {}
+        self.ends: dict[str, int] = {}  # of all subjects that differ in their last token only
+        self.consumers: dict[str, Consumer] = {}
+        self.dropped = 0
+        self._kept: dict[str, deque[int]] = {}
+
+    @property
+    def name(self) -> str:
+        name: str = self.config["name"]
+        return name
+
+    def last_of(self, pattern: str) -> int:
+        """The last sequence under a subject pattern; 0 where there is none."""
+        if "*" not in pattern and ">" not in pattern:
+            return self.last.get(pattern, 0)
+        head, _, tail = pattern.rpartition(".")
+        if tail == "*" and "*" not in head:
+            return self.ends.get(head, 0)
+        tokens = tuple(pattern.split("."))
+        return max((seq for s, seq in self.last.items() if matches(tokens, s.split("."))), default=0)
+
+    def get(self, seq: int) -> Stored | None:
+        return self.messages[seq - 1] if 0 < seq <= len(self.messages) else None
+
+    def held(self, start: int = 1) -> Iterable[Stored]:
+        return (m for m in islice(self.messages, start - 1, None) if m is not None)
+
+    def store(self, subject: str, data: bytes, headers: Headers, at_ns: int) -> Stored:
+        stored = Stored(subject, len(self.messages) + 1, data, headers or {}, at_ns)
+        self.messages.append(stored)
+        self.last[subject] = self.ends[subject.rpartition(".")[0]] = stored.seq
+        most = self.config.get("max_msgs_per_subject", -1)
+        if most > 0:
+            kept = self._kept.setdefault(subject, deque())
+            kept.append(stored.seq)
+            if len(kept) > most:
+                self.messages[kept.popleft() - 1] = None
+                self.dropped += 1
+        return stored
+
+    def info(self) -> dict[str, Any]:
+        first = next((m.seq for m in self.held()), len(self.messages) + 1)
+        state = {
+            "messages": sum(1 for _ in self.held()),
+            "first_seq": first,
+            "last_seq": len(self.messages),
+            "num_deleted": self.dropped,
+            "consumer_count": len(self.consumers),
+        }
+        return {"config": self.config, "created": rfc3339(self.created_ns), "state": state}
+
+
+@dataclass(slots=True, eq=False)
+class Pull:
+    """A standing request for messages."""
+
+    inbox: str
+    link: Link
+    generation: int
+    left: int
+    heartbeat_ns: int
+
+    @property
+    def is_gone(self) -> bool:
+        return self.left <= 0 or self.link.closed or self.generation != self.link.generation
+
+
+@dataclass(slots=True, eq=False)
+class Consumer:
+    """`next_seq` is where it looks next, `queued` what stands before that (the last of each subject). `pending`
+    holds what was delivered and not acknowledged: when it is due again, and how often it was delivered."""
+
+    stream: Stream
+    name: str
+    config: dict[str, Any]
+    filters: tuple[tuple[str, ...], ...]
+    durable: bool
+    next_seq: int = 1
+    queued: deque[int] = field(default_factory=deque)
+    unseen: int = 0
+    delivered: int = 0
+    delivered_seq: int = 0
+    pending: dict[int, tuple[int, int]] = field(default_factory=dict)
+    again: deque[int] = field(default_factory=deque)
+    waiting: deque[Pull] = field(default_factory=deque)
+    acked: deque[int] = field(default_factory=lambda: deque(maxlen=64))
+    timer_ns: int = 0
+
+    def wants(self, subject: str) -> bool:
+        given = subject.split(".")
+        return not self.filters or any(matches(tokens, given) for tokens in self.filters)
+
+    def next(self) -> Stored | None:
+        """The next message that was not delivered yet, taken."""
+        if self.queued:
+            return self.stream.get(self.queued.popleft())
+        messages = self.stream.messages
+        while self.next_seq <= len(messages):
+            stored = messages[self.next_seq - 1]
+            self.next_seq += 1
+            if stored is not None and self.wants(stored.subject):
+                return stored
+        return None
+
+    def info(self) -> dict[str, Any]:
+        floor = min(self.pending) - 1 if self.pending else self.delivered_seq
+        return {
+            "stream_name": self.stream.name,
+            "name": self.name,
+            "config": self.config,
+            "delivered": {"consumer_seq": self.delivered, "stream_seq": self.delivered_seq},
+            "ack_floor": {"consumer_seq": 0, "stream_seq": floor},
+            "num_ack_pending": len(self.pending),
+            "num_pending": self.unseen,
+        }
+
+
+class ApiError(Exception):
+    def __init__(self, code: int, err_code: int, description: str) -> None:
+        super().__init__(description)
+        self.answer = {"error": {"code": code, "err_code": err_code, "description": description}}
+
+
+NO_STREAM = 404, 10059, "stream not found"
+NO_CONSUMER = 404, 10014, "consumer not found"
+NO_MESSAGE = 404, 10037, "no message found"
+WRONG_LAST = 10071
+
+
+class Server:
+    """`receive` is what a client sends; answers go out through the subscriptions of those who listen."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.up = True
+        self.streams: dict[str, Stream] = {}
+        self.stored: list[tuple[str, Stored]] = []
+        self._exact: dict[str, list[Subscription]] = {}
+        self._ends: dict[str, list[Subscription]] = {}
+        self._wild: list[Subscription] = []
+        self._stream_of: dict[str, Stream | None] = {}
+        self._count = 0
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def crash(self, forgotten_acks: int = 0) -> None:
+        """`kill -9`. Connections, pulls and consumers in memory are gone; of the newest acknowledgements of each
+        durable consumer `forgotten_acks` had not reached the disk."""
+        self.up = False
+        for stream in self.streams.values():
+            stream.consumers = {name: c for name, c in stream.consumers.items() if c.durable}
+            for consumer in stream.consumers.values():
+                consumer.waiting.clear()
+                for _ in range(min(forgotten_acks, len(consumer.acked))):
+                    consumer.pending[consumer.acked.pop()] = (0, 1)
+
+    def restart(self) -> None:
+        self.up = True
+        for stream in self.streams.values():
+            for consumer in stream.consumers.values():
+                self._expire(consumer)
+
+    def forget(self, link: Link) -> None:
+        """The connection is lost: its subscriptions are gone, and so are its pulls."""
+        for table in (self._exact, self._ends):
+            for key in [key for key, subscriptions in table.items() if subscriptions]:
+                table[key] = [s for s in table[key] if s.link is not link]
+        self._wild = [s for s in self._wild if s.link is not link]
+
+    # -- subscriptions ---------------------------------------------------------------------------------------
+
+    def subscribe(self, subscription: Subscription) -> None:
+        subscription.tokens = tuple(subscription.pattern.split("."))
+        head, _, tail = subscription.pattern.rpartition(".")
+        if "*" not in subscription.pattern and tail != ">":
+            self._exact.setdefault(subscription.pattern, []).append(subscription)
+        elif tail == "*" and "*" not in head:
+            self._ends.setdefault(head, []).append(subscription)
+        else:
+            self._wild.append(subscription)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        for table in (
+            self._exact.get(subscription.pattern),
+            self._ends.get(subscription.pattern.rpartition(".")[0]),
+            self._wild,
+        ):
+            if table and subscription in table:
+                table.remove(subscription)
+
+    def _listeners(self, subject: str) -> list[Subscription]:
+        found = [*self._exact.get(subject, ()), *self._ends.get(subject.rpartition(".")[0], ())]
+        if self._wild:
+            given = subject.split(".")
+            found += [s for s in self._wild if matches(s.tokens, given)]
+        groups: set[str] = set()
+        chosen = []
+        for subscription in found:
+            if subscription.queue:
+                if subscription.queue in groups:
+                    continue
+                groups.add(subscription.queue)
+            chosen.append(subscription)
+        return chosen
+
+    def _route(self, subject: str, data: bytes, reply: str = "", headers: Headers = None) -> bool:
+        listeners = self._listeners(subject)
+        for subscription in listeners:
+            subscription.link.deliver(subscription, Message(subject, data, reply, headers))
+        return bool(listeners)
+
+    # -- what clients send -------------------------------------------------------------------------------------
+
+    def receive(self, link: Link, subject: str, data: bytes, reply: str, headers: Headers) -> None:
+        if not self.up:
+            return
+        if subject.startswith("$JS."):
+            if subject.startswith("$JS.ACK."):
+                self._acknowledge(subject, data, reply)
+            elif subject.startswith("$JS.API.CONSUMER.MSG.NEXT."):
+                self._pull(link, subject, data, reply)
+            else:
+                self._answer(subject, data, reply)
+            return
+        stream = self._stream_for(subject)
+        heard = self._route(subject, data, reply, headers)
+        if stream is not None:
+            self._publish(stream, subject, data, reply, headers)
+        elif reply and not heard:
+            self._route(reply, b"", headers={"Status": "503"})
+
+    def publish(self, subject: str, data: bytes) -> None:
+        """What somebody publishes who is not simulated."""
+        stream = self._stream_for(subject)
+        assert stream is not None, f"no stream holds {subject}"
+        self._route(subject, data)
+        self._publish(stream, subject, data, "", None)
+
+    def _stream_for(self, subject: str) -> Stream | None:
+        head = ".".join(subject.split(".", HEADS)[:HEADS])
+        if head not in self._stream_of:
+            found = None
+            for stream in self.streams.values():
+                for pattern in stream.config["subjects"]:
+                    assert pattern.count(".") <= HEADS, f"{pattern} needs more tokens than {HEADS}"
+                    if matches(tuple(pattern.split(".")), subject.split(".")):
+                        found = stream
+            self._stream_of[head] = found
+        return self._stream_of[head]
+
+    def _publish(self, stream: Stream, subject: str, data: bytes, reply: str, headers: Headers) -> None:
+        if headers and (expected := headers.get(EXPECTED_SEQ)) is not None:
+            last = stream.last_of(headers.get(EXPECTED_SUBJECT, subject))
+            if last != int(expected):
+                error = ApiError(400, WRONG_LAST, f"wrong last sequence: {last}")
+                self._reply(reply, {**error.answer, "stream": stream.name, "seq": 0})
+                return
+        stored = stream.store(subject, data, headers, self._world.now_ns)
+        self.stored.append((stream.name, stored))
+        self._reply(reply, {"stream": stream.name, "seq": stored.seq}, STORE_NS)
+        for consumer in stream.consumers.values():
+            if consumer.wants(subject):
+                consumer.unseen += 1
+                if consumer.waiting:
+                    self._world.after(STORE_NS, self._pump, consumer)
+
+    def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:
+        if reply:
+            self._world.after(after_ns, self._route, reply, json.dumps(answer).encode())
+
+    # -- consumers -------------------------------------------------------------------------------------------
+
+    def _pump(self, consumer: Consumer) -> None:
+        """Deliver what there is to whoever waits for it."""
+        if not self.up:
+            return
+        explicit = consumer.config["ack_policy"] == "explicit"
+        most = consumer.config.get("max_ack_pending", 1_000)
+        while consumer.waiting:
+            pull = consumer.waiting[0]
+            if pull.is_gone:
+                consumer.waiting.popleft()
+                continue
+            if consumer.again:
+                seq = consumer.again.popleft()
+                if seq not in consumer.pending:
+                    continue
+                stored, times = consumer.stream.get(seq), consumer.pending[seq][1] + 1
+            elif explicit and len(consumer.pending) >= most:
+                return
+            else:
+                stored, times = consumer.next(), 1
+                if stored is None:
+                    return
+                consumer.unseen -= 1
+            assert stored is not None, "what is pending is stored"
+            pull.left -= 1
+            consumer.delivered += 1
+            consumer.delivered_seq = max(consumer.delivered_seq, stored.seq)
+            if explicit:
+                consumer.pending[stored.seq] = self._world.now_ns + consumer.config["ack_wait"], times
+                self._arm(consumer)
+            reply = (
+                f"$JS.ACK.{consumer.stream.name}.{consumer.name}.{times}.{stored.seq}.{consumer.delivered}"
+                f".{stored.at_ns}.{consumer.unseen}"
+            )
+            for subscription in self._listeners(pull.inbox):
+                message = Message(stored.subject, stored.data, reply, dict(stored.headers) or None)
+                subscription.link.deliver(subscription, message)
+
+    def _arm(self, consumer: Consumer) -> None:
+        """One timer a consumer: for the delivery that is due again first."""
+        if not consumer.timer_ns:
+            consumer.timer_ns = min(due for due, _ in consumer.pending.values())
+            self._world.at(consumer.timer_ns, self._expire, consumer)
+
+    def _expire(self, consumer: Consumer) -> None:
+        consumer.timer_ns = 0
+        now_ns = self._world.now_ns
+        for seq, (due_ns, _) in consumer.pending.items():
+            if due_ns <= now_ns and seq not in consumer.again:
+                consumer.again.append(seq)
+        later = [due for due, _ in consumer.pending.values() if due > now_ns]
+        if later:
+            consumer.timer_ns = min(later)
+            self._world.at(consumer.timer_ns, self._expire, consumer)
+        self._pump(consumer)
+
+    def _acknowledge(self, subject: str, data: bytes, reply: str) -> None:
+        _, _, name, durable, _, seq, *_ = subject.split(".")
+        stream = self.streams.get(name)
+        consumer = stream.consumers.get(durable) if stream else None
+        if consumer is not None and data in (b"+ACK", b""):
+            if consumer.pending.pop(int(seq), None) is not None:
+                consumer.acked.append(int(seq))
+            self._pump(consumer)
+        if reply:
+            self._route(reply, b"")
+
+    def _pull(self, link: Link, subject: str, data: bytes, reply: str) -> None:
+        _, _, _, _, _, name, durable = subject.split(".")
+        stream = self.streams.get(name)
+        consumer = stream.consumers.get(durable) if stream else None
+        if consumer is None:
+            self._route(reply, b"", headers={"Status": "503"})
+            return
+        request = json.loads(data)
+        pull = Pull(reply, link, link.generation, request["batch"], request.get("idle_heartbeat", 0))
+        consumer.waiting.append(pull)
+        self._world.after(request["expires"], self._give_up, consumer, pull)
+        if pull.heartbeat_ns:
+            self._world.after(pull.heartbeat_ns, self._beat, consumer, pull)
+        self._pump(consumer)
+
+    def _beat(self, consumer: Consumer, pull: Pull) -> None:
+        if pull in consumer.waiting and not pull.is_gone:
+            self._route(pull.inbox, b"", headers={"Status": "100", "Description": "Idle Heartbeat"})
+            self._world.after(pull.heartbeat_ns, self._beat, consumer, pull)
+
+    def _give_up(self, consumer: Consumer, pull: Pull) -> None:
+        if pull in consumer.waiting and not pull.is_gone:
+            consumer.waiting.remove(pull)
+            headers = {"Status": "408", "Description": "Request Timeout"}
+            self._route(pull.inbox, b"", headers={**headers, "Nats-Pending-Messages": str(pull.left)})
+
+    # -- the API -----------------------------------------------------------------------------------------------
+
+    def _answer(self, subject: str, data: bytes, reply: str) -> None:
+        what, request = subject.removeprefix("$JS.API."), json.loads(data or b"{}")
+        try:
+            answer = self._api(what.split("."), request)
+        except ApiError as error:
+            answer = error.answer
+        self._reply(reply, answer)
+
+    def _api(self, what: list[str], request: dict[str, Any]) -> dict[str, Any]:
+        match what:
+            case ["INFO"]:
+                return {"streams": len(self.streams), "storage": 0}
+            case ["STREAM", "CREATE" | "UPDATE", name]:
+                return self._make_stream(name, request)
+            case ["STREAM", "INFO", name]:
+                return self._named(name).info()
+            case ["STREAM", "MSG", "GET", name]:
+                return self._read(self._named(name), request)
+            case ["CONSUMER", "CREATE", name, *durable]:
+                return self._make_consumer(self._named(name), request["config"], durable)
+            case ["CONSUMER", "INFO", name, durable]:
+                return self._consumer(name, durable).info()
+            case ["CONSUMER", "DELETE", name, durable]:
+                self._consumer(name, durable).waiting.clear()
+                del self.streams[name].consumers[durable]
+                return {"success": True}
+        raise ApiError(404, 10000, f"no such request: {what}")
+
+    def _named(self, name: str) -> Stream:
+        if name not in self.streams:
+            raise ApiError(*NO_STREAM)
+        return self.streams[name]
+
+    def _consumer(self, stream: str, name: str) -> Consumer:
+        found = self._named(stream).consumers.get(name)
+        if found is None:
+            raise ApiError(*NO_CONSUMER)
+        return found
+
+    def _make_stream(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        if name in self.streams:
+            self.streams[name].config = config
+        else:
+            self.streams[name] = Stream(config, self._world.now_ns)
+        self._stream_of.clear()
+        return self.streams[name].info()
+
+    def _read(self, stream: Stream, request: dict[str, Any]) -> dict[str, Any]:
+        if "last_by_subj" in request:
+            found = stream.get(stream.last_of(request["last_by_subj"]))
+        else:
+            tokens = tuple(request["next_by_subj"].split("."))
+            later = stream.held(request["seq"])
+            found = next((m for m in later if matches(tokens, m.subject.split("."))), None)
+        if found is None:
+            raise ApiError(*NO_MESSAGE)
+        lines = "".join(f"{key}: {value}\r\n" for key, value in found.headers.items())
+        block = f"NATS/1.0\r\n{lines}\r\n".encode() if lines else b""
+        message = {
+            "subject": found.subject,
+            "seq": found.seq,
+            "data": b64encode(found.data).decode(),
+            "hdrs": b64encode(block).decode(),
+            "time": rfc3339(found.at_ns),
+        }
+        return {"message": message}
+
+    def _make_consumer(self, stream: Stream, config: dict[str, Any], durable: list[str]) -> dict[str, Any]:
+        self._count += 1
+        name = durable[0] if durable else f"e{self._count}"
+        if name in stream.consumers:
+            return stream.consumers[name].info()
+        subjects = config.get("filter_subjects") or [config["filter_subject"]]
+        filters = tuple(tuple(subject.split(".")) for subject in subjects)
+        consumer = Consumer(stream, name, config, filters, durable=bool(config.get("durable_name")))
+        if config["deliver_policy"] == "by_start_sequence":
+            consumer.next_seq = config["opt_start_seq"]
+        elif config["deliver_policy"] == "last_per_subject":
+            consumer.next_seq = len(stream.messages) + 1
+            newest = {m.subject: m.seq for m in stream.held() if consumer.wants(m.subject)}
+            consumer.queued.extend(sorted(newest.values()))
+        consumer.unseen = len(consumer.queued) + sum(
+            1 for m in stream.held(consumer.next_seq) if consumer.wants(m.subject)
+        )
+        stream.consumers[name] = consumer
+        return consumer.info()

@@ -1,0 +1,196 @@
+"""One process of the platform in the simulation: the real service, runtime and journal, on a loop of its own.
+
+It starts as `bestex.process` starts it and ends as that ends it: in doubt, fenced, or killed. Whoever died is
+started again after a pause, as by a supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from bestex.clock import MS, SECOND, US
+from bestex.config import Config
+from bestex.runtime import Runtime
+from bestex.service import Service
+from services.collector.service import Feeds
+from services.gateway.desk import Desk
+from tests.faults.simulation.faults import Kill, Line, Steps
+from tests.faults.simulation.jetstream import Server
+from tests.faults.simulation.link import LinkClient
+from tests.faults.simulation.market import VirtualMarket
+from tests.faults.simulation.venue import VenueFaults, VirtualVenue
+from tests.faults.simulation.world import ProcessLoop, World
+
+RESTART_NS = SECOND  # a supervisor's pause and a process's start
+
+BuildService = Callable[[Config, tuple[str, ...]], Service]
+Note = Callable[[str, str], None]
+
+
+class ProcessClock:
+    """The wall clock of one machine: the world's time, and what somebody set it off by."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.offset_ns = 0
+
+    def now_ns(self) -> int:
+        now_ns = self._world.now_ns + self.offset_ns
+        return now_ns - now_ns % US
+
+    def wall_seconds(self, duration_ns: int) -> float:
+        return duration_ns / SECOND
+
+
+class _Source:
+    """What the collector hears of one venue."""
+
+    def __init__(self, market: VirtualMarket, venue: str) -> None:
+        self._market = market
+        self._venue = venue
+
+    async def run(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None:  # noqa: ARG002
+        loop = asyncio.get_running_loop()
+        self._market.listen(self._venue, partial(loop.enter, deliver))  # type: ignore[attr-defined]
+        await loop.create_future()
+
+
+class Life:
+    """One process from its start to its end."""
+
+    def __init__(self, world: World) -> None:
+        self.loop = ProcessLoop(world)
+        self.client: LinkClient | None = None
+        self.sessions: dict[str, VirtualVenue] = {}
+
+    def end(self) -> None:
+        """Nothing of it runs any more, and its sockets are closed."""
+        self.loop.kill()
+        for session in self.sessions.values():
+            session.close()
+        if self.client is not None:
+            self.client.close()
+
+
+class Process:
+    """A named place in the platform, taken by one life after another. Faults speak of the place."""
+
+    def __init__(
+        self,
+        name: str,
+        build: BuildService,
+        config: Config,
+        world: World,
+        server: Server,
+        market: VirtualMarket,
+        venues: dict[str, VenueFaults],
+        kills: Sequence[Kill],
+        line: Line,
+        note: Note,
+    ) -> None:
+        self.name = name
+        self.clock = ProcessClock(world)
+        self.steps = Steps(list(kills), self._killed)
+        self.lives = 0
+        self.life = Life(world)
+        self._build = build
+        self._config = config
+        self._world = world
+        self._server = server
+        self._market = market
+        self._venues = venues
+        self._line = line
+        self._note = note
+        self._broken: set[str] = set()
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A new life. The one before is over, or frozen and thought dead."""
+        self.lives += 1
+        life = self.life = Life(self._world)
+        life.loop.enter(lambda: life.loop.create_task(self._main(life)))
+
+    def _killed(self, kill: Kill) -> None:
+        self._note(self.name, f"killed {'after' if kill.after else 'before'} its step {kill.step}")
+        self.kill(kill.down_ms * MS)
+
+    def kill(self, down_ns: int = RESTART_NS) -> None:
+        """The process is gone now, and started again after a while."""
+        self.life.end()
+        self._world.after(down_ns, self.start)
+
+    async def _main(self, life: Life) -> None:
+        """As `bestex.process` has it."""
+        text = "there is no bus"
+        if self._server.up:
+            name = f"{self.name}{self.lives}"
+            client = LinkClient(self._server, self._world, life.loop, name, self.steps, self._line)
+            life.client = client
+            try:
+                service = self._on_virtual_time(self._build(self._config, ()), life)
+                runtime = Runtime(service, client, self._config, self.clock, structlog.get_logger())  # type: ignore[arg-type]
+                client.on_back = runtime.renew_pulls
+                await runtime.start()
+                self._note(self.name, "ready")
+                text = repr(await runtime.stopped)
+            except Exception as error:  # noqa: BLE001 - as a process ends: with its last words
+                text = repr(error)
+        if not life.loop.alive:
+            return
+        self._note(self.name, f"ended: {text}")
+        if life is self.life:
+            self.kill()
+        else:
+            life.end()  # its place was taken while it was frozen
+
+    def _on_virtual_time(self, service: Service, life: Life) -> Service:
+        """The same service with its outside in the simulation."""
+        if service.name == "collector":
+            venues = self._config.enabled_venues()
+            return replace(service, actor=Feeds({v: _Source(self._market, v) for v in venues}))
+        if service.name == "gateway":
+            life.sessions = {venue: self._session(venue, life) for venue in self._venues}
+            return replace(service, actor=Desk(life.sessions, service.core.anomalies))  # type: ignore[attr-defined]
+        return service
+
+    def _session(self, venue: str, life: Life) -> VirtualVenue:
+        session = VirtualVenue(
+            venue,
+            self._config,
+            self.clock,
+            self._world,
+            self._market,
+            life.loop,
+            self.steps,
+            self._venues[venue],
+        )
+        if venue in self._broken:
+            session.block()
+        return session
+
+    # -- faults ------------------------------------------------------------------------------------------------
+
+    def cut_line(self) -> None:
+        if self.life.client is not None:
+            self.life.client.lose()
+
+    def mend_line(self) -> None:
+        if self.life.client is not None:
+            self.life.client.come_back()
+
+    def cut_venue(self, venue: str) -> None:
+        self._broken.add(venue)
+        if venue in self.life.sessions:
+            self.life.sessions[venue].cut()
+
+    def mend_venue(self, venue: str) -> None:
+        self._broken.discard(venue)
+        if venue in self.life.sessions:
+            self.life.sessions[venue].mend()

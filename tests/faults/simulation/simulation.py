@@ -1,0 +1,266 @@
+"""One run of the whole platform: a scenario in, an audit out. The same scenario gives the same messages, always."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+
+from bestex import codec, streams, subjects
+from bestex import config as configuration
+from bestex.audit import AuditReport, Record, audit
+from bestex.clock import MS, SECOND
+from services.aggregator.service import build as build_aggregator
+from services.collector.service import build as build_collector
+from services.gateway.service import build as build_gateway
+from services.router.service import build as build_router
+from services.scheduler.service import build as build_scheduler
+from tests.faults.simulation.faults import (
+    AnyFault,
+    BusCrash,
+    ClockJump,
+    Cut,
+    Freeze,
+    Kill,
+    Lag,
+    LineFault,
+    Line,
+    RequestFault,
+    SessionCut,
+    UserEventFault,
+)
+from tests.faults.simulation.jetstream import Server, Stream
+from tests.faults.simulation.market import VirtualMarket
+from tests.faults.simulation.process import BuildService, Process
+from tests.faults.simulation.scenario import CONFIG, SYMBOL, VENUES, Act, Scenario
+from tests.faults.simulation.venue import VenueFaults
+from tests.faults.simulation.world import START_NS, World
+
+BUILDERS: dict[str, BuildService] = {
+    "collector": build_collector,
+    "aggregator": build_aggregator,
+    "gateway": build_gateway,
+    "router": build_router,
+    "scheduler": build_scheduler,
+}
+END_NS = 300 * SECOND  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
+SETTLE_NS = 20 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
+USER_RETRY_NS = 500 * MS
+RECONNECT_NS = 150 * MS
+
+CONFIGURATION = configuration.parse(CONFIG, "the simulation", {})
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """A promise that was not kept."""
+
+    text: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    seed: int
+    digest: str
+    messages: int
+    children: int
+    violations: tuple[str, ...]
+
+
+class Simulation:
+    """`history` is what happened besides messages: lives, deaths, faults, with their times."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        _keep_quiet()
+        self.scenario = scenario
+        self.world = World()
+        self.server = Server(self.world)
+        self.history: list[tuple[int, str, str]] = []
+        self.crashed: list[str] = []
+        config = CONFIGURATION
+        for spec in streams.specs(config):
+            self.server.streams[spec.name] = Stream(spec.config(), START_NS)
+        self.market = VirtualMarket(config, self.world, scenario.seed)
+        venues = {venue: self._venue_faults(venue) for venue in VENUES}
+        self.processes = {
+            name: Process(
+                name,
+                build,
+                config,
+                self.world,
+                self.server,
+                self.market,
+                venues,
+                [f for f in scenario.faults if isinstance(f, Kill) and f.process == name],
+                Line([f for f in scenario.faults if isinstance(f, LineFault) and f.process == name], scenario.seed),
+                self._note,
+            )
+            for name, build in BUILDERS.items()
+        }
+        self._wanted = {act.parent_id for act in scenario.acts if act.verb == "new"}
+        self._ended: set[str] = set()
+        self._looked = 0
+        for process in self.processes.values():
+            process.start()
+        for act in scenario.acts:
+            self.world.at(START_NS + act.at_ms * MS, self._publish, act)
+        for fault in scenario.faults:
+            self._schedule(fault)
+
+    def _note(self, who: str, what: str) -> None:
+        self.history.append((self.world.now_ns, who, what))
+
+    def _venue_faults(self, venue: str) -> VenueFaults:
+        faults = [f for f in self.scenario.faults if getattr(f, "venue", "") == venue]
+        return VenueFaults(
+            requests={f.number: f for f in faults if isinstance(f, RequestFault)},
+            events={f.number: f for f in faults if isinstance(f, UserEventFault)},
+            lags=[f for f in faults if isinstance(f, Lag)],
+        )
+
+    # -- users and faults ------------------------------------------------------------------------------------------
+
+    def _publish(self, act: Act) -> None:
+        """Until the bus has it: a user who gets no acknowledgement sends again."""
+        if not self.server.up:
+            self.world.after(USER_RETRY_NS, self._publish, act)
+            return
+        parent_id = "" if act.verb == "new" else act.parent_id
+        subject = subjects.order(act.verb, act.algo, SYMBOL, parent_id)
+        self.server.publish(subject, codec.to_json(act.body))
+
+    def _schedule(self, fault: AnyFault) -> None:
+        at = partial(self.world.at, START_NS + getattr(fault, "at_ms", 0) * MS)
+        for_ns = getattr(fault, "for_ms", 0) * MS
+        match fault:
+            case Freeze():
+                at(self._freeze, fault)
+            case ClockJump():
+                at(self._jump, fault)
+            case Cut():
+                at(self._during, fault, for_ns, *self._line_of(fault.process))
+            case BusCrash():
+                at(self._during, fault, for_ns, partial(self._crash_bus, fault), self._restart_bus)
+            case SessionCut():
+                gateway = self.processes["gateway"]
+                ways = partial(gateway.cut_venue, fault.venue), partial(gateway.mend_venue, fault.venue)
+                at(self._during, fault, for_ns, *ways)
+
+    def _during(
+        self, fault: AnyFault, for_ns: int, begin: Callable[[], None], end: Callable[[], None]
+    ) -> None:
+        self._note("world", repr(fault))
+        begin()
+        self.world.after(for_ns, end)
+
+    def _line_of(self, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
+        process = self.processes[name]
+        return process.cut_line, process.mend_line
+
+    def _freeze(self, fault: Freeze) -> None:
+        process = self.processes[fault.process]
+        life = process.life
+        if not life.loop.alive or life.loop.frozen:
+            return
+        self._note("world", repr(fault))
+        life.loop.freeze()
+        if fault.successor:
+            self.world.after(fault.for_ms * MS // 2, process.start)
+        self.world.after(fault.for_ms * MS, life.loop.thaw)
+
+    def _jump(self, fault: ClockJump) -> None:
+        self._note("world", repr(fault))
+        self.processes[fault.process].clock.offset_ns += fault.by_ms * MS
+
+    def _crash_bus(self, fault: BusCrash) -> None:
+        self.server.crash(fault.forgotten_acks)
+        for process in self.processes.values():
+            process.cut_line()
+
+    def _restart_bus(self) -> None:
+        self.server.restart()
+        for number, process in enumerate(self.processes.values()):
+            self.world.after(RECONNECT_NS * (1 + number), process.mend_line)
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        gc.disable()
+        try:
+            self.world.run(START_NS + END_NS, self._all_ended)
+            if self._all_ended():
+                self.world.run(self.world.now_ns + SETTLE_NS)
+            report = self.audit()
+        finally:
+            gc.enable()
+        violations = [f"promise {a.promise}: {a.code}: {a.text}" for a in report.anomalies]
+        violations += [f"a core failed: {text}" for text in self._bugs()]
+        return Outcome(
+            seed=self.scenario.seed,
+            digest=self.digest(),
+            messages=len(self.server.stored),
+            children=sum(1 for _, stored in self.server.stored if stored.subject.endswith(".new")),
+            violations=tuple(violations),
+        )
+
+    def _all_ended(self) -> bool:
+        stored = self.server.stored
+        while self._looked < len(stored):
+            tokens = stored[self._looked][1].subject.split(".")
+            if tokens[2] == "parent" and tokens[5] in ("done", "rejected"):
+                self._ended.add(tokens[4])
+            self._looked += 1
+        return self._wanted <= self._ended
+
+    def _bugs(self) -> list[str]:
+        """Processes end in doubt, fenced, without a bus; never for an assertion or a wrong type."""
+        found = [
+            f"{who} {what}"
+            for _, who, what in self.history
+            if what.startswith("ended") and not what.startswith(_EXPECTED)
+        ]
+        return found + [f"{p.name}: {e}" for p in self.processes.values() for e in p.life.loop.errors]
+
+    def audit(self) -> AuditReport:
+        records = (
+            Record(name, stored.seq, stored.subject, stored.at_ns, stored.data)
+            for name, stored in self.server.stored
+        )
+        return audit(records, self.market.journals, complete=True)
+
+    def digest(self) -> str:
+        """A hash of every stored message, its place and its time, and of all that the venues did."""
+        found = hashlib.blake2b(digest_size=16)
+        for name, stored in self.server.stored:
+            found.update(f"{name} {stored.seq} {stored.subject} {stored.at_ns} ".encode())
+            found.update(stored.data)
+        for lines in self.market.journals.values():
+            for line in lines:
+                found.update(codec.to_json(line))
+        return found.hexdigest()
+
+
+_EXPECTED = tuple(
+    f"ended: {name}" for name in ("there is no bus", "Fenced(", "OutcomeUnknown(", "BusError(", "TimeoutError(")
+)
+
+
+def simulate(scenario: Scenario) -> Outcome:
+    return Simulation(scenario).run()
+
+
+def _ignore(_: Any) -> None:
+    """What a killed process would still have said."""
+
+
+def _keep_quiet() -> None:
+    """Processes die in the middle of everything here; what Python says of that is of no interest, nor are logs."""
+    sys.unraisablehook = _ignore
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), logger_factory=structlog.ReturnLoggerFactory()
+    )
