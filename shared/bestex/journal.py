@@ -9,7 +9,6 @@ safe because the compare-and-set still stands.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import nats.errors
@@ -55,7 +54,7 @@ class Journal:
         """
         history = history_of(subject)
         token = self._token()
-        deadline = time.monotonic() + GIVE_UP_S
+        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
         while True:
             expected = self._last.get(history, 0)
             headers = {
@@ -73,7 +72,7 @@ class Journal:
                 if not aside or history in self._last:
                     self._last[history] = seq
                 return seq
-            if time.monotonic() > deadline:
+            if asyncio.get_running_loop().time() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
 
     async def create(self, subject: str, payload: bytes) -> bool:
@@ -82,13 +81,13 @@ class Journal:
         The subject is a function of what is said, so what stands there is the same thing said before; False
         where its words are not the same. Raises OutcomeUnknown.
         """
-        deadline = time.monotonic() + GIVE_UP_S
+        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
         headers = {bus.EXPECTED_SEQ: "0", TOKEN: self._token(), WRITER: self._writer}
         while await self._publish(subject, payload, dict(headers)) is None:
             stored = await self._until_answered(subject, subject, deadline)
             if stored is not None:
                 return stored.data == payload
-            if time.monotonic() > deadline:
+            if asyncio.get_running_loop().time() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
         return True
 
@@ -151,7 +150,7 @@ class Journal:
             try:
                 return await bus.read_last(self._client, self._stream_of(subject), subject_filter)
             except (nats.errors.Error, TimeoutError) as error:
-                if time.monotonic() > deadline:
+                if asyncio.get_running_loop().time() > deadline:
                     raise OutcomeUnknown(f"{subject}: cannot be read back: {error!r}") from error
                 await asyncio.sleep(RETRY_S)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -22,7 +22,7 @@ PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this pro
 MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
-PULL_WATCH_S = 0.1  # how soon a new connection is asked
+PULL_AGAIN_S = 0.1  # before a request that met nobody is made again
 UNANSWERED_MAX = 100  # ten seconds of such answers: longer than a server takes to start
 ACK_WAIT_S = 30.0
 CONSUMER_NOT_FOUND = 10014
@@ -31,7 +31,7 @@ CONSUMER_NOT_FOUND = 10014
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "at_ns", "data", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = ("_client", "at_ns", "data", "number", "pending", "reply", "seq", "stream", "subject")
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -43,6 +43,7 @@ class Delivery:
         self.reply = message.reply
         self.stream = tokens[at]
         self.seq = int(tokens[at + 3])
+        self.number = int(tokens[at + 4])  # of this delivery among all of its consumer
         self.at_ns = int(tokens[at + 5])  # when the stream stored it
         self.pending = int(tokens[at + 6])
 
@@ -75,12 +76,14 @@ class StandingPull:
         self._batch = batch
         self._outstanding = 0
         self._unanswered = 0
-        self._heard_at = time.monotonic()
+        self._heard_at = 0.0
+        self._look = asyncio.Event()
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
         self._inbox = client.new_inbox()
 
     async def start(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
         await self._ask()
         self._watch = asyncio.create_task(self._watch_silence())
@@ -104,10 +107,10 @@ class StandingPull:
         try:
             await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
         except nats.errors.Error:
-            self._outstanding = 0  # not connected: the watch asks again
+            self._outstanding = 0  # not connected: `renew` follows
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = asyncio.get_running_loop().time()
         if message.reply.startswith("$JS.ACK."):
             self._outstanding -= 1
             self._unanswered = 0
@@ -122,10 +125,9 @@ class StandingPull:
             if status == "100":
                 return
             if status == "503":
-                # Nobody answers for this consumer: JetStream is still starting, or the consumer is gone. The
-                # watch asks again, at its pace.
+                # Nobody answers for this consumer: JetStream is still starting, or the consumer is gone.
                 self._unanswered += 1
-                self._outstanding = 0
+                self.renew()
                 if self._unanswered >= UNANSWERED_MAX:
                     gone = StreamMismatch(f"nobody answers for consumer {self._consumer} of {self._stream}")
                     self._on_failure(gone)
@@ -138,18 +140,24 @@ class StandingPull:
             await self._ask()
 
     async def _watch_silence(self) -> None:
-        """A reconnect or a lost request shows as silence: ask anew."""
+        """A lost request shows as silence, a new connection is told of by `renew`: ask anew."""
         while True:
-            await asyncio.sleep(PULL_WATCH_S)
-            lost = time.monotonic() - self._heard_at > 2 * PULL_HEARTBEAT_S
+            quiet_s = asyncio.get_running_loop().time() - self._heard_at
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(2 * PULL_HEARTBEAT_S - quiet_s, PULL_AGAIN_S)):
+                    await self._look.wait()
+                    await asyncio.sleep(PULL_AGAIN_S)
+            self._look.clear()
+            lost = asyncio.get_running_loop().time() - self._heard_at >= 2 * PULL_HEARTBEAT_S
             if self._client.is_connected and (lost or self._outstanding <= 0):
-                self._heard_at = time.monotonic()
+                self._heard_at = asyncio.get_running_loop().time()
                 self._outstanding = 0
                 await self._ask()
 
     def renew(self) -> None:
-        """The connection is new: whatever was asked for is forgotten by the server."""
+        """Whatever was asked for is forgotten by the server: ask again soon."""
         self._outstanding = 0
+        self._look.set()
 
 
 class PullReader:
@@ -287,6 +295,8 @@ async def read_all(
     def take(delivery: Delivery) -> None:
         nonlocal count
         count += 1
+        if delivery.number != count:
+            raise BusError(f"stream {stream} was read out of order: {delivery.number} came as number {count}")
         if not done.done():
             on_message(delivery)
             if count >= expected:

@@ -17,7 +17,7 @@ from bestex.matching import SimExchange
 from bestex.messages import MarketTrade, VenueBook
 from tests.faults.simulation.world import World
 
-TICK_NS = 500 * MS  # a quarter of the time after which a book is stale
+TICK_NS = 800 * MS  # two are missed before a book is stale
 LATENCY_NS = 2 * MS
 LEVELS = 3
 
@@ -42,6 +42,7 @@ class VirtualMarket:
         }
         self._shown: dict[tuple[str, str, int], dict[int, int]] = {}
         self._seq = 0
+        self._open = True
         self._tells: dict[str, list[Listener]] = {venue: [] for venue in self.sim.venues}
         self._hears: dict[str, Callable[[Any], None]] = {}
         self._tick()
@@ -87,7 +88,12 @@ class VirtualMarket:
                 self.sim.background(info.symbol, event)
         self._record()
         self._world.after(LATENCY_NS, self._publish, [*self._prints(), *map(self._book, self.markets)])
-        self._world.after(TICK_NS, self._tick)
+        if self._open:
+            self._world.after(TICK_NS, self._tick)
+
+    def close(self) -> None:
+        """The market stands still from now on; our orders in it are as they are."""
+        self._open = False
 
     def _draw(self, info: w.MarketInfo) -> Iterable[LevelSet | BackgroundTrade]:
         """A new book: levels of random size around the mid, and at times a trade at the best price."""

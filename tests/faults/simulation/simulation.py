@@ -51,17 +51,11 @@ BUILDERS: dict[str, BuildService] = {
     "scheduler": build_scheduler,
 }
 END_NS = 300 * SECOND  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
-SETTLE_NS = 20 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
+SETTLE_NS = 10 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
 USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
 
 CONFIGURATION = configuration.parse(CONFIG, "the simulation", {})
-
-
-class Violation(msgspec.Struct, frozen=True):
-    """A promise that was not kept."""
-
-    text: str
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +97,7 @@ class Simulation:
             for name, build in BUILDERS.items()
         }
         self._wanted = {act.parent_id for act in scenario.acts if act.verb == "new"}
+        self._accepted: set[str] = set()
         self._ended: set[str] = set()
         self._looked = 0
         for process in self.processes.values():
@@ -194,6 +189,7 @@ class Simulation:
         try:
             self.world.run(START_NS + END_NS, self._all_ended)
             if self._all_ended():
+                self._close_market()
                 self.world.run(self.world.now_ns + SETTLE_NS)
             report = self.audit()
         finally:
@@ -208,12 +204,21 @@ class Simulation:
             violations=tuple(violations),
         )
 
+    def _close_market(self) -> None:
+        """Nobody needs a price any more."""
+        self.market.close()
+        for name in ("collector", "aggregator"):
+            self.processes[name].life.end()
+
     def _all_ended(self) -> bool:
         stored = self.server.stored
         while self._looked < len(stored):
             tokens = stored[self._looked][1].subject.split(".")
-            if tokens[2] == "parent" and tokens[5] in ("done", "rejected"):
-                self._ended.add(tokens[4])
+            if tokens[2] == "parent":
+                if tokens[5] == "accepted":
+                    self._accepted.add(tokens[4])
+                elif tokens[5] == "done" or (tokens[5] == "rejected" and tokens[4] not in self._accepted):
+                    self._ended.add(tokens[4])
             self._looked += 1
         return self._wanted <= self._ended
 
