@@ -49,7 +49,7 @@ class SchedulerCore:
         self._parents: dict[str, Parent] = {}
         self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()
-        self._answered: OrderedDict[str, int] = OrderedDict()
+        self._answered: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
 
@@ -128,7 +128,7 @@ class SchedulerCore:
         key = request.parent_id
         parent = self._parents.get(key)
         if parent is None:
-            if request.seq <= self._answered.get(key, 0):
+            if request.seq in self._answered.get(key, ()):
                 return []  # redelivered, and its order has ended meanwhile
             if key in self._ids:
                 raise Refused(Code.TOO_LATE, f"{key} has ended")
@@ -138,8 +138,11 @@ class SchedulerCore:
                 Code.SUBJECT_MISMATCH,
                 f"{key} is a {parent.algo} of {parent.order.symbol}, not a {request.algo} of {request.symbol}",
             )
-        if request.seq <= parent.request_seq:
+        if request.seq in parent.requests:
             return []  # redelivered
+        if request.seq < max(parent.requests) and request.verb != "cancel":
+            # It was with a process that died, and comes when what the user wanted after it has been done.
+            raise Refused(Code.TOO_LATE, f"a later request about {key} was taken before this one came")
         if parent.canceling:
             raise Refused(Code.TOO_LATE, f"{key} is being cancelled")
         base = self._base(key, parent, now_ns)
@@ -220,7 +223,10 @@ class SchedulerCore:
         if parent.canceling:
             return [] if parent.open else [self._done(key, parent, Code.CANCELED, "", now_ns)]
         if parent.paused:
-            return []
+            if now_ns < parent.end_ns:
+                return [Wake(key, parent.end_ns)]
+            text = "its time ended while it was paused"
+            return [] if parent.open else [self._done(key, parent, Code.EXPIRED, text, now_ns)]
         if now_ns < parent.start_ns:
             return [Wake(key, parent.start_ns)]
         if parent.task().unsent <= 0:
@@ -343,16 +349,19 @@ class SchedulerCore:
             case m.ParentRecalled():
                 parent.recall(event)
             case m.ParentPaused():
-                parent.paused, parent.request_seq = True, event.order_seq
+                parent.paused = True
+                parent.answered(event.order_seq)
             case m.ParentResumed():
-                parent.paused, parent.request_seq = False, event.order_seq
+                parent.paused = False
+                parent.answered(event.order_seq)
             case m.ParentCanceling():
-                parent.canceling, parent.request_seq = True, event.order_seq
+                parent.canceling = True
+                parent.answered(event.order_seq)
             case m.ParentModified():
                 parent.modified(event, self._params(event))
             case m.ParentDone():
                 del self._parents[key]
-                _remember(self._answered, key, parent.request_seq, ENDED_REMEMBERED_MAX)
+                _remember(self._answered, key, parent.requests, ENDED_REMEMBERED_MAX)
                 return [Wake(key, 0)]
         return [Wake(key, event.at)]
 

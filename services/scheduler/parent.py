@@ -36,7 +36,7 @@ class Parent:
         "params",
         "paused",
         "recalled",
-        "request_seq",
+        "requests",
         "seed",
         "settled_ns",
         "slices",
@@ -54,7 +54,7 @@ class Parent:
         self.start_ns: int = event.start_at
         self.end_ns: int = event.end_at or event.start_at + params.duration
         self.seed = ids.seed(event.symbol, event.parent_id)
-        self.request_seq = event.order_seq
+        self.requests: tuple[int, ...] = (event.order_seq,)
         self.cum = 0
         self.notional = Decimal(0)
         self.fees = Decimal(0)
@@ -101,6 +101,10 @@ class Parent:
         wanted = self.open.keys() if self.canceling or self.paused else self.stale
         return min(wanted - self.recalled, default=0)
 
+    def answered(self, order_seq: int) -> None:
+        """The user's message of this number has been taken."""
+        self.requests = (*self.requests, order_seq)
+
     # -- events ----------------------------------------------------------------------------------------------
 
     def sliced(self, event: m.ParentSliced) -> None:
@@ -127,7 +131,7 @@ class Parent:
         self.wanted = self.instrument.qty_units(event.order.qty)
         if event.end_at is not None:
             self.end_ns = event.end_at
-        self.request_seq = event.order_seq
+        self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from bestex.clock import MS
+from bestex.sim_wire import CancelAllAfter
 from tests.faults.simulation.scenario import Scenario
 from tests.faults.simulation.simulation import Simulation, simulate
 from tests.faults.simulation.world import START_NS
@@ -16,9 +17,14 @@ RUNS_MAX = 400  # of one shrinking: a scenario has some twenty parts
 DATA_CHARS_MAX = 400
 
 
-def shrink(scenario: Scenario, fails: Callable[[Scenario], bool] | None = None) -> Scenario:
-    """Leave out faults, then acts, one by one, as long as what is left still goes wrong."""
-    wrong = fails or (lambda one: bool(simulate(one).violations))
+def kinds(scenario: Scenario) -> set[str]:
+    """What goes wrong, without its particulars: promise and code."""
+    return {":".join(text.split(":")[:2]) for text in simulate(scenario).violations}
+
+
+def shrink(scenario: Scenario) -> Scenario:
+    """Leave out faults, then acts, one by one, as long as what is left goes wrong in the same way."""
+    wanted = kinds(scenario)
     runs = 0
     again = True
     while again and runs < RUNS_MAX:
@@ -28,7 +34,7 @@ def shrink(scenario: Scenario, fails: Callable[[Scenario], bool] | None = None) 
             for number in reversed(range(len(parts))):
                 fewer = msgspec.structs.replace(scenario, **{field: (*parts[:number], *parts[number + 1 :])})
                 runs += 1
-                if wrong(fewer):
+                if kinds(fewer) & wanted:
                     scenario, parts, again = fewer, getattr(fewer, field), True
     return scenario
 
@@ -46,7 +52,7 @@ def narrate(scenario: Scenario) -> Iterator[str]:
     for venue, journal in run.market.journals.items():
         for entry in journal[1:]:
             request = entry.request  # type: ignore[union-attr]
-            if request is not None or entry.orders:  # type: ignore[union-attr]
+            if entry.orders or not isinstance(request, CancelAllAfter | None):  # type: ignore[union-attr]
                 lines.append((entry.at_ns, 1, f"   {venue} did {entry_text(entry)}"))
     yield f"seed {scenario.seed}: {len(scenario.acts)} acts, {len(scenario.faults)} faults"
     yield from (f"  {part}" for part in (*scenario.acts, *scenario.faults))

@@ -187,8 +187,8 @@ class Simulation:
     def run(self) -> Outcome:
         gc.disable()
         try:
-            self.world.run(START_NS + END_NS, self._all_ended)
-            if self._all_ended():
+            self.world.run(START_NS + END_NS, self._is_quiet)
+            if self._is_quiet():
                 self._close_market()
                 self.world.run(self.world.now_ns + SETTLE_NS)
             report = self.audit()
@@ -209,6 +209,15 @@ class Simulation:
         self.market.close()
         for name in ("collector", "aggregator"):
             self.processes[name].life.end()
+
+    def _is_quiet(self) -> bool:
+        """Whether every order has ended and every message been acknowledged."""
+        return self._all_ended() and not any(
+            consumer.pending or consumer.unseen
+            for stream in self.server.streams.values()
+            for consumer in stream.consumers.values()
+            if consumer.durable
+        )
 
     def _all_ended(self) -> bool:
         stored = self.server.stored

@@ -31,6 +31,7 @@ from tests.faults.simulation.world import START_NS, ProcessLoop, World
 JITTER = 0.5  # of the way's time
 RECONNECT_S = 0.25
 TRUSTING = "venue_b"  # looks at no deadline
+TRUSTING_LATE_NS = 200 * MS  # what a network holds up longer than this, nobody but such a venue could stop
 
 
 @dataclass
@@ -175,6 +176,8 @@ class VirtualVenue(SimVenue):
         fault = self._faults.request()
         what = fault.what if fault is not None else ""
         late_ns = fault.delay_ms * MS if fault is not None else 0
+        if self._name == TRUSTING and what == "late":
+            late_ns = min(late_ns, TRUSTING_LATE_NS)
         if what == "lost":
             return
         if what == "rate_limited":

@@ -10,7 +10,7 @@ import pytest
 from bestex import codec, config
 from bestex import messages as m
 from bestex.clock import SECOND
-from bestex.core import Recovered
+from bestex.core import RawOrder, Recovered
 from bestex.errors import Code, ConfigError
 from tests.unit.scheduler.bench_core import START, Bench, book
 
@@ -139,6 +139,35 @@ def test_a_pause_stops_the_schedule_and_a_resume_catches_up_in_bounds() -> None:
     assert rejected.code == Code.INVALID_STATE
     resumed, sliced = bench.request("resume", "p1")
     assert (type(paused), type(resumed), sliced.qty) == (m.ParentPaused, m.ParentResumed, Decimal("0.2"))
+
+
+def test_an_order_that_is_paused_when_its_time_ends_ends_with_it() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.settle(bench.of(m.ParentSliced)[0])
+    bench.request("pause", "p1")
+    (done,) = bench.advance(START + 101 * SECOND)
+    assert (type(done), done.reason) == (m.ParentDone, Code.EXPIRED)
+
+
+def test_a_pause_that_comes_after_a_later_request_was_taken_is_refused_and_not_forgotten() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    late = RawOrder("bestex.v1.order.pause.twap.BTC-USDT.p1", b"{}", 2)
+    bench.seq = 2
+    bench.request("modify", "p1", qty="2")
+    (rejected,) = bench.feed(late)
+    assert (rejected.code, rejected.order_seq) == (Code.TOO_LATE, 2)
+    assert bench.feed(late) == []
+
+
+def test_a_cancel_counts_however_late_it_comes() -> None:
+    bench = Bench()
+    bench.order(TWAP)
+    bench.seq = 2
+    bench.request("modify", "p1", qty="2")
+    canceling, *_ = bench.feed(RawOrder("bestex.v1.order.cancel.twap.BTC-USDT.p1", b"{}", 2))
+    assert isinstance(canceling, m.ParentCanceling)
 
 
 def test_a_modified_limit_recalls_what_rests_and_posts_it_anew() -> None:
