@@ -28,11 +28,12 @@ class Kill(Fault, frozen=True, kw_only=True, tag="kill"):
 
 
 class Freeze(Fault, frozen=True, kw_only=True, tag="freeze"):
-    """SIGSTOP and SIGCONT. `successor`: another one is started in its place meanwhile, as by a supervisor that
-    thinks it dead, so that two are at the same work when it wakes."""
+    """SIGSTOP and SIGCONT, at a time or right after the process's `step`-th act. `successor`: another one is started
+    in its place meanwhile, as by a supervisor that thinks it dead, so that two are at the same work when it wakes."""
 
     process: str
-    at_ms: int
+    at_ms: int = 0
+    step: int = -1
     for_ms: int
     successor: bool = False
 
@@ -125,9 +126,16 @@ class Killed(BaseException):
 class Steps:
     """Everything that a process does to the world outside, counted over all of its lives."""
 
-    def __init__(self, kills: list[Kill], die: Callable[[Kill], None]) -> None:
+    def __init__(
+        self,
+        faults: list[Kill | Freeze],
+        die: Callable[[Kill], None],
+        freeze: Callable[[Freeze], None],
+    ) -> None:
+        kills = [fault for fault in faults if isinstance(fault, Kill)]
         self._kills = {(kill.step, kill.after): kill for kill in kills}
-        self._die = die
+        self._freezes = {f.step: f for f in faults if isinstance(f, Freeze) and f.step >= 0}
+        self._die, self._freeze = die, freeze
         self.trace: list[str] | None = None  # what each step was, where somebody wants to know
         self.count = 0
 
@@ -137,12 +145,13 @@ class Steps:
         self.count += 1
         if self.trace is not None:
             self.trace.append(what)
-        if not self._kills:
-            act()
-            return
-        self._strike(step, after=False)
+        if self._kills:
+            self._strike(step, after=False)
         act()
-        self._strike(step, after=True)
+        if self._kills:
+            self._strike(step, after=True)
+        if step in self._freezes:
+            self._freeze(self._freezes.pop(step))
 
     def _strike(self, step: int, *, after: bool) -> None:
         kill = self._kills.pop((step, after), None)

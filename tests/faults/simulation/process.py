@@ -20,7 +20,7 @@ from bestex.runtime import Runtime
 from bestex.service import Service
 from services.collector.service import Feeds
 from services.gateway.desk import Desk
-from tests.faults.simulation.faults import Kill, Line, Steps
+from tests.faults.simulation.faults import Freeze, Kill, Line, Steps
 from tests.faults.simulation.jetstream import Server
 from tests.faults.simulation.link import LinkClient
 from tests.faults.simulation.market import VirtualMarket
@@ -90,13 +90,13 @@ class Process:
         server: Server,
         market: VirtualMarket,
         venues: dict[str, VenueFaults],
-        kills: Sequence[Kill],
+        faults: Sequence[Kill | Freeze],
         line: Line,
         note: Note,
     ) -> None:
         self.name = name
         self.clock = ProcessClock(world)
-        self.steps = Steps(list(kills), self._killed)
+        self.steps = Steps(list(faults), self._killed, self.freeze)
         self.lives = 0
         self.life = Life(world)
         self._build = build
@@ -176,6 +176,17 @@ class Process:
         return session
 
     # -- faults ------------------------------------------------------------------------------------------------
+
+    def freeze(self, fault: Freeze) -> None:
+        """From the next turn of its loop on nothing of it runs, until it is thawed."""
+        life = self.life
+        if not life.loop.alive or life.loop.frozen:
+            return
+        self._note(self.name, repr(fault))
+        life.loop.freeze()
+        if fault.successor:
+            self._world.after(fault.for_ms * MS // 2, self.start)
+        self._world.after(fault.for_ms * MS, life.loop.thaw)
 
     def cut_line(self) -> None:
         if self.life.client is not None:

@@ -117,8 +117,14 @@ def requests(rng: Random, new: Act) -> list[Act]:
     return acts
 
 
-def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+KINDS = {
+    **{"kill": 6, "freeze": 3, "clock": 1, "cut": 2, "bus": 2},
+    **{"line": 8, "request": 5, "user_event": 4, "session": 2, "lag": 2},
+}
+
+
+def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Scenario:
+    """The scenario of a seed, with faults of these kinds only."""
     rng = Random(seed)
     acts: list[Act] = []
     for number in range(rng.choice((1, 1, 2, 3))):
@@ -126,18 +132,15 @@ def draw(seed: int) -> Scenario:
         strategy = rng.choice(tuple(plugins.STRATEGIES))
         new = order(rng, f"p{number}", algo, strategy, rng.randint(1_200, 3_000))
         acts += [new, *requests(rng, new)]
-    faults = tuple(_fault(rng) for _ in range(rng.randint(0, FAULTS_MAX)))
+    faults = tuple(_fault(rng, kinds) for _ in range(rng.randint(0, FAULTS_MAX)))
     return Scenario(seed=seed, acts=tuple(sorted(acts, key=lambda act: act.at_ms)), faults=faults)
 
 
-def _fault(rng: Random) -> AnyFault:
+def _fault(rng: Random, kinds: tuple[str, ...]) -> AnyFault:
     at_ms = rng.randint(500, BUSY_MS)
     process = rng.choice(WRITERS) if rng.random() < 0.9 else rng.choice(PROCESSES)
     venue = rng.choice(VENUES)
-    kind = rng.choices(
-        ("kill", "freeze", "clock", "cut", "bus", "line", "request", "user_event", "session", "lag"),
-        (6, 2, 1, 2, 2, 8, 5, 4, 2, 2),
-    )[0]
+    kind = rng.choices(kinds, [KINDS[kind] for kind in kinds])[0]
     match kind:
         case "kill":
             step, down_ms = rng.randint(0, STEPS_MAX), rng.choice((100, 1_000, 3_000))
@@ -145,6 +148,9 @@ def _fault(rng: Random) -> AnyFault:
         case "freeze":
             for_ms = rng.choice((200, 1_000, 4_000, 12_000))
             successor = process in WRITERS and for_ms >= 1_000 and rng.random() < 0.5
+            if rng.random() < 0.5:
+                step = rng.randint(0, STEPS_MAX)
+                return Freeze(process=process, step=step, for_ms=for_ms, successor=successor)
             return Freeze(process=process, at_ms=at_ms, for_ms=for_ms, successor=successor)
         case "clock":
             return ClockJump(process=process, at_ms=at_ms, by_ms=rng.choice((-3_000, -500, 500, 3_000)))

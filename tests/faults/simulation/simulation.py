@@ -90,7 +90,7 @@ class Simulation:
                 self.server,
                 self.market,
                 venues,
-                [f for f in scenario.faults if isinstance(f, Kill) and f.process == name],
+                [f for f in scenario.faults if isinstance(f, Kill | Freeze) and f.process == name],
                 Line([f for f in scenario.faults if isinstance(f, LineFault) and f.process == name], scenario.seed),
                 self._note,
             )
@@ -133,8 +133,8 @@ class Simulation:
         at = partial(self.world.at, START_NS + getattr(fault, "at_ms", 0) * MS)
         for_ns = getattr(fault, "for_ms", 0) * MS
         match fault:
-            case Freeze():
-                at(self._freeze, fault)
+            case Freeze() if fault.step < 0:
+                at(self.processes[fault.process].freeze, fault)
             case ClockJump():
                 at(self._jump, fault)
             case Cut():
@@ -156,17 +156,6 @@ class Simulation:
     def _line_of(self, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
         process = self.processes[name]
         return process.cut_line, process.mend_line
-
-    def _freeze(self, fault: Freeze) -> None:
-        process = self.processes[fault.process]
-        life = process.life
-        if not life.loop.alive or life.loop.frozen:
-            return
-        self._note("world", repr(fault))
-        life.loop.freeze()
-        if fault.successor:
-            self.world.after(fault.for_ms * MS // 2, process.start)
-        self.world.after(fault.for_ms * MS, life.loop.thaw)
 
     def _jump(self, fault: ClockJump) -> None:
         self._note("world", repr(fault))

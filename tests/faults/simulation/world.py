@@ -116,7 +116,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         events._set_running_loop(self)
         try:
             for _ in range(len(ready)):
-                if not self.alive:
+                if not self.alive or self.frozen:
                     return
                 handle = ready.popleft()
                 if not handle._cancelled:  # type: ignore[attr-defined]
