@@ -18,7 +18,7 @@ from typing import Any
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.config import Config
-from bestex.core import Call, Effect, Fact, Recovered, Wake, Wakeup
+from bestex.core import BusBack, BusLost, Call, Effect, Fact, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
 from bestex.ids import base36, digest
 from bestex.instruments import Instruments
@@ -69,6 +69,8 @@ class GatewayCore:
             m.Halt: self._halt,
             Wakeup: self._wakeup,
             Recovered: self._recovered,
+            BusLost: lambda *_: [],
+            BusBack: lambda *_: [],
             p.SessionState: self._session,
             p.VenuePulled: self._pulled,
         }

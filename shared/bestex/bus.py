@@ -34,6 +34,7 @@ async def connect(
     name: str,
     *,
     on_closed: Callable[[], Awaitable[None]] | None = None,
+    on_disconnected: Callable[[], Awaitable[None]] | None = None,
     on_reconnected: Callable[[], Awaitable[None]] | None = None,
     on_error: Callable[[Exception], None] | None = None,
 ) -> Client:
@@ -49,8 +50,10 @@ async def connect(
 
     client = Client()
 
-    async def on_disconnected() -> None:
+    async def disconnected() -> None:
         asking(client).disconnected()
+        if on_disconnected is not None:
+            await on_disconnected()
 
     try:
         await client.connect(
@@ -67,7 +70,7 @@ async def connect(
             allow_reconnect=False,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             connect_timeout=3,
-            disconnected_cb=on_disconnected,
+            disconnected_cb=disconnected,
             closed_cb=on_closed,
             reconnected_cb=on_reconnected,
             error_cb=report,

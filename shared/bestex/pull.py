@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import nats.errors
@@ -31,7 +30,7 @@ CONSUMER_NOT_FOUND = 10014
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "at_ns", "data", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = ("_client", "at_ns", "data", "headers", "pending", "reply", "seq", "stream", "subject")
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -40,6 +39,7 @@ class Delivery:
         self._client = client
         self.subject = message.subject
         self.data = message.data
+        self.headers: Mapping[str, str] = message.headers or {}
         self.reply = message.reply
         self.stream = tokens[at]
         self.seq = int(tokens[at + 3])
@@ -49,6 +49,10 @@ class Delivery:
     async def ack_sync(self) -> None:
         """Acknowledge, and wait until the server has noted it."""
         await ask(self._client, self.reply, b"+ACK", REQUEST_TIMEOUT_S)
+
+    async def give_back(self) -> None:
+        """Let the server deliver it again at once, to whoever reads now."""
+        await self._client.publish(self.reply, b"-NAK")
 
 
 class StandingPull:
@@ -75,7 +79,7 @@ class StandingPull:
         self._batch = batch
         self._outstanding = 0
         self._unanswered = 0
-        self._heard_at = time.monotonic()
+        self._heard_at = asyncio.get_running_loop().time()
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None
         self._inbox = client.new_inbox()
@@ -107,7 +111,7 @@ class StandingPull:
             self._outstanding = 0  # not connected: the watch asks again
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_at = time.monotonic()
+        self._heard_at = asyncio.get_running_loop().time()
         if message.reply.startswith("$JS.ACK."):
             self._outstanding -= 1
             self._unanswered = 0
@@ -141,9 +145,9 @@ class StandingPull:
         """A reconnect or a lost request shows as silence: ask anew."""
         while True:
             await asyncio.sleep(PULL_WATCH_S)
-            lost = time.monotonic() - self._heard_at > 2 * PULL_HEARTBEAT_S
+            lost = asyncio.get_running_loop().time() - self._heard_at > 2 * PULL_HEARTBEAT_S
             if self._client.is_connected and (lost or self._outstanding <= 0):
-                self._heard_at = time.monotonic()
+                self._heard_at = asyncio.get_running_loop().time()
                 self._outstanding = 0
                 await self._ask()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bestex.core import Core
+from bestex.subjects import history
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,36 @@ class Read:
     durable: str = ""
 
 
-class Actor(Protocol):
-    """Performs a core's Calls outside the bus and returns their outcomes as inputs through `deliver`."""
+@dataclass(frozen=True)
+class Claim:
+    """Work that one process alone does. `subject` is where it is claimed, in the stream that the work writes."""
 
-    async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None: ...
+    subject: str
+    works: tuple[str, ...]
+
+    @property
+    def service(self) -> str:
+        return self.subject.split(".")[3]
+
+    @property
+    def pattern(self) -> str:
+        """All claims of the service in that stream."""
+        return history(self.subject)
+
+
+class Actor(Protocol):
+    """Performs a core's Calls outside the bus and returns their outcomes as inputs through `deliver`.
+
+    `may_send` is asked last before anything that makes a new risk leaves: False where the bus is lost, and it
+    waits where it is not known yet whether another process has taken over. It does not wait where all is well.
+    """
+
+    async def start(
+        self,
+        deliver: Callable[[Any], None],
+        now_ns: Callable[[], int],
+        may_send: Callable[[], Awaitable[bool]],
+    ) -> None: ...
 
     def call(self, request: Any) -> None:
         """Begin; must not block. At most once per request, whatever happens."""
@@ -36,7 +63,8 @@ class Actor(Protocol):
 @dataclass(frozen=True)
 class Service:
     """`journal`: the service's own histories, read whole at start. `missing`: after that, other histories to
-    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet."""
+    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet.
+    `claims`: what this process alone may do; nothing where it writes no history."""
 
     name: str
     names: tuple[str, ...]
@@ -47,3 +75,4 @@ class Service:
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
+    claims: tuple[Claim, ...] = ()

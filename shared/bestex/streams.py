@@ -47,22 +47,22 @@ def specs(config: Config) -> tuple[StreamSpec, ...]:
     def spec(name: str, *heads: str, kept: int = -1) -> StreamSpec:
         return StreamSpec(
             name=name,
-            subjects=tuple(f"{subjects.ROOT}.{head}.>" for head in heads),
+            subjects=tuple(f"{subjects.ROOT}.{head}" for head in heads),
             max_age_ns=int(config.bus.max_age),
             max_msgs_per_subject=kept,
             replicas=config.bus.replicas,
         )
 
     return (
-        spec(subjects.ORDERS, "order"),
-        spec(subjects.SCHED, "parent"),
-        spec(subjects.ROUTE, "route", "child"),
+        spec(subjects.ORDERS, "order.>"),
+        spec(subjects.SCHED, "parent.>", "epoch.scheduler.>"),
+        spec(subjects.ROUTE, "route.>", "child.>", "epoch.router.>"),
         *(
-            spec(subjects.exec_stream(venue), f"exec.{venue}", f"fill.{venue}")
+            spec(subjects.exec_stream(venue), f"exec.{venue}.>", f"fill.{venue}.>", f"epoch.gateway.{venue}")
             for venue in config.enabled_venues()
         ),
-        spec(subjects.METRICS, "metrics", kept=METRICS_KEPT_PER_SUBJECT),
-        spec(subjects.CONTROL, "control", kept=HALTS_KEPT_PER_SUBJECT),
+        spec(subjects.METRICS, "metrics.>", "epoch.recorder.>", kept=METRICS_KEPT_PER_SUBJECT),
+        spec(subjects.CONTROL, "control.>", kept=HALTS_KEPT_PER_SUBJECT),
     )
 
 

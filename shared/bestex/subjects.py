@@ -84,6 +84,10 @@ TABLE = (
     Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("control.halt.<scope>", m.Halt, Plane.DURABLE, CONTROL, "operators"),
+    Row("epoch.scheduler.<name>", m.Epoch, Plane.DURABLE, SCHED, "scheduler"),
+    Row("epoch.router.<name>", m.Epoch, Plane.DURABLE, ROUTE, "router"),
+    Row("epoch.gateway.<venue>", m.Epoch, Plane.DURABLE, EXEC, "gateway"),
+    Row("epoch.recorder.<name>", m.Epoch, Plane.DURABLE, METRICS, "recorder"),
     Row("md.book.<venue>.<symbol>", m.VenueBook, Plane.LIVE, "", "collector"),
     Row("md.trade.<venue>.<symbol>", m.MarketTrade, Plane.LIVE, "", "collector"),
     Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
@@ -149,6 +153,10 @@ def halt(scope: str) -> str:
     return f"{ROOT}.control.halt.{token(scope)}"
 
 
+def epoch(service: str, name: str) -> str:
+    return f"{ROOT}.epoch.{service}.{token(name)}"
+
+
 def exec_stream(venue: str) -> str:
     return EXEC.format(venue=venue)
 
@@ -176,6 +184,7 @@ _KIND: dict[str, Any] = {
     "metrics.venue": m.VenueMetrics,
     "metrics.algo": m.AlgoMetrics,
     "control.halt": m.Halt,
+    "epoch": m.Epoch,
 }
 _MSGPACK = frozenset({"md.book", "md.trade", "book"})
 

@@ -17,8 +17,11 @@ from bestex import bus, codec, pull, streams, subjects
 from bestex import config as configuration
 from bestex import messages as m
 from bestex.bus import Stored
+from bestex.clock import Time
+from bestex.footing import STILL_S_MAX
 from bestex.ids import child_id
-from bestex.process import DOUBT, EXIT_FENCED, EXIT_MISCONFIGURED
+from bestex.journal import EPOCH, WRITER
+from bestex.process import EXIT_FENCED, EXIT_MISCONFIGURED
 from bestex.server import NatsServer
 from bestex.supervisor import answering_pids
 from tests.integration.small_service import DECISIONS, LEGS, MOMENTS, SYMBOL, VENUE
@@ -83,14 +86,21 @@ class Rig:
         assert ack.error is None
 
     async def stored(self) -> list[Stored]:
-        """All of ROUTE, in order."""
+        """All that ROUTE holds of orders, in order."""
         found: list[Stored] = []
         await pull.read_all(
             self.client,
             subjects.ROUTE,
-            [f"{subjects.ROOT}.>"],
+            [f"{subjects.ROOT}.route.>", f"{subjects.ROOT}.child.>"],
             lambda delivery: found.append(Stored(delivery.subject, delivery.seq, delivery.data, {})),
         )
+        return found
+
+    async def with_headers(self) -> list[Stored]:
+        """All of ROUTE, claims included, in order."""
+        found: list[Stored] = []
+        while (one := await bus.read_next(self.client, subjects.ROUTE, ">", len(found) + 1)) is not None:
+            found.append(one)
         return found
 
     async def until(self, messages: int) -> list[Stored]:
@@ -123,6 +133,11 @@ PER_ORDER = DECISIONS * (1 + LEGS)
 
 def parent_of(item: Stored) -> str:
     return str(json.loads(item.data)["parent_id"])
+
+
+def writer_pid(item: Stored) -> int:
+    """The process that wrote a message of an order."""
+    return int(item.headers[WRITER].split(".")[1])
 
 
 def check_history(stored: list[Stored], parent_id: str) -> None:
@@ -211,28 +226,88 @@ async def test_a_stream_that_is_not_as_it_must_be_is_refused(rig: Rig) -> None:
     assert await small.end() == EXIT_MISCONFIGURED
 
 
-async def test_a_frozen_process_that_wakes_beside_its_successor_makes_both_read_again(rig: Rig) -> None:
+async def test_a_frozen_process_that_wakes_beside_its_successor_ends_and_gives_back_what_it_was_dealt(
+    rig: Rig,
+) -> None:
     frozen = await (await rig.start()).ready(rig.client)
     frozen.process.send_signal(signal.SIGSTOP)
     successor = await (await rig.start()).ready(rig.client)
     parents = [f"p{number}" for number in range(4)]  # the bus deals them out to both
     for parent_id in parents:
         await rig.order(parent_id)
-    await rig.until(PER_ORDER * len(parents))
     frozen.process.send_signal(signal.SIGCONT)
-    assert [await frozen.end(), await successor.end()] == [EXIT_FENCED, EXIT_FENCED]
-    again = await (await rig.start()).ready(rig.client)
+    assert await frozen.end() == EXIT_FENCED
+    stored = await rig.until(PER_ORDER * len(parents))
     await rig.acknowledged(len(parents))
     for parent_id in parents:
-        check_history(await rig.stored(), parent_id)
-    assert await again.stop() == 0
+        check_history(stored, parent_id)
+    written = [item for item in await rig.with_headers() if ".epoch." not in item.subject]
+    assert {writer_pid(item) for item in written} == {successor.process.pid}
+    assert await successor.stop() == 0
 
 
-async def test_the_doubt_of_a_process_at_other_work_concerns_nobody(rig: Rig) -> None:
+async def test_a_frozen_process_that_wakes_alone_goes_on(rig: Rig) -> None:
     small = await (await rig.start()).ready(rig.client)
-    await rig.client.publish(f"{DOUBT}.small", b"two")
+    small.process.send_signal(signal.SIGSTOP)
+    await rig.order("mine")
+    await asyncio.sleep(2 * STILL_S_MAX)  # it is to notice that it stood still
+    small.process.send_signal(signal.SIGCONT)
+    check_history(await rig.until(PER_ORDER), "mine")
+    assert await small.stop() == 0
+
+
+async def test_a_second_process_does_not_start_while_the_first_answers(rig: Rig) -> None:
+    first = await (await rig.start()).ready(rig.client)
+    second = await rig.start()
+    assert await second.end() == EXIT_FENCED
+    await rig.order("mine")
+    await rig.acknowledged(1)
+    assert await first.stop() == 0
+
+
+async def test_of_processes_that_start_at_once_one_stays(rig: Rig) -> None:
+    several = [await rig.start() for _ in range(3)]
+    waits = {asyncio.create_task(small.end()): small for small in several}
+    pending = set(waits)
+    while len(pending) > 1:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result() for task in done} == {EXIT_FENCED}
+    [survivor] = [waits[task] for task in pending]
+    await survivor.ready(rig.client)
+    await rig.order("mine")
+    await rig.acknowledged(1)
+    assert await survivor.stop() == 0
+    await asyncio.gather(*pending)
+
+
+async def test_a_claim_ends_whoever_was_at_that_work_at_once_and_nobody_else(rig: Rig) -> None:
+    small = await (await rig.start()).ready(rig.client)
+
+    async def claim(work: str) -> None:
+        subject = subjects.epoch("router", "other")
+        last = await bus.read_last(rig.client, subjects.ROUTE, subjects.history(subject))
+        assert last is not None
+        other = m.Epoch(service="router", works=[work], writer="other", after=last.seq, at=Time(0))
+        await bus.publish(rig.client, subject, codec.to_json(other))
+
+    await claim("small-two")
     await rig.order("mine")
     await rig.acknowledged(1)
     assert small.process.returncode is None
-    await rig.client.publish(f"{DOUBT}.small", b"two,one")
+    await claim("small-one")
     assert await small.end() == EXIT_FENCED
+
+
+async def test_every_write_names_the_claim_by_which_its_process_is_at_work(rig: Rig) -> None:
+    for number in range(2):
+        small = await (await rig.start()).ready(rig.client)
+        await rig.order(f"p{number}")
+        await rig.acknowledged(number + 1)
+        assert await small.stop() == 0
+    claims = {}
+    for item in await rig.with_headers():
+        if ".epoch." in item.subject:
+            claims[item.seq] = codec.from_json(item.data, m.Epoch).writer
+        else:
+            assert claims[int(item.headers[EPOCH])] == item.headers[WRITER]
+    assert len(claims) == 2

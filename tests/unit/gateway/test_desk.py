@@ -64,15 +64,19 @@ class Table:
         self.venue = Scripted()
         self.said: list[Any] = []
         self.heard = asyncio.Event()
+        self.bus_is_there = True
         self.desk = Desk({"sim_a": self.venue}, Counter())  # type: ignore[dict-item]
 
     async def __aenter__(self) -> Table:
-        await self.desk.start(self.deliver, lambda: self.now_ns)
+        await self.desk.start(self.deliver, lambda: self.now_ns, self.may_send)
         self.said.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.desk.stop()
+
+    async def may_send(self) -> bool:
+        return self.bus_is_there
 
     def deliver(self, said: Any) -> None:
         self.said.append(said)
@@ -106,7 +110,7 @@ def cancel(child_id: str) -> p.Cancel:
 
 async def test_the_start_waits_for_a_good_session_so_that_waiting_commands_are_not_refused() -> None:
     table = Table()
-    await table.desk.start(table.deliver, lambda: 0)
+    await table.desk.start(table.deliver, lambda: 0, table.may_send)
     assert [said.state for said in table.said] == [p.Session.RECONCILED]
     await table.desk.stop()
 

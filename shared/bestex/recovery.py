@@ -1,0 +1,80 @@
+"""What a service reads before it works: its own histories, settings, and what may have been swallowed.
+
+The same reading at every start, after a crash as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nats.aio.client import Client
+
+from bestex import pull
+from bestex.core import Publish
+from bestex.journal import Journal
+from bestex.service import Read, Service
+from bestex.subjects import history
+from bestex.tape import Tape, decode_bus
+from bestex.timers import Timers
+
+MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
+
+Hear = Callable[[pull.Delivery], None]
+
+
+async def read_journal(
+    client: Client, service: Service, journal: Journal, timers: Timers, tape: Tape | None
+) -> list[Publish]:
+    """Apply the journal; the commands of histories that have not ended."""
+    commands: dict[str, list[Publish]] = {}
+
+    def take(delivery: pull.Delivery) -> None:
+        event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+        if tape is not None:
+            tape.applied(delivery.subject, delivery.data)
+        of = history(delivery.subject)
+        for effect in service.core.apply(event):
+            if isinstance(effect, Publish):
+                commands.setdefault(of, []).append(effect)
+            else:
+                timers.take(effect)
+        if getattr(event, "ends", False):
+            commands.pop(of, None)
+            journal.forget(delivery.subject)
+        elif not getattr(event, "aside", False):
+            journal.learn(delivery.subject, delivery.seq)
+
+    for read in service.journal:
+        await pull.read_all(client, read.stream, read.subjects, take)
+    return [command for of in commands.values() for command in of]
+
+
+async def read_settings(
+    client: Client, service: Service, on_live: Callable[[Any], Awaitable[None]], hear: Hear
+) -> None:
+    for read in service.reads:
+        if not read.durable:
+            # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
+            for pattern in read.subjects:
+                await client.subscribe(pattern, cb=on_live)
+            await pull.read_all(client, read.stream, read.subjects, hear, deliver="last_per_subject")
+
+
+async def read_missing(client: Client, service: Service, hear: Hear) -> None:
+    for stream, filters in service.missing().items():
+        for start in range(0, len(filters), MISSING_BATCH):
+            await pull.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
+
+
+async def read_unacknowledged(client: Client, read: Read, hear: Hear) -> None:
+    """What was delivered to this consumer's last process and not acknowledged. The server would bring it
+    again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
+    first, last = await pull.in_flight(client, read.stream, read.durable)
+
+    def take(delivery: pull.Delivery) -> None:
+        if delivery.seq <= last:
+            hear(delivery)
+
+    if first <= last:
+        await pull.read_all(client, read.stream, read.subjects, take, start_seq=first)
