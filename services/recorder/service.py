@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,10 +31,11 @@ from bestex.clock import MINUTE, MS, SECOND, AffineClock, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact
 from bestex.epochs import Epochs
-from bestex.errors import BusError, UsageError
+from bestex.errors import StreamDamaged, UsageError
 from bestex.footing import Footing
 from bestex.instruments import Instruments
 from bestex.journal import EPOCH
+from bestex.marks import MARKS, DiskFiles, Marks
 from bestex.service import Claim, Service
 from bestex.tape import Tape
 from services.recorder import metrics, tca
@@ -109,14 +111,15 @@ class Recorder:
         self._sampled_ns: dict[str, int] = {}
         self._metrics_at_ns = self._tidy_at_ns = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._started = False
         claim = Claim(subjects.epoch("recorder", "all"), ("all",))
         writer = f"recorder.{os.getpid()}.{clock.now_ns()}"
         self._epochs = Epochs(client, (claim,), writer, clock, self.fail)
-        self._footing = Footing(
-            client, clock, log, check=self._epochs.check, epoch=self._epochs.of, fail=self.fail
-        )
+        files = DiskFiles(Path(config.data_dir) / MARKS)
+        self._marks = Marks(client, files, "recorder-all", clock, log)
+        self._footing = Footing(client, clock, log, check=self._check, epoch=self._epochs.of, fail=self.fail)
         self.stopping = False
         self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
@@ -125,8 +128,9 @@ class Recorder:
         return self._started and self._client.is_connected and not self.stopped.done()
 
     async def start(self) -> None:
-        """Raises StreamMismatch, or BusError where a stream has lost what is recorded of it."""
-        await streams.verify(self._client, self._config)
+        """Raises StreamMismatch, or StreamDamaged where a stream has lost what is recorded of it."""
+        infos = await streams.verify(self._client, self._config)
+        await self._marks.verify(infos, [reader.stream for reader in self._readers])
         await self._epochs.claim()
         self._footing.start()
         await self._check_not_behind()
@@ -135,8 +139,9 @@ class Recorder:
             await self._catch_up(reader.stream, reader.subjects)
             await reader.start()
         work = [self._record(reader) for reader in self._readers]
+        self._keeping = asyncio.create_task(self._marks.keep())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in (*work, self._rounds())]
-        for task in self._tasks:
+        for task in (*self._tasks, self._keeping):
             task.add_done_callback(self._finished)
         self._started = True
 
@@ -148,12 +153,19 @@ class Recorder:
             await reader.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._footing.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._marks.save()
         await self._epochs.release()
         self._store.close()
 
     def fail(self, error: Exception) -> None:
         if not self.stopped.done():
             self.stopped.set_result(error)
+
+    async def _check(self) -> None:
+        await self._epochs.check()
+        await self._marks.check()
 
     def doubt(self) -> None:
         self._footing.doubt()
@@ -178,7 +190,7 @@ class Recorder:
                 continue  # a venue that is no longer configured
             last = int(info["state"]["last_seq"]) if "state" in info else recorded
             if last < recorded:
-                raise BusError(
+                raise StreamDamaged(
                     f"stream {stream} ends at {last}, but {recorded} is recorded: it lost messages or is "
                     f"another one. Keep {self._config.recorder.database} safe and name a new database."
                 )
@@ -235,6 +247,8 @@ class Recorder:
                     decoded.append(message)
             store.write(self._core.drain_sums(), self._now_ns())
         stream = records[0].stream
+        for record in records:
+            self._marks.saw(record.stream, record.seq, record.subject, record.data)
         self._stored[stream] = max(self._stored.get(stream, 0), records[-1].seq)
         metrics.EVENTS.labels(stream).inc(len(fresh))
         metrics.REDELIVERED.labels(stream).inc(len(records) - len(fresh))

@@ -33,6 +33,10 @@ class Acks:
         """It has arrived, and is open until it is acknowledged or given back."""
         self._open.add(delivery)
 
+    def leave_open(self, delivery: Delivery) -> None:
+        """It is never acknowledged, and comes again when its time is over."""
+        self._open.discard(delivery)
+
     def add(self, delivery: Delivery) -> None:
         self._due.append(delivery)
         if self._timer is None:

@@ -133,6 +133,11 @@ async def read_next(client: Client, stream: str, subject_filter: str, seq: int) 
     return await _read(client, stream, {"seq": seq, "next_by_subj": subject_filter})
 
 
+async def read_seq(client: Client, stream: str, seq: int) -> Stored | None:
+    """The message with this sequence; None where there is none."""
+    return await _read(client, stream, {"seq": seq})
+
+
 async def _read(client: Client, stream: str, request: dict[str, Any]) -> Stored | None:
     reply = await ask(
         client, f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), REQUEST_TIMEOUT_S

@@ -53,14 +53,15 @@ class Footing:
         self._beat_s = self._now_s()
         self._doubts = 1
         self._settled = 0  # doubts that were settled
-        self._away_s: float | None = None  # since when the bus is away
+        self._away = False
+        self._sure_s = self._now_s()  # when it was last known that all is well
         self._error: Exception | None = None
         self._checking: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._beat_s = self._now_s()
+        self._beat_s = self._sure_s = self._now_s()
         self._tasks = [loop.create_task(self._beats()), loop.create_task(self._watchdog())]
 
     def stop(self) -> None:
@@ -74,7 +75,7 @@ class Footing:
     @property
     def is_away(self) -> bool:
         """Whether the connection to the bus is down, or has been and nothing is confirmed yet."""
-        return self._away_s is not None or not self._client.is_connected
+        return self._away or not self._client.is_connected
 
     def is_sure(self) -> bool:
         if self._now_s() - self._beat_s > STILL_S_MAX:
@@ -131,19 +132,24 @@ class Footing:
             if now_s - self._beat_s > STILL_S_MAX:
                 self._log.warning("stood still", seconds=round(now_s - self._beat_s, 3))
                 self.doubt()
+                self._sure_s = now_s  # a process that was frozen for long is given the time to ask
             self._beat_s = now_s
             if not self._client.is_connected:
                 self.doubt()
-                if self._away_s is None:
-                    self._away_s = now_s
+                if not self._away:
+                    self._away = True
                     self._lost()
-                elif now_s - self._away_s > GIVE_UP_S:
-                    self._fail(BusError(f"the bus has been away for {GIVE_UP_S:.0f} s"))
             elif not self.is_sure():
                 self._ask()
-            elif self._away_s is not None:
-                self._away_s = None
-                self._back()
+            else:
+                self._sure_s = now_s
+                if self._away:
+                    self._away = False
+                    self._back()
+            if now_s - self._sure_s > GIVE_UP_S:
+                self._fail(
+                    BusError(f"the bus has been away, or could not say who is at work, for {GIVE_UP_S:.0f} s")
+                )
             await asyncio.sleep(BEAT_S)
 
     async def _watchdog(self) -> None:

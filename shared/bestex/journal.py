@@ -17,7 +17,6 @@ from nats.aio.client import Client
 
 from bestex import bus
 from bestex.errors import BusError, Fenced, OutcomeUnknown
-from bestex.subjects import TABLE, Plane, exec_stream
 from bestex.subjects import history as history_of
 
 TOKEN = "Bestex-Token"  # identifies one append of one process, whatever becomes of its acknowledgement
@@ -39,16 +38,23 @@ class Leave(Protocol):
 class Journal:
     """Appends to the histories of one process. `stream_of` maps a subject to the stream that holds it.
 
-    `leave`: asked before every write, repeated ones included.
+    `leave`: asked before every write, repeated ones included. `stored` hears (stream, sequence, subject, payload)
+    of every write that was acknowledged.
     """
 
     def __init__(
-        self, client: Client, writer: str, stream_of: Callable[[str], str], leave: Leave | None = None
+        self,
+        client: Client,
+        writer: str,
+        stream_of: Callable[[str], str],
+        leave: Leave | None = None,
+        stored: Callable[[str, int, str, bytes], None] | None = None,
     ) -> None:
         self._client = client
         self._writer = writer
         self._stream_of = stream_of
         self._leave = leave
+        self._stored = stored
         self._last: dict[str, int] = {}
         self._count = 0
         self.readbacks = 0
@@ -118,8 +124,11 @@ class Journal:
             await asyncio.sleep(RETRY_S)
             return None
         if ack.error is None:
-            # `duplicate` cannot be ours: no Nats-Msg-Id is ever sent.
-            return ack.seq if not ack.duplicate else None
+            if ack.duplicate:  # cannot be ours: no Nats-Msg-Id is ever sent
+                return None
+            if self._stored is not None:
+                self._stored(ack.stream, ack.seq, subject, payload)
+            return ack.seq
         if ack.error.err_code in bus.WRONG_LAST_SEQUENCE:
             return None
         raise BusError(f"{subject}: {ack.error.description} ({ack.error.err_code})")
@@ -180,16 +189,3 @@ class Journal:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-_STREAM = {row.pattern.partition(".")[0]: row.stream for row in TABLE if row.plane is Plane.DURABLE}
-_EPOCHS = {row.writer: row.stream for row in TABLE if row.pattern.startswith("epoch.")}
-
-
-def stream_of(subject: str) -> str:
-    """The stream that holds a durable subject. KeyError for a subject of the live plane."""
-    tokens = subject.split(".")
-    head = tokens[2]
-    if head == "epoch":
-        return exec_stream(tokens[4]) if tokens[3] == "gateway" else _EPOCHS[tokens[3]]
-    return exec_stream(tokens[3]) if head in ("exec", "fill") else _STREAM[head]

@@ -528,6 +528,18 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Time
 
 
+class StreamAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """control.accept.<stream>: a person takes a damaged stream as it is now, with so many `holes`."""
+
+    stream: str
+    created: str
+    last_seq: int
+    holes: int
+    reason: str
+    by: str
+    at: Time
+
+
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """epoch.<service>.<name>: from here on `writer` alone does the works. The epoch is the message's sequence.
 

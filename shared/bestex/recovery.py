@@ -12,10 +12,12 @@ from nats.aio.client import Client
 
 from bestex import pull
 from bestex.core import Publish
+from bestex.errors import StreamDamaged
 from bestex.journal import Journal
+from bestex.marks import Marks
 from bestex.service import Read, Service
 from bestex.subjects import history
-from bestex.tape import Tape, decode_bus
+from bestex.tape import UNREADABLE, Tape, decode_bus
 from bestex.timers import Timers
 
 MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
@@ -24,13 +26,20 @@ Hear = Callable[[pull.Delivery], None]
 
 
 async def read_journal(
-    client: Client, service: Service, journal: Journal, timers: Timers, tape: Tape | None
+    client: Client, service: Service, journal: Journal, timers: Timers, marks: Marks, tape: Tape | None
 ) -> list[Publish]:
     """Apply the journal; the commands of histories that have not ended."""
     commands: dict[str, list[Publish]] = {}
 
     def take(delivery: pull.Delivery) -> None:
-        event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+        try:
+            event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+        except UNREADABLE as error:
+            raise StreamDamaged(
+                f"stream {delivery.stream} cannot be read at {delivery.seq} ({delivery.subject}): {error}. Without "
+                "its own history nothing goes on. Restore the stream from a replica or a backup"
+            ) from error
+        marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         if tape is not None:
             tape.applied(delivery.subject, delivery.data)
         of = history(delivery.subject)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -28,11 +29,12 @@ from bestex.core import BusBack, BusLost, Call, Effect, Emit, Fact, Publish, Rec
 from bestex.epochs import Epochs
 from bestex.errors import BusError
 from bestex.footing import Footing
-from bestex.journal import Journal, stream_of
+from bestex.journal import Journal
+from bestex.marks import MARKS, DiskFiles, Files, Marks
 from bestex.metrics import RuntimeMetrics
 from bestex.service import Actor, Service
-from bestex.subjects import ROOT
-from bestex.tape import Tape, decode_bus, encode_live
+from bestex.subjects import ROOT, stream_of
+from bestex.tape import UNREADABLE, Tape, decode_bus, encode_live
 from bestex.timers import Timers
 
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
@@ -68,6 +70,7 @@ class Runtime:
         clock: AffineClock,
         log: structlog.stdlib.BoundLogger,
         tape: Tape | None = None,
+        files: Files | None = None,
     ) -> None:
         self.service = service
         self._client = client
@@ -76,19 +79,21 @@ class Runtime:
         self._log = log
         self._tape = tape
         self._metrics = RuntimeMetrics(service.name)
-        writer = f"{service.name}-{'-'.join(service.names) or 'all'}.{os.getpid()}.{clock.now_ns()}"
+        name = f"{service.name}-{'-'.join(service.names) or 'all'}"
+        writer = f"{name}.{os.getpid()}.{clock.now_ns()}"
+        self._marks = Marks(client, files or DiskFiles(Path(config.data_dir) / MARKS), name, clock, log)
         self._epochs = Epochs(client, service.claims, writer, clock, self.fail)
         self._footing = Footing(
             client,
             clock,
             log,
-            check=self._epochs.check,
+            check=self._check,
             epoch=self._epochs.of,
             fail=self.fail,
             lost=lambda: self._deliver_local(BusLost()),
             back=lambda: self._deliver_local(BusBack()),
         )
-        self._journal = Journal(client, writer, stream_of, self._footing)
+        self._journal = Journal(client, writer, stream_of, self._footing, self._marks.saw)
         self._lanes: dict[str, deque[_Step]] = {}
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
@@ -106,11 +111,16 @@ class Runtime:
     async def start(self) -> None:
         """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
         client, service = self._client, self.service
-        await streams.verify(client, self._config)
+        infos = await streams.verify(client, self._config)
+        await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
         self._footing.start()
-        commands = await recovery.read_journal(client, service, self._journal, self._timers, self._tape)
+        commands = await recovery.read_journal(
+            client, service, self._journal, self._timers, self._marks, self._tape
+        )
         self._log.info("recovered", commands=len(commands))
+        self._marks.save()
+        self._spawn(self._marks.keep())
         await recovery.read_settings(client, service, self._on_live, self._hear)
         if service.actor is not None:
             await service.actor.start(self._deliver_local, self._clock.now_ns, self._footing.may_send)
@@ -145,6 +155,7 @@ class Runtime:
             await self.service.actor.stop()
         await self._acks.flush()
         self._footing.stop()
+        self._marks.save()
         await self._epochs.release()
         for task in list(self._tasks):
             task.cancel()
@@ -160,6 +171,11 @@ class Runtime:
         """End the process: whatever is in doubt is looked up again at the next start."""
         if not self.stopped.done():
             self.stopped.set_result(error)
+
+    async def _check(self) -> None:
+        """That this process is still the one at its work, on the streams that it knows."""
+        await self._epochs.check()
+        await self._marks.check()
 
     def doubt(self) -> None:
         """The connection to the bus is down, or was: who is at work is asked before anything leaves."""
@@ -204,6 +220,7 @@ class Runtime:
         self._acks.expect(delivery)
         if self.stopped.done():
             return  # it is given back, or comes again
+        self._marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
 
     def _hear(self, delivery: pull.Delivery) -> None:
@@ -229,9 +246,19 @@ class Runtime:
 
     def receive_bus(self, subject: str, data: bytes, seq: int, delivery: pull.Delivery | None) -> None:
         now_ns = self._clock.now_ns()
+        try:
+            message = decode_bus(subject, data, seq)
+        except UNREADABLE as error:
+            # Another's words, of which nothing can follow, and nothing does: they stay unacknowledged and come
+            # again, this alarm with them, until a person has seen to it. All other orders go on.
+            self._metrics.unreadable.inc()
+            self._log.error("unreadable", subject=subject, seq=seq, error=str(error))
+            if delivery is not None:
+                self._acks.leave_open(delivery)
+            return
         if self._tape is not None:
             self._tape.heard(subject, data, seq, now_ns)
-        self._decide(decode_bus(subject, data, seq), now_ns, delivery)
+        self._decide(message, now_ns, delivery)
 
     def _deliver_local(self, message: Any) -> None:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bestex.core import Core
-from bestex.subjects import history
+from bestex.subjects import history, stream_of
 
 
 @dataclass(frozen=True)
@@ -76,3 +76,9 @@ class Service:
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
     claims: tuple[Claim, ...] = ()
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Those that it reads or writes."""
+        read = {read.stream for read in (*self.journal, *self.reads)}
+        return frozenset(read | {stream_of(claim.subject) for claim in self.claims})

@@ -90,10 +90,11 @@ async def apply(client: Client, config: Config) -> list[tuple[str, str]]:
     return outcome
 
 
-async def verify(client: Client, config: Config) -> None:
-    """Raises StreamMismatch, naming every stream that is missing or not as it must be; BusError where the
-    server cannot say now, which may pass."""
-    wrong = []
+async def verify(client: Client, config: Config) -> dict[str, dict[str, Any]]:
+    """What the server says of each stream. Raises StreamMismatch, naming every stream that is missing or not as
+    it must be; BusError where the server cannot say now, which may pass."""
+    wrong: list[str] = []
+    infos = {}
     for spec in specs(config):
         found = await api(client, f"STREAM.INFO.{spec.name}", {})
         if error_code(found) == STREAM_NOT_FOUND:
@@ -101,9 +102,11 @@ async def verify(client: Client, config: Config) -> None:
         elif "error" in found:
             raise BusError(f"stream {spec.name}: {found['error'].get('description')}")
         else:
+            infos[spec.name] = found
             wrong.extend(f"{spec.name}: {text}" for text in _differences(found["config"], spec))
     if wrong:
         raise StreamMismatch(f"{'; '.join(wrong)}. Run `bestex streams apply`.")
+    return infos
 
 
 def _differences(found: dict[str, Any], spec: StreamSpec) -> list[str]:

@@ -39,9 +39,10 @@ def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
 
 
 class GatewayProcess:
-    def __init__(self, bus_url: str, exchange_url: str) -> None:
+    def __init__(self, bus_url: str, exchange_url: str, data_dir: Path) -> None:
         self._environment = os.environ | {
             "NATS_URL": bus_url,
+            "BESTEX__DATA_DIR": str(data_dir),
             "BESTEX__VENUES__SIM_A__URL": exchange_url,
             "BESTEX__EXECUTION__TIMEOUT": "500ms",
         }
@@ -106,7 +107,7 @@ def order(child_id: str) -> m.ChildNew:
 
 
 async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
-    nats_server: NatsServer, exchange: ExchangeProcess
+    nats_server: NatsServer, exchange: ExchangeProcess, tmp_path: Path
 ) -> None:
     client = await bus.connect(nats_server.url, "test")
     await streams.apply(client, configuration.load(None, {}))
@@ -117,7 +118,7 @@ async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
 
     await client.subscribe(f"{subjects.ROOT}.exec.{VENUE}.>", cb=heard)
     await client.subscribe(f"{subjects.ROOT}.fill.{VENUE}.>", cb=heard)
-    gateway = GatewayProcess(nats_server.url, exchange.url)
+    gateway = GatewayProcess(nats_server.url, exchange.url, tmp_path / "data")
     try:
         for i in range(CHILDREN):
             await publish(client, order(f"c{i}"))

@@ -35,7 +35,7 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
 def config_for(tmp_path: Path) -> configuration.Config:
     made = configuration.load(None, {})
     recorder = configuration.RecorderConfig(database=str(tmp_path / "bestex.db"))
-    return msgspec.structs.replace(made, recorder=recorder)
+    return msgspec.structs.replace(made, recorder=recorder, data_dir=str(tmp_path / "data"))
 
 
 def recorder_of(client: Client, config: configuration.Config) -> Recorder:

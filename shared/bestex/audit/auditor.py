@@ -23,7 +23,7 @@ from bestex.audit.report import AuditReport, Findings, Record, Witness
 from bestex.audit.slices import Command, SliceHistory, check_settled
 from bestex.audit.venues import check_journals
 from bestex.ids import parent_id_of_message
-from bestex.journal import stream_of
+from bestex.subjects import stream_of
 
 # Their subjects keep a few values each, so what is missing between was dropped by design.
 LIMITED = frozenset({subjects.METRICS, subjects.CONTROL})
