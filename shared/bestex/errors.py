@@ -108,6 +108,7 @@ class Code(StrEnum):
     DUPLICATE_ORDER = "duplicate_order"
     HALTED = "halted"
     NOT_READY = "not_ready"
+    BUS_LOST = "bus_lost"  # the bus stayed away, so what rested was cancelled at the venue
     # endings
     FILLED = "filled"
     CANCELED = "canceled"

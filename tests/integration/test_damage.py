@@ -61,7 +61,7 @@ async def test_one_flipped_bit_in_the_store_of_the_bus_keeps_the_service_down_un
     await rig.order("after")
     async with asyncio.timeout(30):
         while not any(b'"after"' in item.data for item in await rig.stored()):
-            pass
+            pass  # a stream is asked
     assert await again.stop() == 0
     info = await bus.api(rig.client, "STREAM.INFO.ROUTE", {})
     word = await bus.read_last(rig.client, subjects.CONTROL, subjects.accept(subjects.ROUTE))

@@ -200,3 +200,17 @@ async def test_a_pull_without_an_answer_does_not_count_as_pulled() -> None:
         table.desk.call(cancel("x1"))
         await table.until(1)
         assert [type(said) for said in table.said] == [p.VenueClosed]
+
+
+async def test_an_order_that_waits_is_not_sent_once_the_bus_is_lost_and_a_cancel_is() -> None:
+    async with Table() as table:
+        table.bus_is_there = False
+        table.venue.gate.set()
+        table.desk.call(submit("c1"))
+        table.desk.call(cancel("c2"))
+        await table.until(2)
+        assert {type(said): said.child_id for said in table.said} == {
+            p.VenueNotSent: "c1",
+            p.VenueClosed: "c2",
+        }
+        assert next(said.code for said in table.said if said.child_id == "c1") is Code.NOT_READY
