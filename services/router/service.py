@@ -24,7 +24,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         name="router",
         names=names,
         core=core,
-        journal=(Read(subjects.ROUTE, (f"{root}.route.>",)),),
+        journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=(f"{root}.route.*.*.*.done",)),),
         reads=(
             Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
             *(

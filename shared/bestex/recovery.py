@@ -30,8 +30,14 @@ async def read_journal(
 ) -> list[Publish]:
     """Apply the journal; the commands of histories that have not ended."""
     commands: dict[str, list[Publish]] = {}
+    ends: set[str] = set()
+
+    ended: set[str] = set()
 
     def take(delivery: pull.Delivery) -> None:
+        of = history(delivery.subject)
+        if of in ended and delivery.subject.rpartition(".")[2] not in ends:
+            return
         try:
             event = decode_bus(delivery.subject, delivery.data, delivery.seq)
         except UNREADABLE as error:
@@ -42,7 +48,6 @@ async def read_journal(
         marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         if tape is not None:
             tape.applied(delivery.subject, delivery.data)
-        of = history(delivery.subject)
         for effect in service.core.apply(event):
             if isinstance(effect, Publish):
                 commands.setdefault(of, []).append(effect)
@@ -55,6 +60,10 @@ async def read_journal(
             journal.learn(delivery.subject, delivery.seq)
 
     for read in service.journal:
+        ended.clear()
+        ends = {pattern.rpartition(".")[2] for pattern in read.ends}
+        if ends:
+            await pull.read_all(client, read.stream, read.ends, lambda one: ended.add(history(one.subject)))
         await pull.read_all(client, read.stream, read.subjects, take)
     return [command for of in commands.values() for command in of]
 

@@ -15,12 +15,14 @@ class Read:
     """A durable input: every message of `stream` under `subjects`, acknowledged when its facts are stored.
 
     `durable` names the consumer. Without a name the input is read anew at every start, the last message of
-    each subject first (settings such as halts).
+    each subject first (settings such as halts). `ends`: subjects of the events that end a history, where the
+    core needs nothing else of a history that has ended; then nothing else of it is applied.
     """
 
     stream: str
     subjects: tuple[str, ...]
     durable: str = ""
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def build(config: Config, names: tuple[str, ...]) -> Service:  # noqa: ARG001 - 
         name="small",
         names=names,
         core=SmallCore(),
-        journal=(Read(subjects.ROUTE, (f"{subjects.ROOT}.route.>",)),),
+        journal=(
+            Read(subjects.ROUTE, (f"{subjects.ROOT}.route.>",), ends=(f"{subjects.ROOT}.route.*.*.*.done",)),
+        ),
         reads=(Read(subjects.ORDERS, (f"{subjects.ROOT}.order.>",), f"small-{names[0]}"),),
         claims=(Claim(subjects.epoch("router", f"small-{names[0]}"), (f"small-{names[0]}",)),),
     )
