@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +45,10 @@ async def connect(
     """
 
     async def report(error: Exception) -> None:
-        # An exception raised here would kill nats-py's reader.
         if on_error is not None:
-            on_error(error)
+            # An exception raised here would kill nats-py's reader, and a log can fail (a full disk, a closed pipe).
+            with suppress(Exception):
+                on_error(error)
 
     client = Client()
 

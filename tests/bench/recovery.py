@@ -31,7 +31,7 @@ from tests.bench import rig
 from tests.bench.rig import Rig
 from tests.unit import history
 
-WORKING, ENDED = 100, 500
+WORKING, ENDED = 1_000, 10_000
 ONE_SLICE_MS, RESTING_MS = 80, 150  # of the example history: its first slice has ended; its second one rests
 BARRIER = 500  # messages between two that are acknowledged: below what a server holds for a stream
 RESTS_AT_ONCE = 12

@@ -33,9 +33,17 @@ class Applied:
 
 
 def done(parent_id: str) -> m.RouteDone:
-    nothing = {"filled_qty": Decimal(0), "notional": Decimal(0), "fees": Decimal(0)}
-    base = {"symbol": "BTC/USDT", "parent_id": parent_id, "slice_no": 1, "at": Time(0)}
-    return m.RouteDone(**base, qty=Decimal(1), reason=Code.EXPIRED, **nothing)
+    return m.RouteDone(
+        symbol="BTC/USDT",
+        parent_id=parent_id,
+        slice_no=1,
+        at=Time(0),
+        qty=Decimal(1),
+        filled_qty=Decimal(0),
+        notional=Decimal(0),
+        fees=Decimal(0),
+        reason=Code.EXPIRED,
+    )
 
 
 def recalled(parent_id: str) -> m.RouteRecalled:
@@ -47,7 +55,9 @@ def recalled(parent_id: str) -> m.RouteRecalled:
 async def test_of_a_history_that_has_ended_the_end_alone_is_applied_where_the_core_needs_no_more(
     rig: Rig, tmp_path: Path
 ) -> None:
-    for event in (recalled("open"), recalled("ended"), done("ended"), recalled("late")):
+    events: list[m.RouteRecalled | m.RouteDone]
+    events = [recalled("open"), recalled("ended"), done("ended"), recalled("late")]
+    for event in events:
         subject = subjects.route(event.symbol, event.parent_id, event.slice_no, subjects.event_name(event))
         await bus.publish(rig.client, subject, codec.to_json(event))
     core = Applied()
