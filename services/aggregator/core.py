@@ -13,7 +13,7 @@ from typing import Any
 from bestex import subjects
 from bestex.clock import SECOND
 from bestex.config import MarketDataConfig
-from bestex.core import Effect, Emit, Recovered, Wake, Wakeup
+from bestex.core import BusBack, BusLost, Effect, Emit, Recovered, Wake, Wakeup
 from bestex.instruments import Instruments
 from bestex.messages import MarketTrade, VenueBook
 from services.aggregator.consolidation import Consolidation, Source
@@ -72,7 +72,8 @@ class AggregatorCore:
             elif message.key.startswith(AGE_KEY):
                 self._on_age(self._all[message.key.removeprefix(AGE_KEY)], now_ns, effects)
         else:
-            assert isinstance(message, Recovered), f"{type(message).__name__} is not for the aggregator"
+            known = isinstance(message, Recovered | BusLost | BusBack)
+            assert known, f"{type(message).__name__} is not for the aggregator"
         return effects
 
     def apply(self, event: Any) -> Sequence[Effect]:

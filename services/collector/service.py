@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from bestex.clock import AffineClock
@@ -40,7 +40,12 @@ class Feeds:
         self._sources = sources
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None:
+    async def start(
+        self,
+        deliver: Callable[[Any], None],
+        now_ns: Callable[[], int],
+        may_send: Callable[[], Awaitable[bool]],  # noqa: ARG002 - it sends nothing
+    ) -> None:
         for venue, source in self._sources.items():
             self._tasks.append(asyncio.create_task(_watched(venue, source.run(deliver, now_ns), deliver)))
 

@@ -52,6 +52,9 @@ def key(child: Child) -> str:
     return f"child:{child.child_id}"
 
 
+# Cancels and questions make no new risk, whoever asks: they pass though the bus is lost.
+
+
 def cancel(child: Child) -> Call:
     return Call(
         p.Cancel(
@@ -59,8 +62,13 @@ def cancel(child: Child) -> Call:
             symbol=child.symbol,
             child_id=child.child_id,
             venue_order_id=child.venue_order_id,
-        )
+        ),
+        always=True,
     )
+
+
+def look(child: Child, chase: Chase) -> Call:
+    return Call(query(child, chase), always=True)
 
 
 def query(child: Child, chase: Chase) -> p.QueryOrder:
@@ -76,12 +84,17 @@ def query(child: Child, chase: Chase) -> p.QueryOrder:
 
 
 def pull(child: Child) -> Call:
-    return Call(p.PullFills(venue=child.venue, since_ns=child.submitted_at - OVERLAP_NS))
+    return Call(p.PullFills(venue=child.venue, since_ns=child.submitted_at - OVERLAP_NS), always=True)
 
 
 def may_cancel(child: Child, capabilities: p.Capabilities) -> bool:
+    """Whether a cancel is wanted and can be sent."""
+    return child.cancel is not None and can_cancel(child, capabilities)
+
+
+def can_cancel(child: Child, capabilities: p.Capabilities) -> bool:
     """Canceling what may not be there is safe where it is named by an id that only this child has."""
-    if child.cancel is None or child.status not in (Status.WORKING, Status.UNKNOWN):
+    if child.status not in (Status.WORKING, Status.UNKNOWN):
         return False
     return bool(child.venue_order_id or capabilities.client_id_length)
 
@@ -116,7 +129,7 @@ def pursue(
     asks: list[Fact | Effect] = []
     if may_cancel(child, capabilities):
         asks.append(cancel(child))
-    asks.append(Call(query(child, chase)))
+    asks.append(look(child, chase))
     if chase.closed is not None or chase.venue_cum > child.cum_qty:
         asks.append(pull(child))
     chase.attempts += 1

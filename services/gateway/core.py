@@ -18,7 +18,7 @@ from typing import Any
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.config import Config
-from bestex.core import Call, Effect, Fact, Recovered, Wake, Wakeup
+from bestex.core import BusBack, BusLost, Call, Effect, Fact, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
 from bestex.ids import base36, digest
 from bestex.instruments import Instruments
@@ -36,6 +36,7 @@ EARLY_CANCELS = 1_000  # cancels that overtook their order in a redelivery
 PULL_EVERY_NS = 5 * SECOND
 DEAD_MAN_NS = 30 * SECOND  # several pulls long, so that one slow answer does not cancel everything
 TOKEN_LENGTH = 12
+BUS_GRACE = "bus"  # the timer that ends the patience with a bus that is away
 CHILD_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
 
@@ -48,6 +49,7 @@ class GatewayCore:
         self.venues = venues
         self.instruments = instruments
         self.timeout_ns = int(config.execution.timeout)
+        self.bus_loss_grace_ns = int(config.execution.bus_loss_grace)
         self.checks = Checks(venues, instruments, config.limits)
         # Durable: a function of the journal.
         self.children: dict[str, Child] = {}
@@ -60,6 +62,7 @@ class GatewayCore:
         self.sessions: dict[str, p.Session] = dict.fromkeys(venues, p.Session.DOWN)
         self.chases: dict[str, Chase] = {}
         self.pulled_ns: dict[str, int] = {}
+        self.bus_lost = False
         self.anomalies: Counter[str] = Counter()
         self._early_cancels: dict[str, Code] = {}
         self._inputs: dict[type, Callable[[Any, Time], Sequence[Fact | Effect]]] = {
@@ -69,6 +72,8 @@ class GatewayCore:
             m.Halt: self._halt,
             Wakeup: self._wakeup,
             Recovered: self._recovered,
+            BusLost: self._bus_lost,
+            BusBack: self._bus_back,
             p.SessionState: self._session,
             p.VenuePulled: self._pulled,
         }
@@ -91,6 +96,8 @@ class GatewayCore:
         refusal = self.checks.new(order, self.sessions[venue], len(self.open[venue]), now)
         if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
             refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
+        if self.bus_lost:
+            refusal = Refusal(Code.NOT_READY, "the bus is lost")
         if refusal is not None:
             return [facts.about(m.ExecRejected, order, now, **refusal._asdict())]
         return [
@@ -176,7 +183,7 @@ class GatewayCore:
                 if child.status is not Status.SUBMITTING
             )
             since = self._since(venue, now)
-            return [Call(p.MassStatus(venue=venue, since_ns=since, orders=orders))]
+            return [Call(p.MassStatus(venue=venue, since_ns=since, orders=orders), always=True)]
         if said.state is p.Session.RECONCILED:
             return [*self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
         return []
@@ -185,11 +192,11 @@ class GatewayCore:
         """The timer of the venue: trades are pulled whatever the stream has told."""
         if self.sessions[venue] is not p.Session.RECONCILED:
             return []
-        call = Call(p.PullFills(venue=venue, since_ns=self._since(venue, now)))
+        call = Call(p.PullFills(venue=venue, since_ns=self._since(venue, now)), always=True)
         return [call, *self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
 
     def _arm(self, venue: str) -> list[Fact | Effect]:
-        armed = self.venues[venue].dead_man
+        armed = self.venues[venue].dead_man and not self.bus_lost
         return [Call(p.Arm(venue=venue, timeout_ns=DEAD_MAN_NS))] if armed else []
 
     def _since(self, venue: str, now: Time) -> int:
@@ -211,11 +218,41 @@ class GatewayCore:
         kind, _, name = wakeup.key.partition(":")
         if kind == "pull":
             return self._pull(name, now)
+        if wakeup.key == BUS_GRACE:
+            return self._cancel_resting(now)
         child = self.children.get(name)
         if child is None:
             return []
         session = self.sessions[child.venue]
         return chases.pursue(child, self._chase(child), self.venues[child.venue], session, now)
+
+    # -- the bus -----------------------------------------------------------------------------------------------
+
+    def _bus_lost(self, _lost: BusLost, now: Time) -> list[Fact | Effect]:
+        """Cancels that are decided are sent, though it may not be stored yet that they were. The dead-man
+        switches are set no more: where this process goes too, the venues cancel by themselves."""
+        self.bus_lost = True
+        wanted = [child for child in self._all_open() if chases.may_cancel(child, self.venues[child.venue])]
+        return [*map(chases.cancel, wanted), Wake(BUS_GRACE, now + self.bus_loss_grace_ns)]
+
+    def _cancel_resting(self, now: Time) -> list[Fact | Effect]:
+        """Nobody can be told what becomes of an order, and nobody can call it back: it is not left to rest. The
+        cancel goes now, and again by the child's timer; that it was wanted is stored when the bus is back."""
+        out: list[Fact | Effect] = []
+        for child in self._all_open():
+            if child.cancel is None:
+                out.append(facts.about(m.ExecCanceling, child, now, reason=Code.BUS_LOST))
+                if chases.can_cancel(child, self.venues[child.venue]):
+                    out.append(chases.cancel(child))
+        return out
+
+    def _bus_back(self, _back: BusBack, _now: Time) -> list[Fact | Effect]:
+        self.bus_lost = False
+        good = [venue for venue, state in self.sessions.items() if state is p.Session.RECONCILED]
+        return [Wake(BUS_GRACE, 0), *(arm for venue in good for arm in self._arm(venue))]
+
+    def _all_open(self) -> list[Child]:
+        return [child for children in self.open.values() for child in children.values()]
 
     def _recovered(self, _recovered: Recovered, now: Time) -> list[Fact | Effect]:
         """What was being submitted when we died may be at the venue or not: nobody knows, so it is asked."""
@@ -294,7 +331,7 @@ class GatewayCore:
         if news and chases.may_cancel(child, self.venues[child.venue]):
             asks.append(chases.cancel(child))
         if isinstance(event, m.ExecUnknown):
-            asks.append(Call(chases.query(child, chase)))
+            asks.append(chases.look(child, chase))
         if isinstance(event, m.ExecReplacing):
             replace = p.Replace(
                 venue=child.venue,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from services.gateway import port as p
 QUEUED_MAX = 10_000  # requests waiting per venue; as many as there may be open children
 CANCEL_RESERVE = 2  # places in flight that only a cancel may take, so that slow queries never hold one up
 RECONCILE_PAUSE_S = 0.5
+NO_BUS = "the bus is lost: no new risk before it is back"
 START_WAIT_S = 2.0  # commands that waited for us are refused without a session, so it is given this long
 
 _RANK: dict[type[p.Request], int] = {
@@ -71,9 +72,14 @@ class Desk:
         self._stopping = False
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger(service="gateway")
 
-    async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None:
+    async def start(
+        self,
+        deliver: Callable[[Any], None],
+        now_ns: Callable[[], int],
+        may_send: Callable[[], Awaitable[bool]],
+    ) -> None:
         """Connects; returns when every session is good, or at the latest after a while without."""
-        self._deliver, self._now_ns = deliver, now_ns
+        self._deliver, self._now_ns, self._may_send = deliver, now_ns, may_send
         for lane in self._lanes.values():
             await lane.venue.connect(lambda said, lane=lane: self._say(lane, said), now_ns)
         with suppress(TimeoutError):
@@ -148,6 +154,8 @@ class Desk:
             self._say(lane, one)
 
     async def _submit(self, venue: p.Venue, order: p.Submit) -> Any:
+        if not await self._may_send():
+            return [p.VenueNotSent(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
         # The last look at the clock; from here to the send nothing is awaited.
         if self._now_ns() >= order.deadline_ns:
             text = "its time passed before it could be sent"
@@ -155,6 +163,8 @@ class Desk:
         return await venue.submit(order)
 
     async def _modify(self, venue: p.Venue, order: p.Replace) -> Any:
+        if not await self._may_send():
+            return [p.VenueReplaceRejected(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
         if self._now_ns() >= order.deadline_ns:
             text = "its time passed before it could be sent"
             return [p.VenueReplaceRejected(child_id=order.child_id, code=Code.EXPIRED, text=text)]

@@ -10,11 +10,11 @@ from typing import Any
 
 from bestex import messages as m
 from bestex.clock import Time
-from bestex.core import Call, Effect, Fact, Wake
+from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
 from services.gateway import facts
 from services.gateway import port as p
-from services.gateway.chase import ABSENCE_MARGIN_NS, ABSENCE_PAUSE_NS, Chase, key, pull, query
+from services.gateway.chase import ABSENCE_MARGIN_NS, ABSENCE_PAUSE_NS, Chase, key, look, pull
 from services.gateway.orders import Child, Status
 
 Out = list[Fact | Effect]
@@ -78,7 +78,7 @@ def _unknown(child: Child, _chase: Chase, said: p.VenueUnknown, now: Time) -> Ou
 
 def _doubtful(child: Child, chase: Chase, _said: p.VenueSaid, _now: Time) -> Out:
     """It contradicts what is known: look."""
-    return [Call(query(child, chase))]
+    return [look(child, chase)]
 
 
 def _fill(child: Child, chase: Chase, said: p.VenueFill, now: Time) -> Out:
@@ -126,7 +126,7 @@ def _absent(child: Child, chase: Chase, said: p.VenueAbsent, now: Time) -> Out:
 
 def _cancel_rejected(child: Child, chase: Chase, said: p.VenueCancelRejected, now: Time) -> Out:
     """The cancel stays wanted: either the order has ended, which the query tells, or it is sent again."""
-    out: Out = [Call(query(child, chase))]
+    out: Out = [look(child, chase)]
     if child.cancel is not None and not child.cancel_refused:
         out.append(facts.about(m.ExecCancelRejected, child, now, code=said.code, text=said.text))
     return out
@@ -148,7 +148,7 @@ def _replace_rejected(child: Child, chase: Chase, said: p.VenueReplaceRejected, 
     if child.replacing is None:
         return []
     refused = facts.about(m.ExecReplaceRejected, child, now, code=said.code, text=said.text)
-    return [refused, Call(query(child, chase))]
+    return [refused, look(child, chase)]
 
 
 S, U, W, E = Status

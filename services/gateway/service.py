@@ -7,7 +7,7 @@ from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.plugins import GATEWAYS, load
-from bestex.service import Read, Service
+from bestex.service import Claim, Read, Service
 from services.gateway.core import GatewayCore
 from services.gateway.desk import Desk
 from services.gateway.port import Venue
@@ -41,6 +41,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
             ),
         ),
         actor=Desk(venues, core.anomalies),
+        claims=tuple(Claim(subjects.epoch("gateway", name), (name,)) for name in served),
     )
 
 

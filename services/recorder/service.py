@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,9 +30,13 @@ from bestex import messages as m
 from bestex.clock import MINUTE, MS, SECOND, AffineClock, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact
-from bestex.errors import BusError, UsageError
+from bestex.epochs import Epochs
+from bestex.errors import StreamDamaged, UsageError
+from bestex.footing import Footing
 from bestex.instruments import Instruments
-from bestex.service import Service
+from bestex.journal import EPOCH
+from bestex.marks import MARKS, DiskFiles, Marks
+from bestex.service import Claim, Service
 from bestex.tape import Tape
 from services.recorder import metrics, tca
 from services.recorder.core import Record, RecorderCore, best_of
@@ -73,7 +79,7 @@ def make_host(
     log: BoundLogger,
     tape: Tape | None,  # noqa: ARG001 - nothing is decided, so there is nothing to retrace
 ) -> Recorder:
-    return Recorder(client, config, Store(config.recorder.database), clock.now_ns, log)
+    return Recorder(client, config, Store(config.recorder.database), clock, log)
 
 
 class Recorder:
@@ -84,14 +90,14 @@ class Recorder:
         client: Client,
         config: Config,
         store: Store,
-        now_ns: Callable[[], int],
+        clock: AffineClock,
         log: BoundLogger,
     ) -> None:
         self._client = client
         self._config = config
         self._instruments: Instruments = config.make_instruments()
         self._store = store
-        self._now_ns = now_ns
+        self._now_ns = clock.now_ns
         self._log = log
         self._core = RecorderCore(*store.sums())
         self._stored = store.last_seqs()  # of each stream; everything before is stored too
@@ -105,8 +111,15 @@ class Recorder:
         self._sampled_ns: dict[str, int] = {}
         self._metrics_at_ns = self._tidy_at_ns = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._keeping: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._started = False
+        claim = Claim(subjects.epoch("recorder", "all"), ("all",))
+        writer = f"recorder.{os.getpid()}.{clock.now_ns()}"
+        self._epochs = Epochs(client, (claim,), writer, clock, self.fail)
+        files = DiskFiles(Path(config.data_dir) / MARKS)
+        self._marks = Marks(client, files, "recorder-all", clock, log)
+        self._footing = Footing(client, clock, log, check=self._check, epoch=self._epochs.of, fail=self.fail)
         self.stopping = False
         self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
@@ -115,16 +128,20 @@ class Recorder:
         return self._started and self._client.is_connected and not self.stopped.done()
 
     async def start(self) -> None:
-        """Raises StreamMismatch, or BusError where a stream has lost what is recorded of it."""
-        await streams.verify(self._client, self._config)
+        """Raises StreamMismatch, or StreamDamaged where a stream has lost what is recorded of it."""
+        infos = await streams.verify(self._client, self._config)
+        await self._marks.verify(infos, [reader.stream for reader in self._readers])
+        await self._epochs.claim()
+        self._footing.start()
         await self._check_not_behind()
         self._subscription = await self._client.subscribe(f"{subjects.ROOT}.book.*", cb=self._on_book)
         for reader in self._readers:
             await self._catch_up(reader.stream, reader.subjects)
             await reader.start()
         work = [self._record(reader) for reader in self._readers]
+        self._keeping = asyncio.create_task(self._marks.keep())
         self._tasks = [asyncio.create_task(coroutine) for coroutine in (*work, self._rounds())]
-        for task in self._tasks:
+        for task in (*self._tasks, self._keeping):
             task.add_done_callback(self._finished)
         self._started = True
 
@@ -135,13 +152,29 @@ class Recorder:
         for reader in self._readers:
             await reader.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._footing.stop()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._marks.save()
+        await self._epochs.release()
         self._store.close()
 
     def fail(self, error: Exception) -> None:
         if not self.stopped.done():
             self.stopped.set_result(error)
 
+    async def _check(self) -> None:
+        await self._epochs.check()
+        await self._marks.check()
+
+    def doubt(self) -> None:
+        self._footing.doubt()
+
+    async def give_back(self) -> None:
+        """Nothing: what was not acknowledged is read from the streams by whoever records next."""
+
     def renew_pulls(self) -> None:
+        self._footing.doubt()
         for reader in self._readers:
             reader.renew()
 
@@ -157,7 +190,7 @@ class Recorder:
                 continue  # a venue that is no longer configured
             last = int(info["state"]["last_seq"]) if "state" in info else recorded
             if last < recorded:
-                raise BusError(
+                raise StreamDamaged(
                     f"stream {stream} ends at {last}, but {recorded} is recorded: it lost messages or is "
                     f"another one. Keep {self._config.recorder.database} safe and name a new database."
                 )
@@ -176,6 +209,7 @@ class Recorder:
             new = [delivery.seq for delivery in deliveries if delivery.seq > last]
             if new != list(range(last + 1, last + 1 + len(new))):
                 await self._catch_up(reader.stream, reader.subjects)
+            await self._footing.confirmed()  # the database and the acknowledgements are one recorder's
             self.store([_record_of(delivery) for delivery in deliveries])
             metrics.LAG.labels(reader.stream).set(deliveries[-1].pending)
             # An acknowledgement that fails only brings the message again.
@@ -213,6 +247,8 @@ class Recorder:
                     decoded.append(message)
             store.write(self._core.drain_sums(), self._now_ns())
         stream = records[0].stream
+        for record in records:
+            self._marks.saw(record.stream, record.seq, record.subject, record.data)
         self._stored[stream] = max(self._stored.get(stream, 0), records[-1].seq)
         metrics.EVENTS.labels(stream).inc(len(fresh))
         metrics.REDELIVERED.labels(stream).inc(len(records) - len(fresh))
@@ -282,9 +318,6 @@ class Recorder:
         if now_ns >= self._metrics_at_ns:
             self._metrics_at_ns = now_ns + METRICS_EVERY_NS
             await self._publish_sums(Time(now_ns))
-            if self._client.is_connected:
-                # A connection can look alive while nothing comes through; then only a new process helps.
-                await bus.api(self._client, "INFO", {})
         if now_ns >= self._tidy_at_ns:
             self._tidy_at_ns = now_ns + TIDY_EVERY_NS
             with self._store as store:
@@ -317,8 +350,11 @@ class Recorder:
 
     async def _publish(self, subject: str, message: object) -> bool:
         """False where the bus did not confirm; this value, or a newer one, goes out in a later round."""
+        if not await self._footing.may_send():
+            return False
+        headers = {EPOCH: str(self._footing.epoch(subjects.METRICS))}
         try:
-            ack = await bus.publish(self._client, subject, codec.to_json(message))
+            ack = await bus.publish(self._client, subject, codec.to_json(message), headers)
         except (nats.errors.Error, TimeoutError) as error:
             self._log.warning("not published", subject=subject, error=type(error).__name__)
             return False

@@ -239,7 +239,8 @@ class RouterCore:
         if state is None:
             if event.ends:
                 self._orphans.pop(key, None)
-            return []  # its beginning is older than the stream keeps
+                self._remember_end(key)
+            return []  # recovery leaves out what ended, and a beginning may be older than the stream keeps
         match event:
             case m.RouteRecalled():
                 state.recalled = event.reason
@@ -251,11 +252,14 @@ class RouterCore:
                 del self._slices[key]
                 for child_id in state.children:
                     del self._children[child_id]
-                self._ended[key] = None
-                if len(self._ended) > ENDED_REMEMBERED_MAX:
-                    self._ended.popitem(last=False)
+                self._remember_end(key)
                 return [Wake(key, 0)]
         return []
+
+    def _remember_end(self, key: str) -> None:
+        self._ended[key] = None
+        if len(self._ended) > ENDED_REMEMBERED_MAX:
+            self._ended.popitem(last=False)
 
     def _apply_decision(self, key: str, event: m.RouteDecided) -> Sequence[Effect]:
         instrument = self._instruments.by_symbol.get(event.symbol)

@@ -7,7 +7,7 @@ from functools import partial
 from bestex import plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
-from bestex.service import Read, Service
+from bestex.service import Claim, Read, Service
 from services.router import plan
 from services.router.core import RouterCore
 
@@ -24,7 +24,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         name="router",
         names=names,
         core=core,
-        journal=(Read(subjects.ROUTE, (f"{root}.route.>",)),),
+        journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=(f"{root}.route.*.*.*.done",)),),
         reads=(
             Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
             *(
@@ -41,6 +41,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         ),
         hears=(f"{root}.book.*",),
         missing=core.missing,
+        claims=(Claim(subjects.epoch("router", "all"), ("all",)),),
         answers={
             subjects.PLAN: partial(
                 plan.answer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bestex import plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
-from bestex.service import Read, Service
+from bestex.service import Claim, Read, Service
 from services.scheduler.core import SchedulerCore
 from services.scheduler.intake import Intake
 
@@ -26,7 +26,8 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         orders: tuple[str, ...] = (f"{root}.order.>",)
     else:
         orders = tuple(f"{root}.order.*.{name}.>" for name in sorted(mine))
-    durable = f"scheduler-{'-'.join(sorted(names)) or 'all'}"
+    together = "-".join(sorted(names)) or "all"
+    durable = f"scheduler-{together}"
     core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown)
     return Service(
         name="scheduler",
@@ -40,4 +41,5 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         # The acceptances of other schedulers, so that an id is used once by all of them together.
         hears=(f"{root}.book.*", f"{root}.parent.*.*.accepted"),
         missing=core.missing,
+        claims=(Claim(subjects.epoch("scheduler", together), tuple(sorted(mine))),),
     )

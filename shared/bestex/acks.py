@@ -7,20 +7,35 @@ that costs nothing but a few messages read once more after a crash.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import nats.errors
 
+from bestex.errors import BestexError
 from bestex.pull import Delivery
 
 LATER_S = 0.02  # longer than an order's next steps take, far shorter than the time after which it comes again
 
 
 class Acks:
-    def __init__(self) -> None:
+    """`confirmed` waits until this process may act, or raises: an input that another process is to have is not
+    taken from it by an acknowledgement."""
+
+    def __init__(self, confirmed: Callable[[], Awaitable[None]]) -> None:
+        self._confirmed = confirmed
+        self._open: dict[Delivery, None] = {}  # in the order in which they came
         self._due: list[Delivery] = []
         self._timer: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
+
+    def expect(self, delivery: Delivery) -> None:
+        """It has arrived, and is open until it is acknowledged or given back."""
+        self._open[delivery] = None
+
+    def leave_open(self, delivery: Delivery) -> None:
+        """It is never acknowledged, and comes again when its time is over."""
+        self._open.pop(delivery, None)
 
     def add(self, delivery: Delivery) -> None:
         self._due.append(delivery)
@@ -29,7 +44,7 @@ class Acks:
 
     def _send(self) -> None:
         due, self._due, self._timer = self._due, [], None
-        task = asyncio.get_running_loop().create_task(_acknowledge(due))
+        task = asyncio.get_running_loop().create_task(self._acknowledge(due))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -41,11 +56,25 @@ class Acks:
         if self._sending:
             await asyncio.wait(self._sending)
 
+    async def give_back(self) -> None:
+        """The end of a process whose work is another's: that one is to have what is open here, and at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for delivery in self._open:
+            with suppress(nats.errors.Error):  # else it comes again when its time is over
+                await delivery.give_back()
+        self._open.clear()
 
-async def _acknowledge(deliveries: list[Delivery]) -> None:
-    async def one(delivery: Delivery) -> None:
-        # An acknowledgement that is lost brings the message again, which changes nothing.
-        with suppress(nats.errors.Error, TimeoutError):
-            await delivery.ack_sync()
+    async def _acknowledge(self, deliveries: list[Delivery]) -> None:
+        try:
+            await self._confirmed()
+        except BestexError:
+            return  # the process ends, and gives them back
 
-    await asyncio.gather(*map(one, deliveries))
+        async def one(delivery: Delivery) -> None:
+            # An acknowledgement that is lost brings the message again, which changes nothing.
+            with suppress(nats.errors.Error, TimeoutError):
+                await delivery.ack_sync()
+            self._open.pop(delivery, None)
+
+        await asyncio.gather(*map(one, deliveries))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ async def connect(
     name: str,
     *,
     on_closed: Callable[[], Awaitable[None]] | None = None,
+    on_disconnected: Callable[[], Awaitable[None]] | None = None,
     on_reconnected: Callable[[], Awaitable[None]] | None = None,
     on_error: Callable[[Exception], None] | None = None,
 ) -> Client:
@@ -43,14 +45,17 @@ async def connect(
     """
 
     async def report(error: Exception) -> None:
-        # An exception raised here would kill nats-py's reader.
         if on_error is not None:
-            on_error(error)
+            # An exception raised here would kill nats-py's reader, and a log can fail (a full disk, a closed pipe).
+            with suppress(Exception):
+                on_error(error)
 
     client = Client()
 
-    async def on_disconnected() -> None:
+    async def disconnected() -> None:
         asking(client).disconnected()
+        if on_disconnected is not None:
+            await on_disconnected()
 
     try:
         await client.connect(
@@ -67,7 +72,7 @@ async def connect(
             allow_reconnect=False,
             reconnect_time_wait=0.1,  # type: ignore[arg-type]
             connect_timeout=3,
-            disconnected_cb=on_disconnected,
+            disconnected_cb=disconnected,
             closed_cb=on_closed,
             reconnected_cb=on_reconnected,
             error_cb=report,
@@ -128,6 +133,11 @@ async def read_last(client: Client, stream: str, subject_filter: str) -> Stored 
 async def read_next(client: Client, stream: str, subject_filter: str, seq: int) -> Stored | None:
     """The first message under `subject_filter` at or after `seq`; None where there is none."""
     return await _read(client, stream, {"seq": seq, "next_by_subj": subject_filter})
+
+
+async def read_seq(client: Client, stream: str, seq: int) -> Stored | None:
+    """The message with this sequence; None where there is none."""
+    return await _read(client, stream, {"seq": seq})
 
 
 async def _read(client: Client, stream: str, request: dict[str, Any]) -> Stored | None:

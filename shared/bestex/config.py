@@ -75,7 +75,8 @@ class InstrumentConfig(Section, frozen=True, kw_only=True):
 
 
 class ExecutionConfig(Section, frozen=True, kw_only=True):
-    """`retries` is how often the rest of a slice is routed again; `timeout` how long a venue may take."""
+    """`retries` is how often the rest of a slice is routed again; `timeout` how long a venue may take;
+    `bus_loss_grace` how long orders rest at a venue while nobody can be told what becomes of them."""
 
     default_algo: str = "twap"
     default_strategy: str = "sweep"
@@ -83,6 +84,7 @@ class ExecutionConfig(Section, frozen=True, kw_only=True):
     retries: Annotated[int, Meta(ge=0, le=100)] = 3
     retry_pause: Duration = Duration(SECOND // 4)
     timeout: Duration = Duration(5 * SECOND)
+    bus_loss_grace: Duration = Duration(5 * SECOND)
     slice_ttl: Duration = Duration(10 * SECOND)
     child_ttl: Duration = Duration(2 * SECOND)
 
@@ -319,6 +321,7 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: execution.max_slippage: must be from 0% to below 100%")
     for path, value in (
         ("execution.timeout", config.execution.timeout),
+        ("execution.bus_loss_grace", config.execution.bus_loss_grace),
         ("execution.slice_ttl", config.execution.slice_ttl),
         ("execution.child_ttl", config.execution.child_ttl),
         ("market_data.stale_after", config.market_data.stale_after),

@@ -39,6 +39,15 @@ class Recovered(msgspec.Struct, frozen=True):
     """The journal has been applied whole; live inputs follow."""
 
 
+class BusLost(msgspec.Struct, frozen=True):
+    """The connection to the bus is down: nothing is stored, and no command arrives. Calls still pass that are
+    right whoever makes them; all else waits."""
+
+
+class BusBack(msgspec.Struct, frozen=True):
+    """The connection is up again, and this process is still the one at its work."""
+
+
 # -- facts and effects ---------------------------------------------------------------------------------------
 
 
@@ -82,9 +91,13 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An act outside the bus. Done at most once, never in recovery; its outcome returns as an input."""
+    """An act outside the bus. Done at most once, never in recovery; its outcome returns as an input.
+
+    `always`: right whoever does it and whenever, as a cancel is. It passes though the bus is lost.
+    """
 
     request: Any
+    always: bool = False
 
 
 Effect = Publish | Emit | Wake | Call

@@ -6,6 +6,7 @@
     ├── BusError            the bus did not do what it must
     │   ├── StreamMismatch  a stream or consumer is not configured as it must be; run `bestex streams apply`
     │   ├── Fenced          another writer holds this history; this process must stop and reload
+    │   ├── StreamDamaged   a stream has lost or changed what was in it; a person must decide, see its text
     │   └── OutcomeUnknown  a write timed out and could not be read back in time
     ├── RecordingError      a recording is damaged or of another format
     └── VenueError          a venue adapter was misused (an outcome at the venue is a value, not an exception)
@@ -39,6 +40,10 @@ class StreamMismatch(BusError):
 
 
 class Fenced(BusError):
+    pass
+
+
+class StreamDamaged(BusError):
     pass
 
 
@@ -103,6 +108,7 @@ class Code(StrEnum):
     DUPLICATE_ORDER = "duplicate_order"
     HALTED = "halted"
     NOT_READY = "not_ready"
+    BUS_LOST = "bus_lost"  # the bus stayed away, so what rested was cancelled at the venue
     # endings
     FILLED = "filled"
     CANCELED = "canceled"

@@ -10,30 +10,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import nats.errors
 from nats.aio.client import Client
 
 from bestex import bus
 from bestex.errors import BusError, Fenced, OutcomeUnknown
-from bestex.subjects import TABLE, Plane, exec_stream
 from bestex.subjects import history as history_of
 
 TOKEN = "Bestex-Token"  # identifies one append of one process, whatever becomes of its acknowledgement
 WRITER = "Bestex-Writer"
+EPOCH = "Bestex-Epoch"  # the claim in the same stream by which the writer is at this work
 ASIDE = "Bestex-Aside"  # a refusal of a request: changes nothing, so another writer may step over it
 
 GIVE_UP_S = 30.0  # a bus that is away for longer ends the process; recovery is the start-up path
 RETRY_S = 0.05
 
 
-class Journal:
-    """Appends to the histories of one process. `stream_of` maps a subject to the stream that holds it."""
+class Leave(Protocol):
+    """Says under which epoch this process writes, and waits until it may. See `bestex.footing`."""
 
-    def __init__(self, client: Client, writer: str, stream_of: Callable[[str], str]) -> None:
+    def epoch(self, stream: str) -> int: ...
+    async def confirmed(self) -> None: ...
+
+
+class Journal:
+    """Appends to the histories of one process. `stream_of` maps a subject to the stream that holds it.
+
+    `leave`: asked before every write, repeated ones included. `stored` hears (stream, sequence, subject, payload)
+    of every write that was acknowledged.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        writer: str,
+        stream_of: Callable[[str], str],
+        leave: Leave | None = None,
+        stored: Callable[[str, int, str, bytes], None] | None = None,
+    ) -> None:
         self._client = client
         self._writer = writer
         self._stream_of = stream_of
+        self._leave = leave
+        self._stored = stored
         self._last: dict[str, int] = {}
         self._count = 0
         self.readbacks = 0
@@ -54,7 +75,7 @@ class Journal:
         """
         history = history_of(subject)
         token = self._token()
-        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
+        deadline = _now_s() + GIVE_UP_S
         while True:
             expected = self._last.get(history, 0)
             headers = {
@@ -72,7 +93,7 @@ class Journal:
                 if not aside or history in self._last:
                     self._last[history] = seq
                 return seq
-            if asyncio.get_running_loop().time() > deadline:
+            if _now_s() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
 
     async def create(self, subject: str, payload: bytes) -> bool:
@@ -81,26 +102,33 @@ class Journal:
         The subject is a function of what is said, so what stands there is the same thing said before; False
         where its words are not the same. Raises OutcomeUnknown.
         """
-        deadline = asyncio.get_running_loop().time() + GIVE_UP_S
+        deadline = _now_s() + GIVE_UP_S
         headers = {bus.EXPECTED_SEQ: "0", TOKEN: self._token(), WRITER: self._writer}
         while await self._publish(subject, payload, dict(headers)) is None:
             stored = await self._until_answered(subject, subject, deadline)
             if stored is not None:
                 return stored.data == payload
-            if asyncio.get_running_loop().time() > deadline:
+            if _now_s() > deadline:
                 raise OutcomeUnknown(f"{subject}: the bus did not confirm a write for {GIVE_UP_S:.0f} s")
         return True
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> int | None:
         """The sequence; None where it was refused by compare-and-set or nobody knows."""
+        if self._leave is not None:
+            await self._leave.confirmed()
+            if epoch := self._leave.epoch(self._stream_of(subject)):
+                headers = {**headers, EPOCH: str(epoch)}
         try:
             ack = await bus.publish(self._client, subject, payload, headers)
         except (nats.errors.Error, TimeoutError):
             await asyncio.sleep(RETRY_S)
             return None
         if ack.error is None:
-            # `duplicate` cannot be ours: no Nats-Msg-Id is ever sent.
-            return ack.seq if not ack.duplicate else None
+            if ack.duplicate:  # cannot be ours: no Nats-Msg-Id is ever sent
+                return None
+            if self._stored is not None:
+                self._stored(ack.stream, ack.seq, subject, payload)
+            return ack.seq
         if ack.error.err_code in bus.WRONG_LAST_SEQUENCE:
             return None
         raise BusError(f"{subject}: {ack.error.description} ({ack.error.err_code})")
@@ -150,7 +178,7 @@ class Journal:
             try:
                 return await bus.read_last(self._client, self._stream_of(subject), subject_filter)
             except (nats.errors.Error, TimeoutError) as error:
-                if asyncio.get_running_loop().time() > deadline:
+                if _now_s() > deadline:
                     raise OutcomeUnknown(f"{subject}: cannot be read back: {error!r}") from error
                 await asyncio.sleep(RETRY_S)
 
@@ -159,11 +187,5 @@ class Journal:
         return f"{self._writer}.{self._count}"
 
 
-_STREAM = {row.pattern.partition(".")[0]: row.stream for row in TABLE if row.plane is Plane.DURABLE}
-
-
-def stream_of(subject: str) -> str:
-    """The stream that holds a durable subject. KeyError for a subject of the live plane."""
-    tokens = subject.split(".")
-    head = tokens[2]
-    return exec_stream(tokens[3]) if head in ("exec", "fill") else _STREAM[head]
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -13,8 +13,7 @@ from typing import Any
 from bestex import codec
 from bestex.core import RawOrder
 from bestex.errors import Fenced
-from bestex.journal import stream_of
-from bestex.subjects import history, matches
+from bestex.subjects import history, matches, stream_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -528,6 +528,31 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Time
 
 
+class StreamAccepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """control.accept.<stream>: a person takes a damaged stream as it is now, with so many `holes`."""
+
+    stream: str
+    created: str
+    last_seq: int
+    holes: int
+    reason: str
+    by: str
+    at: Time
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """epoch.<service>.<name>: from here on `writer` alone does the works. The epoch is the message's sequence.
+
+    `after` is the claim before this one under epoch.<service>.* of the stream, and what is compared and set.
+    """
+
+    service: str
+    works: list[str]
+    writer: str
+    after: int
+    at: Time
+
+
 # -- live plane ----------------------------------------------------------------------------------------------
 
 

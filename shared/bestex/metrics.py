@@ -6,9 +6,13 @@ from prometheus_client import Counter
 
 _inputs = Counter("bestex_inputs_total", "Inputs that a core decided on", ["service"])
 _facts = Counter("bestex_facts_total", "Facts that were stored in a history", ["service"])
+_unreadable = Counter(
+    "bestex_unreadable_total", "Messages of others that could not be read; never acknowledged", ["service"]
+)
 
 
 class RuntimeMetrics:
     def __init__(self, service: str) -> None:
         self.inputs = _inputs.labels(service)
+        self.unreadable = _unreadable.labels(service)
         self.facts = _facts.labels(service)

@@ -1,29 +1,27 @@
 """One service as one process: `run("router", build)` is all that a `__main__.py` says.
 
 Exit codes tell the supervisor what to do: 0 was asked to stop, 2 is misconfigured and will stay so, 3 lost a
-history to another writer and must reload, 1 anything else.
+history or its work to another process and must reload, 4 finds a stream damaged and waits for a person, 1
+anything else.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import nats.errors
 import nats.micro
 import structlog
 import uvloop
-from aiohttp import web
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig
 from nats.micro.service import Service as MicroService
@@ -32,17 +30,19 @@ from bestex import bus, codec, log
 from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.errors import BusError, ConfigError, Fenced, StreamMismatch, UsageError
+from bestex.errors import BusError, ConfigError, Fenced, StreamDamaged, StreamMismatch, UsageError
 from bestex.runtime import Build, Runtime
 from bestex.service import Service
 from bestex.tape import Header, Tape, tape_path
 
-EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED = 1, 2, 3
+if TYPE_CHECKING:
+    from aiohttp import web
+
+EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED, EXIT_DAMAGED = 1, 2, 3, 4
 
 PORT_MAX = 65_535
 ALL = "all"  # the names of a process that was started for everything
-DOUBT = "_BESTEX.doubt"  # between processes of one service; no part of the public contract
-ANOTHER_ANSWERS_S = 0.2  # a process that is well answers in a millisecond
+GIVEN_BACK_S_MAX = 1.0  # a process that lost its work does not wait longer to be rid of it
 
 ENV_URL = "NATS_URL"
 ENV_TAPE = "BESTEX_TAPE"
@@ -68,7 +68,9 @@ class Host(Protocol):
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     def fail(self, error: Exception) -> None: ...
+    def doubt(self) -> None: ...
     def renew_pulls(self) -> None: ...
+    async def give_back(self) -> None: ...
 
 
 MakeHost = Callable[
@@ -117,6 +119,10 @@ async def _serve(
         if runtime is not None and not runtime.stopping:
             runtime.fail(ConnectionError("the connection to the bus was closed for good"))
 
+    async def on_disconnected() -> None:
+        if runtime is not None:
+            runtime.doubt()
+
     async def on_reconnected() -> None:
         logger.warning("reconnected to the bus")
         if runtime is not None:
@@ -131,6 +137,7 @@ async def _serve(
             os.environ.get(ENV_URL, config.bus.url),
             f"bestex-{service.name}",
             on_closed=on_closed,
+            on_disconnected=on_disconnected,
             on_reconnected=on_reconnected,
             on_error=lambda error: logger.warning("bus error", error=repr(error)),
         )
@@ -142,27 +149,34 @@ async def _serve(
                 version=package_version(),
             )
             tape = Tape(tape_path(tape_dir, service, clock.now_ns()), header)
-        await _refuse_a_second(client, service)
         runtime = make_host(service, client, config, clock, logger, tape)
         http = await _serve_http(runtime)
-        await runtime.start()
-        doubt = await _hear_doubt(client, service, runtime)
-        micro = await _announce(client, service, clock)
-        logger.info("ready", names=service.names)
-        stop_wanted = asyncio.create_task(asked_to_stop.wait())
-        either: list[asyncio.Future[Any]] = [stop_wanted, runtime.stopped]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        starting = asyncio.create_task(runtime.start())
+        ends: list[asyncio.Future[Any]] = [starting, runtime.stopped]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            micro = await _announce(client, service, clock)
+            logger.info("ready", names=service.names)
+            ends = [asyncio.create_task(asked_to_stop.wait()), runtime.stopped]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
         if runtime.stopped.done() and (error := runtime.stopped.result()) is not None:
-            if error is not doubt:
-                await _spread_doubt(client, service)
+            if isinstance(error, Fenced):
+                await _give_back(client, runtime)
             raise error
         logger.info("stopping")
-        await micro.stop()
+        if micro is not None:
+            await micro.stop()
         await runtime.stop()
         await client.drain()
     except Fenced as error:
         logger.error("fenced: another writer holds this history", error=str(error))
         return EXIT_FENCED
+    except StreamDamaged as error:
+        logger.error("a stream is damaged", error=str(error))
+        print(f"{service.name}: {error}", file=sys.stderr)
+        return EXIT_DAMAGED
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
         return EXIT_MISCONFIGURED
@@ -180,54 +194,11 @@ async def _serve(
     return 0
 
 
-async def _refuse_a_second(client: Client, service: Service) -> None:
-    """Two processes at the same work would take each other's messages. Raises Fenced where one is there.
-
-    Compare-and-set still fences two that start at the same instant; this spares them the mess.
-    """
-    if not any(read.durable for read in service.reads):
-        return
-    others: list[dict[str, Any]] = []
-
-    async def take(message: Msg) -> None:
-        others.append(json.loads(message.data))
-
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox, cb=take)
-    await client.publish(f"$SRV.INFO.bestex-{service.name}", reply=inbox)
-    await asyncio.sleep(ANOTHER_ANSWERS_S)
-    await subscription.unsubscribe()
-    for other in others:
-        metadata = other.get("metadata") or {}
-        named = metadata.get("names", ALL)
-        if _shares_work(service, named):
-            raise Fenced(f"{service.name} {named} is at work already, in process {metadata.get('pid')}")
-
-
-def _shares_work(service: Service, named: str) -> bool:
-    """Whether a process of the same service that was started for `named` does any of this one's work."""
-    return not service.names or named == ALL or not set(service.names).isdisjoint(named.split(","))
-
-
-async def _spread_doubt(client: Client, service: Service) -> None:
-    """This process ends in doubt. While it was frozen, another may have taken over; then it took inputs from
-    that one, and knew too little to see what they meant."""
-    with suppress(nats.errors.Error):  # where the bus is away, nobody took anything from anybody
-        await client.publish(f"{DOUBT}.{service.name}", (",".join(service.names) or ALL).encode())
-        await client.flush()
-
-
-async def _hear_doubt(client: Client, service: Service, runtime: Host) -> Fenced:
-    """Reload when another process at the same work ended in doubt; the error with which this one then ends."""
-    doubt = Fenced(f"another {service.name} was at the same work and ended in doubt; all is read again")
-
-    async def hear(message: Msg) -> None:
-        if _shares_work(service, message.data.decode(errors="replace")):
-            runtime.fail(doubt)
-
-    if any(read.durable for read in service.reads):
-        await client.subscribe(f"{DOUBT}.{service.name}", cb=hear)
-    return doubt
+async def _give_back(client: Client, runtime: Host) -> None:
+    """Another process is at this work now: what this one was given and had not done goes to that one at once."""
+    with suppress(nats.errors.Error):  # where the bus is away, it comes to that one when its time is over
+        await runtime.give_back()
+        await client.flush(timeout=GIVEN_BACK_S_MAX)  # type: ignore[arg-type]  # nothing is read after it
 
 
 async def _announce(client: Client, service: Service, clock: AffineClock) -> MicroService:
@@ -263,6 +234,8 @@ async def _serve_http(runtime: Host) -> web.AppRunner | None:
     port = http_port()
     if not port:
         return None
+    # A process without probes starts a tenth of a second sooner without a web server.
+    from aiohttp import web
     from prometheus_client import generate_latest
 
     async def healthz(_: web.Request) -> web.Response:
@@ -282,4 +255,4 @@ async def _serve_http(runtime: Host) -> web.AppRunner | None:
     return runner
 
 
-__all__ = ["EXIT_FAILED", "EXIT_FENCED", "EXIT_MISCONFIGURED", "package_version", "run"]
+__all__ = ["EXIT_DAMAGED", "EXIT_FAILED", "EXIT_FENCED", "EXIT_MISCONFIGURED", "package_version", "run"]

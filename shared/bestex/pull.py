@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,7 +31,7 @@ CONSUMER_NOT_FOUND = 10014
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "at_ns", "data", "number", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = ("_client", "at_ns", "data", "headers", "number", "pending", "reply", "seq", "stream", "subject")
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -40,6 +40,7 @@ class Delivery:
         self._client = client
         self.subject = message.subject
         self.data = message.data
+        self.headers: Mapping[str, str] = message.headers or {}
         self.reply = message.reply
         self.stream = tokens[at]
         self.seq = int(tokens[at + 3])
@@ -50,6 +51,10 @@ class Delivery:
     async def ack_sync(self) -> None:
         """Acknowledge, and wait until the server has noted it."""
         await ask(self._client, self.reply, b"+ACK", REQUEST_TIMEOUT_S)
+
+    async def give_back(self) -> None:
+        """Let the server deliver it again at once, to whoever reads now."""
+        await self._client.publish(self.reply, b"-NAK")
 
 
 class StandingPull:
@@ -76,7 +81,7 @@ class StandingPull:
         self._batch = batch
         self._outstanding = 0
         self._unanswered = 0
-        self._heard_at = 0.0
+        self._heard_at = asyncio.get_running_loop().time()
         self._look = asyncio.Event()
         self._subscription: Subscription | None = None
         self._watch: asyncio.Task[None] | None = None

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -20,25 +21,25 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import codec, pull, streams
+from bestex import codec, pull, recovery, streams
 from bestex.acks import Acks
-from bestex.asking import ask
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
+from bestex.core import BusBack, BusLost, Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
+from bestex.epochs import Epochs
 from bestex.errors import BusError
-from bestex.journal import Journal, stream_of
+from bestex.footing import Footing
+from bestex.journal import Journal
+from bestex.marks import MARKS, DiskFiles, Files, Marks
 from bestex.metrics import RuntimeMetrics
-from bestex.service import Read, Service
-from bestex.subjects import ROOT, history
-from bestex.tape import Tape, decode_bus, encode_live
+from bestex.service import Actor, Service
+from bestex.subjects import ROOT, stream_of
+from bestex.tape import UNREADABLE, Tape, decode_bus, encode_live
 from bestex.timers import Timers
 
-MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
 LOOK_AGAIN_S = 60.0  # an order that hangs for a minute is a nuisance, one that hangs for good is lost
-WATCHDOG_INTERVAL_S = 2.0
-WATCHDOG_FAILURES_MAX = 5  # connected, but no answer five times: the connection is dead and does not know
+TAPE_FLUSH_S = 2.0
 DRAIN_S = 20.0  # how long writes in flight may take at a clean stop
 BOOKS = f"{ROOT}.book."  # where only the newest counts
 
@@ -69,6 +70,7 @@ class Runtime:
         clock: AffineClock,
         log: structlog.stdlib.BoundLogger,
         tape: Tape | None = None,
+        files: Files | None = None,
     ) -> None:
         self.service = service
         self._client = client
@@ -77,13 +79,27 @@ class Runtime:
         self._log = log
         self._tape = tape
         self._metrics = RuntimeMetrics(service.name)
-        writer = f"{service.name}-{'-'.join(service.names) or 'all'}.{os.getpid()}.{clock.now_ns()}"
-        self._journal = Journal(client, writer, stream_of)
+        name = f"{service.name}-{'-'.join(service.names) or 'all'}"
+        writer = f"{name}.{os.getpid()}.{clock.now_ns()}"
+        self._marks = Marks(client, files or DiskFiles(Path(config.data_dir) / MARKS), name, clock, log)
+        self._epochs = Epochs(client, service.claims, writer, clock, self.fail)
+        self._footing = Footing(
+            client,
+            clock,
+            log,
+            check=self._check,
+            epoch=self._epochs.of,
+            fail=self.fail,
+            lost=lambda: self._deliver_local(BusLost()),
+            back=lambda: self._deliver_local(BusBack()),
+        )
+        self._journal = Journal(client, writer, stream_of, self._footing, self._marks.saw)
         self._lanes: dict[str, deque[_Step]] = {}
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
         self._outbox: deque[Emit] = deque()
-        self._acks = Acks()
+        self._held: deque[Call] = deque()
+        self._acks = Acks(self._footing.confirmed)
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
@@ -93,27 +109,35 @@ class Runtime:
     # -- life ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Verify the streams, apply the journal, then open the inputs. Ready when it returns."""
-        await streams.verify(self._client, self._config)
-        commands = await self._recover()
-        await self._read_settings()
-        if self.service.actor is not None:
-            await self.service.actor.start(self._deliver_local, self._clock.now_ns)
+        """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
+        client, service = self._client, self.service
+        infos = await streams.verify(client, self._config)
+        await self._marks.verify(infos, service.streams)
+        await self._epochs.claim()
+        self._footing.start()
+        commands = await recovery.read_journal(
+            client, service, self._journal, self._timers, self._marks, self._tape
+        )
+        self._log.info("recovered", commands=len(commands))
+        self._marks.save()
+        self._spawn(self._marks.keep())
+        await recovery.read_settings(client, service, self._on_live, self._hear)
+        if service.actor is not None:
+            await service.actor.start(self._deliver_local, self._clock.now_ns, self._footing.may_send)
         self.receive(Recovered())
         await self._publish_again(commands)
-        await self._read_missing()
+        await recovery.read_missing(client, service, self._hear)
         self._timers.start()
-        self._spawn(self._watchdog())
         self._spawn(self._look_again())
-        for pattern in self.service.hears:
-            await self._client.subscribe(pattern, cb=self._on_live)
-        for read in self.service.reads:
+        if self._tape is not None:
+            self._spawn(self._flush_tape(self._tape))
+        for pattern in service.hears:
+            await client.subscribe(pattern, cb=self._on_live)
+        for read in service.reads:
             if read.durable:
-                await pull.ensure_consumer(self._client, read.stream, read.durable, read.subjects)
-                await self._read_unacknowledged(read)
-                standing = pull.StandingPull(
-                    self._client, read.stream, read.durable, self._on_delivery, self.fail
-                )
+                await pull.ensure_consumer(client, read.stream, read.durable, read.subjects)
+                await recovery.read_unacknowledged(client, read, self._hear)
+                standing = pull.StandingPull(client, read.stream, read.durable, self._on_delivery, self.fail)
                 self._pulls.append(standing)
                 await standing.start()
         self.ready = True
@@ -130,6 +154,9 @@ class Runtime:
         if self.service.actor is not None:
             await self.service.actor.stop()
         await self._acks.flush()
+        self._footing.stop()
+        self._marks.save()
+        await self._epochs.release()
         for task in list(self._tasks):
             task.cancel()
         if self._tape is not None:
@@ -145,40 +172,23 @@ class Runtime:
         if not self.stopped.done():
             self.stopped.set_result(error)
 
+    async def _check(self) -> None:
+        """That this process is still the one at its work, on the streams that it knows."""
+        await self._epochs.check()
+        await self._marks.check()
+
+    def doubt(self) -> None:
+        """The connection to the bus is down, or was: who is at work is asked before anything leaves."""
+        self._footing.doubt()
+
     def renew_pulls(self) -> None:
+        self._footing.doubt()
         for standing in self._pulls:
             standing.renew()
 
-    # -- recovery --------------------------------------------------------------------------------------------
-
-    async def _recover(self) -> list[Publish]:
-        """Apply the journal; the commands of histories that have not ended."""
-        commands: dict[str, list[Publish]] = {}
-        core = self.service.core
-
-        def take(delivery: pull.Delivery) -> None:
-            event = decode_bus(delivery.subject, delivery.data, delivery.seq)
-            if self._tape is not None:
-                self._tape.applied(delivery.subject, delivery.data)
-            effects = core.apply(event)
-            of = history(delivery.subject)
-            for effect in effects:
-                if isinstance(effect, Publish):
-                    commands.setdefault(of, []).append(effect)
-                else:
-                    self._timers.take(effect)
-            if getattr(event, "ends", False):
-                commands.pop(of, None)
-                self._journal.forget(delivery.subject)
-            elif not getattr(event, "aside", False):
-                self._journal.learn(delivery.subject, delivery.seq)
-
-        count = 0
-        for read in self.service.journal:
-            count += await pull.read_all(self._client, read.stream, read.subjects, take)
-        again = [command for of in commands.values() for command in of]
-        self._log.info("recovered", events=count, commands=len(again))
-        return again
+    async def give_back(self) -> None:
+        """This process has lost its work to another: what it was given and had not done is for that one."""
+        await self._acks.give_back()
 
     async def _publish_again(self, commands: Sequence[Publish]) -> None:
         """Commands that follow from stored decisions; those that were published before are there already."""
@@ -195,56 +205,27 @@ class Runtime:
             # What was sent first holds. The same decision said in other words is a change of the code, or a bug.
             self._log.error("a command stands there in other words", subject=command.subject)
 
-    async def _read_settings(self) -> None:
-        for read in self.service.reads:
-            if not read.durable:
-                # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
-                for pattern in read.subjects:
-                    await self._client.subscribe(pattern, cb=self._on_live)
-                await pull.read_all(
-                    self._client,
-                    read.stream,
-                    read.subjects,
-                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
-                    deliver="last_per_subject",
-                )
-
-    async def _read_missing(self) -> None:
-        for stream, filters in self.service.missing().items():
-            for start in range(0, len(filters), MISSING_BATCH):
-                await pull.read_all(
-                    self._client,
-                    stream,
-                    filters[start : start + MISSING_BATCH],
-                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
-                )
-
-    async def _read_unacknowledged(self, read: Read) -> None:
-        """What was delivered to this consumer's last process and not acknowledged. The server would bring it
-        again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
-        first, last = await pull.in_flight(self._client, read.stream, read.durable)
-
-        def take(delivery: pull.Delivery) -> None:
-            if delivery.seq <= last:
-                self.receive_bus(delivery.subject, delivery.data, delivery.seq, None)
-
-        if first <= last:
-            await pull.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
-
     async def _look_again(self) -> None:
-        """What `missing` names, now and then: a process at the same work that was frozen, woke and died may have
-        acknowledged it in our place and told nobody."""
+        """What `missing` names, now and then: an order must not hang for good, whatever became of an input."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:
-                await self._read_missing()
+                await recovery.read_missing(self._client, self.service, self._hear)
             except (BusError, nats.errors.Error) as error:
                 self._log.warning("could not look again", error=repr(error))
 
     # -- inputs ----------------------------------------------------------------------------------------------
 
     def _on_delivery(self, delivery: pull.Delivery) -> None:
+        self._acks.expect(delivery)
+        if self.stopped.done():
+            return  # it is given back, or comes again
+        self._marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
+
+    def _hear(self, delivery: pull.Delivery) -> None:
+        """What is read at the start, or once more: it was acknowledged, or comes again for that."""
+        self.receive_bus(delivery.subject, delivery.data, delivery.seq, None)
 
     async def _on_live(self, message: Msg) -> None:
         try:
@@ -265,9 +246,19 @@ class Runtime:
 
     def receive_bus(self, subject: str, data: bytes, seq: int, delivery: pull.Delivery | None) -> None:
         now_ns = self._clock.now_ns()
+        try:
+            message = decode_bus(subject, data, seq)
+        except UNREADABLE as error:
+            # Another's words, of which nothing can follow, and nothing does: they stay unacknowledged and come
+            # again, this alarm with them, until a person has seen to it. All other orders go on.
+            self._metrics.unreadable.inc()
+            self._log.error("unreadable", subject=subject, seq=seq, error=str(error))
+            if delivery is not None:
+                self._acks.leave_open(delivery)
+            return
         if self._tape is not None:
             self._tape.heard(subject, data, seq, now_ns)
-        self._decide(decode_bus(subject, data, seq), now_ns, delivery)
+        self._decide(message, now_ns, delivery)
 
     def _deliver_local(self, message: Any) -> None:
         try:
@@ -349,12 +340,24 @@ class Runtime:
 
     def _release_now(self, effect: Effect) -> None:
         if isinstance(effect, Call):
-            assert self.service.actor is not None, "a core that calls has an actor"
-            self.service.actor.call(effect.request)
+            actor = self.service.actor
+            assert actor is not None, "a core that calls has an actor"
+            if effect.always or (not self._held and self._footing.is_sure()):
+                actor.call(effect.request)
+                return
+            if not self._held:
+                self._spawn(self._let_go(actor))
+            self._held.append(effect)
         elif isinstance(effect, Emit):
             if not self._outbox:
                 self._spawn(self._send_outbox())
             self._outbox.append(effect)
+
+    async def _let_go(self, actor: Actor) -> None:
+        """Calls that waited until it was known again that they are ours to make, in order."""
+        while self._held:
+            await self._footing.confirmed()
+            actor.call(self._held.popleft().request)
 
     async def _send_outbox(self) -> None:
         """One task sends what a burst of inputs emitted, in order."""
@@ -376,24 +379,10 @@ class Runtime:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
-    async def _watchdog(self) -> None:
-        """nats-py can look connected while every request hangs; then only a new process helps."""
-        failures = 0
+    async def _flush_tape(self, tape: Tape) -> None:
         while True:
-            await asyncio.sleep(WATCHDOG_INTERVAL_S)
-            if self._tape is not None:
-                self._tape.flush()
-            if not self._client.is_connected:
-                failures = 0
-                continue
-            try:
-                await ask(self._client, "$JS.API.INFO", b"", WATCHDOG_INTERVAL_S)
-                failures = 0
-            except (nats.errors.Error, TimeoutError):
-                failures += 1
-                self._log.warning("the bus does not answer", failures=failures)
-                if failures >= WATCHDOG_FAILURES_MAX:
-                    self.fail(TimeoutError("the bus does not answer though it looks connected"))
+            await asyncio.sleep(TAPE_FLUSH_S)
+            tape.flush()
 
 
 Build = Callable[[Config, tuple[str, ...]], Service]

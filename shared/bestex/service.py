@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bestex.core import Core
+from bestex.subjects import history, stream_of
 
 
 @dataclass(frozen=True)
@@ -14,18 +15,46 @@ class Read:
     """A durable input: every message of `stream` under `subjects`, acknowledged when its facts are stored.
 
     `durable` names the consumer. Without a name the input is read anew at every start, the last message of
-    each subject first (settings such as halts).
+    each subject first (settings such as halts). `ends`: subjects of the events that end a history, where the
+    core needs nothing else of a history that has ended; then nothing else of it is applied.
     """
 
     stream: str
     subjects: tuple[str, ...]
     durable: str = ""
+    ends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Work that one process alone does. `subject` is where it is claimed, in the stream that the work writes."""
+
+    subject: str
+    works: tuple[str, ...]
+
+    @property
+    def service(self) -> str:
+        return self.subject.split(".")[3]
+
+    @property
+    def pattern(self) -> str:
+        """All claims of the service in that stream."""
+        return history(self.subject)
 
 
 class Actor(Protocol):
-    """Performs a core's Calls outside the bus and returns their outcomes as inputs through `deliver`."""
+    """Performs a core's Calls outside the bus and returns their outcomes as inputs through `deliver`.
 
-    async def start(self, deliver: Callable[[Any], None], now_ns: Callable[[], int]) -> None: ...
+    `may_send` is asked last before anything that makes a new risk leaves: False where the bus is lost, and it
+    waits where it is not known yet whether another process has taken over. It does not wait where all is well.
+    """
+
+    async def start(
+        self,
+        deliver: Callable[[Any], None],
+        now_ns: Callable[[], int],
+        may_send: Callable[[], Awaitable[bool]],
+    ) -> None: ...
 
     def call(self, request: Any) -> None:
         """Begin; must not block. At most once per request, whatever happens."""
@@ -36,7 +65,8 @@ class Actor(Protocol):
 @dataclass(frozen=True)
 class Service:
     """`journal`: the service's own histories, read whole at start. `missing`: after that, other histories to
-    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet."""
+    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet.
+    `claims`: what this process alone may do; nothing where it writes no history."""
 
     name: str
     names: tuple[str, ...]
@@ -47,3 +77,10 @@ class Service:
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Those that it reads or writes."""
+        read = {read.stream for read in (*self.journal, *self.reads)}
+        return frozenset(read | {stream_of(claim.subject) for claim in self.claims})

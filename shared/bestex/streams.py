@@ -47,22 +47,22 @@ def specs(config: Config) -> tuple[StreamSpec, ...]:
     def spec(name: str, *heads: str, kept: int = -1) -> StreamSpec:
         return StreamSpec(
             name=name,
-            subjects=tuple(f"{subjects.ROOT}.{head}.>" for head in heads),
+            subjects=tuple(f"{subjects.ROOT}.{head}" for head in heads),
             max_age_ns=int(config.bus.max_age),
             max_msgs_per_subject=kept,
             replicas=config.bus.replicas,
         )
 
     return (
-        spec(subjects.ORDERS, "order"),
-        spec(subjects.SCHED, "parent"),
-        spec(subjects.ROUTE, "route", "child"),
+        spec(subjects.ORDERS, "order.>"),
+        spec(subjects.SCHED, "parent.>", "epoch.scheduler.>"),
+        spec(subjects.ROUTE, "route.>", "child.>", "epoch.router.>"),
         *(
-            spec(subjects.exec_stream(venue), f"exec.{venue}", f"fill.{venue}")
+            spec(subjects.exec_stream(venue), f"exec.{venue}.>", f"fill.{venue}.>", f"epoch.gateway.{venue}")
             for venue in config.enabled_venues()
         ),
-        spec(subjects.METRICS, "metrics", kept=METRICS_KEPT_PER_SUBJECT),
-        spec(subjects.CONTROL, "control", kept=HALTS_KEPT_PER_SUBJECT),
+        spec(subjects.METRICS, "metrics.>", "epoch.recorder.>", kept=METRICS_KEPT_PER_SUBJECT),
+        spec(subjects.CONTROL, "control.>", kept=HALTS_KEPT_PER_SUBJECT),
     )
 
 
@@ -90,10 +90,11 @@ async def apply(client: Client, config: Config) -> list[tuple[str, str]]:
     return outcome
 
 
-async def verify(client: Client, config: Config) -> None:
-    """Raises StreamMismatch, naming every stream that is missing or not as it must be; BusError where the
-    server cannot say now, which may pass."""
-    wrong = []
+async def verify(client: Client, config: Config) -> dict[str, dict[str, Any]]:
+    """What the server says of each stream. Raises StreamMismatch, naming every stream that is missing or not as
+    it must be; BusError where the server cannot say now, which may pass."""
+    wrong: list[str] = []
+    infos = {}
     for spec in specs(config):
         found = await api(client, f"STREAM.INFO.{spec.name}", {})
         if error_code(found) == STREAM_NOT_FOUND:
@@ -101,9 +102,11 @@ async def verify(client: Client, config: Config) -> None:
         elif "error" in found:
             raise BusError(f"stream {spec.name}: {found['error'].get('description')}")
         else:
+            infos[spec.name] = found
             wrong.extend(f"{spec.name}: {text}" for text in _differences(found["config"], spec))
     if wrong:
         raise StreamMismatch(f"{'; '.join(wrong)}. Run `bestex streams apply`.")
+    return infos
 
 
 def _differences(found: dict[str, Any], spec: StreamSpec) -> list[str]:

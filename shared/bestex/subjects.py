@@ -84,6 +84,11 @@ TABLE = (
     Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("control.halt.<scope>", m.Halt, Plane.DURABLE, CONTROL, "operators"),
+    Row("control.accept.<stream>", m.StreamAccepted, Plane.DURABLE, CONTROL, "operators"),
+    Row("epoch.scheduler.<name>", m.Epoch, Plane.DURABLE, SCHED, "scheduler"),
+    Row("epoch.router.<name>", m.Epoch, Plane.DURABLE, ROUTE, "router"),
+    Row("epoch.gateway.<venue>", m.Epoch, Plane.DURABLE, EXEC, "gateway"),
+    Row("epoch.recorder.<name>", m.Epoch, Plane.DURABLE, METRICS, "recorder"),
     Row("md.book.<venue>.<symbol>", m.VenueBook, Plane.LIVE, "", "collector"),
     Row("md.trade.<venue>.<symbol>", m.MarketTrade, Plane.LIVE, "", "collector"),
     Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
@@ -149,6 +154,14 @@ def halt(scope: str) -> str:
     return f"{ROOT}.control.halt.{token(scope)}"
 
 
+def accept(stream: str) -> str:
+    return f"{ROOT}.control.accept.{stream}"
+
+
+def epoch(service: str, name: str) -> str:
+    return f"{ROOT}.epoch.{service}.{token(name)}"
+
+
 def exec_stream(venue: str) -> str:
     return EXEC.format(venue=venue)
 
@@ -158,6 +171,19 @@ def history(subject: str) -> str:
     if subject.startswith(f"{ROOT}.fill."):
         return subject
     return f"{subject.rpartition('.')[0]}.*"
+
+
+_STREAM = {row.pattern.partition(".")[0]: row.stream for row in TABLE if row.plane is Plane.DURABLE}
+_EPOCHS = {row.writer: row.stream for row in TABLE if row.pattern.startswith("epoch.")}
+
+
+def stream_of(subject: str) -> str:
+    """The stream that holds a durable subject. KeyError for a subject of the live plane."""
+    tokens = subject.split(".")
+    head = tokens[2]
+    if head == "epoch":
+        return exec_stream(tokens[4]) if tokens[3] == "gateway" else _EPOCHS[tokens[3]]
+    return exec_stream(tokens[3]) if head in ("exec", "fill") else _STREAM[head]
 
 
 _KIND: dict[str, Any] = {
@@ -176,6 +202,8 @@ _KIND: dict[str, Any] = {
     "metrics.venue": m.VenueMetrics,
     "metrics.algo": m.AlgoMetrics,
     "control.halt": m.Halt,
+    "control.accept": m.StreamAccepted,
+    "epoch": m.Epoch,
 }
 _MSGPACK = frozenset({"md.book", "md.trade", "book"})
 

@@ -2,7 +2,7 @@
 
 Each service runs in a process group of its own, so that ctrl-C in a terminal reaches only the supervisor,
 which then ends them in reverse order. What dies is started again with growing pauses; what says that it is
-misconfigured is not, because it would say so again.
+misconfigured, or finds a stream damaged, is not, because it would say so again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ STABLE_S = 30.0  # a process that lived this long has earned a quick restart aga
 LOG_BYTES_MAX = 50_000_000  # a log beyond this is put aside at the next start, one is kept
 LOG_TAIL_CHARS = 1_500
 
-EXIT_MISCONFIGURED = 2
+# Exit codes after which another start would end the same way, and what is then said.
+STAYS_DOWN = {2: "is misconfigured", 4: "finds a stream damaged"}
 
 
 class SupervisorError(BestexError):
@@ -84,7 +85,7 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     WAITING = "waiting"  # dead, to be started again after a pause
-    MISCONFIGURED = "misconfigured"
+    DOWN = "down"  # what is wrong does not pass by itself
     STOPPED = "stopped"
 
 
@@ -251,9 +252,9 @@ class Supervisor:
             if self._stopping:
                 return
             child.reason = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-            if code == EXIT_MISCONFIGURED:
-                child.state = State.MISCONFIGURED
-                self._tell(f"{child.spec.name} is misconfigured and stays down: {child.log_tail()}")
+            if code in STAYS_DOWN:
+                child.state, child.reason = State.DOWN, STAYS_DOWN[code]
+                self._tell(f"{child.spec.name} {child.reason} and stays down: {child.log_tail()}")
                 return
             child.state = State.WAITING
             pause = child.restarts.next_pause_s(time.monotonic() - began)
@@ -271,7 +272,7 @@ class Supervisor:
                 self._tell(f"{child.spec.name} did not stop within {STOP_S_MAX:g} s; killing it")
                 process.kill()
                 await process.wait()
-        if child.state is not State.MISCONFIGURED:
+        if child.state is not State.DOWN:
             child.state = State.STOPPED
 
     # -- readiness ------------------------------------------------------------------------------------------
@@ -280,8 +281,8 @@ class Supervisor:
         deadline = time.monotonic() + READY_S_MAX
         while not all(child.state is State.READY for child in self.children):
             for child in self.children:
-                if child.state is State.MISCONFIGURED:
-                    raise SupervisorError(f"{child.spec.name} is misconfigured: {child.log_tail()}")
+                if child.state is State.DOWN:
+                    raise SupervisorError(f"{child.spec.name} {child.reason}: {child.log_tail()}")
             if time.monotonic() > deadline:
                 late = next(child for child in self.children if child.state is not State.READY)
                 raise SupervisorError(

@@ -127,6 +127,15 @@ def _records(path: Path) -> Iterator[Record]:
                 raise RecordingError(f"{path} is damaged: {error}") from None
 
 
+UNREADABLE = (
+    msgspec.MsgspecError,
+    ValueError,
+    KeyError,
+    IndexError,
+    RecursionError,
+)  # what decode_bus raises
+
+
 def decode_bus(subject: str, data: bytes, seq: int) -> Any:
     """The input that a core sees for a message of the bus."""
     if subject.split(".", 3)[2] == "order":

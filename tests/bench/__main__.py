@@ -22,8 +22,8 @@ from rich.table import Table
 from bestex.server import find_binary
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = ("books", "diffs", "orders")
-BENCHMARK_S_MAX = 240  # each takes under a minute on a machine that does nothing else
+BENCHMARKS = ("books", "diffs", "orders", "recovery")
+BENCHMARK_S_MAX = 240  # each takes under two minutes on a machine that does nothing else
 LIBRARIES = ("nats-py", "uvloop", "msgspec", "aiohttp")
 
 
@@ -44,7 +44,7 @@ class Aim(NamedTuple):
 def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
     """The figures that have an aim, of the benchmarks that ran."""
     made = []
-    books, diffs, orders = (results[name] for name in BENCHMARKS)
+    books, diffs, orders, recovery = (results[name] for name in BENCHMARKS)
     if "skipped" not in books:
         made += [
             Aim("books", "updates/s", books["updates_per_s"], books["floor_updates_per_s"] / 2, 1),
@@ -58,6 +58,11 @@ def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
         Aim("orders", "parent to venue p50, us", orders["p50_us"], 1.5 * orders["floor_p50_us"], -1),
         Aim("orders", "parent to fill p50, us", orders["fill_p50_us"], 1.5 * orders["floor_fill_p50_us"], -1),
         Aim("orders", "bytes per working parent", orders["bytes_per_parent"], 4096, -1),
+    ]
+    made += [
+        Aim("recovery", f"{name[:-2].replace('_', ' ')}, s", value, 2, -1)
+        for name, value in recovery.items()
+        if name.endswith("_s")
     ]
     return made
 
@@ -93,7 +98,7 @@ def show(results: dict[str, dict[str, Any]], console: Console) -> None:
         table.add_row(
             aim.benchmark,
             aim.what,
-            f"{aim.value:,.0f}",
+            f"{aim.value:,.0f}" if aim.value >= 10 else f"{aim.value:.2f}",
             f"{word} {aim.bound:,.0f}",
             "[green]met" if aim.met else "[red]missed",
         )

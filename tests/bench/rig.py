@@ -93,17 +93,19 @@ class Rig:
     async def service(self, name: str, *names: str) -> subprocess.Popen[bytes]:
         return await self.started(self.spawn(f"services.{name}", *names))
 
-    async def started(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-        """Returns when the service announces itself on the bus."""
+    async def started(
+        self, process: subprocess.Popen[bytes], seconds: float = READY_S, pause_s: float = POLL_S
+    ) -> subprocess.Popen[bytes]:
+        """Returns when the service announces itself on the bus; looked for every `pause_s`."""
 
         async def announced() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(
                     f"ended with code {process.returncode}: {self._log.read_text()[-LOG_TAIL:]}"
                 )
-            return process.pid in await answering_pids(self.client, POLL_S)
+            return process.pid in await answering_pids(self.client, pause_s)
 
-        await until(announced, READY_S)
+        await until(announced, seconds, pause_s)
         return process
 
     async def exchange(self) -> subprocess.Popen[bytes]:
@@ -126,11 +128,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.communicate()
 
 
-async def until(condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float) -> None:
+async def until(
+    condition: Callable[[], Coroutine[Any, Any, bool]], seconds: float, pause_s: float = POLL_S
+) -> None:
     """Asks again and again until it holds; TimeoutError."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110 - other processes set no event here
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(pause_s)
 
 
 def tell(process: subprocess.Popen[bytes], line: str) -> None:

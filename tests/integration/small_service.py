@@ -31,7 +31,7 @@ from bestex.core import Effect, Fact, Publish, RawOrder
 from bestex.errors import Code
 from bestex.ids import child_id
 from bestex.journal import Journal
-from bestex.service import Read, Service
+from bestex.service import Claim, Read, Service
 
 SYMBOL, VENUE = "BTC/USDT", "sim_a"
 LEGS = 2
@@ -104,8 +104,11 @@ def build(config: Config, names: tuple[str, ...]) -> Service:  # noqa: ARG001 - 
         name="small",
         names=names,
         core=SmallCore(),
-        journal=(Read(subjects.ROUTE, (f"{subjects.ROOT}.route.>",)),),
+        journal=(
+            Read(subjects.ROUTE, (f"{subjects.ROOT}.route.>",), ends=(f"{subjects.ROOT}.route.*.*.*.done",)),
+        ),
         reads=(Read(subjects.ORDERS, (f"{subjects.ROOT}.order.>",), f"small-{names[0]}"),),
+        claims=(Claim(subjects.epoch("router", f"small-{names[0]}"), (f"small-{names[0]}",)),),
     )
 
 

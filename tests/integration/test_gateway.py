@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from nats.aio.client import Client
 
@@ -19,6 +20,7 @@ from bestex import config as configuration
 from bestex import messages as m
 from bestex import sim_wire as w
 from bestex.clock import SECOND, AffineClock, Time
+from bestex.errors import Code
 from bestex.messages import Side, Tif
 from bestex.server import NatsServer
 from bestex.sim_journal import journal_path, read_journal
@@ -39,11 +41,13 @@ def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
 
 
 class GatewayProcess:
-    def __init__(self, bus_url: str, exchange_url: str) -> None:
+    def __init__(self, bus_url: str, exchange_url: str, data_dir: Path, **settings: str) -> None:
         self._environment = os.environ | {
             "NATS_URL": bus_url,
+            "BESTEX__DATA_DIR": str(data_dir),
             "BESTEX__VENUES__SIM_A__URL": exchange_url,
             "BESTEX__EXECUTION__TIMEOUT": "500ms",
+            **settings,
         }
         self.start()
 
@@ -106,7 +110,7 @@ def order(child_id: str) -> m.ChildNew:
 
 
 async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
-    nats_server: NatsServer, exchange: ExchangeProcess
+    nats_server: NatsServer, exchange: ExchangeProcess, tmp_path: Path
 ) -> None:
     client = await bus.connect(nats_server.url, "test")
     await streams.apply(client, configuration.load(None, {}))
@@ -117,7 +121,7 @@ async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
 
     await client.subscribe(f"{subjects.ROOT}.exec.{VENUE}.>", cb=heard)
     await client.subscribe(f"{subjects.ROOT}.fill.{VENUE}.>", cb=heard)
-    gateway = GatewayProcess(nats_server.url, exchange.url)
+    gateway = GatewayProcess(nats_server.url, exchange.url, tmp_path / "data")
     try:
         for i in range(CHILDREN):
             await publish(client, order(f"c{i}"))
@@ -155,3 +159,44 @@ def check(history: History, journal: list[w.JournalEntry]) -> None:
     for end in ends:
         assert end.cum_qty == sum(fill.qty for fill in fills if fill.child_id == end.child_id)
     assert any(isinstance(end, m.ExecFilled) for end in ends)
+
+
+async def test_what_rests_is_canceled_at_the_venue_while_the_bus_is_away_and_told_when_it_is_back(
+    nats_server: NatsServer, exchange: ExchangeProcess, tmp_path: Path
+) -> None:
+    client = await bus.connect(nats_server.url, "test")
+    await streams.apply(client, configuration.load(None, {}))
+    history = History()
+
+    async def heard(message: object) -> None:
+        history.take(message.subject, message.data)  # type: ignore[attr-defined]
+
+    await client.subscribe(f"{subjects.ROOT}.exec.{VENUE}.>", cb=heard)
+    gateway = GatewayProcess(
+        nats_server.url, exchange.url, tmp_path / "data", BESTEX__EXECUTION__BUS_LOSS_GRACE="1s"
+    )
+    try:
+        later = Time(AffineClock().now_ns() + 600 * SECOND)
+        resting = msgspec.structs.replace(
+            order("c1"), tif=Tif.GTC, price=Decimal("30000"), side=Side.BUY, expires_at=later, good_till=later
+        )
+        await publish(client, resting)
+        await history.until(m.ExecAccepted, 1)
+        nats_server.kill()
+        async with asyncio.timeout(WAIT_S):
+            while not any(isinstance(line.request, w.Cancel) for line in journal_of(exchange)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await asyncio.to_thread(nats_server.restart)
+        await history.until(m.ExecCanceled, 1)
+    finally:
+        assert gateway.stop() == 0
+        await client.close()
+    assert [type(event) for _, event in history.events] == [
+        m.ExecSubmitting,
+        m.ExecAccepted,
+        m.ExecCanceling,
+        m.ExecCanceled,
+    ]
+    [end] = history.of(m.ExecCanceled)
+    assert isinstance(end, m.ExecCanceled)
+    assert end.code is Code.BUS_LOST

@@ -13,8 +13,9 @@ from nats.aio.client import Client
 
 from bestex import bus, config, pull, streams
 from bestex.errors import Fenced, StreamMismatch
-from bestex.journal import Journal, stream_of
+from bestex.journal import Journal
 from bestex.server import NatsServer
+from bestex.subjects import stream_of
 
 CONFIG = config.load(None, {})
 HISTORY = "bestex.v1.parent.BTC-USDT.j1"

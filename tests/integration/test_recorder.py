@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bestex import bus, codec, pull, streams, subjects
 from bestex import config as configuration
 from bestex import messages as m
 from bestex.audit import Record, run_audit
+from bestex.clock import AffineClock
 from bestex.errors import BusError
 from bestex.server import NatsServer
 from services.recorder.service import DURABLE, Recorder
@@ -35,12 +35,12 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
 def config_for(tmp_path: Path) -> configuration.Config:
     made = configuration.load(None, {})
     recorder = configuration.RecorderConfig(database=str(tmp_path / "bestex.db"))
-    return msgspec.structs.replace(made, recorder=recorder)
+    return msgspec.structs.replace(made, recorder=recorder, data_dir=str(tmp_path / "data"))
 
 
 def recorder_of(client: Client, config: configuration.Config) -> Recorder:
     log = structlog.get_logger()
-    return Recorder(client, config, Store(config.recorder.database), time.time_ns, log)
+    return Recorder(client, config, Store(config.recorder.database), AffineClock(), log)
 
 
 async def until(condition: Callable[[], bool]) -> None:

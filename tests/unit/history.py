@@ -16,8 +16,8 @@ from bestex.clock import MS, SECOND, Time
 from bestex.errors import Code
 from bestex.ids import child_id
 from bestex.instruments import Listing
-from bestex.journal import stream_of
 from bestex.messages import Side, Tif
+from bestex.subjects import stream_of
 
 T0 = 1_750_000_000 * SECOND
 SYMBOL = "BTC/USDT"

@@ -323,3 +323,24 @@ def test_the_report_names_promise_and_witness_for_people_and_machines() -> None:
     assert text.endswith("venue trades")
     assert machine["anomalies"] == len(machine["found"]) == 1
     assert machine["found"][0]["witnesses"][0]["stream"] == "EXEC_sim_a"
+
+
+def test_a_history_that_went_back_to_an_earlier_epoch_had_two_writers() -> None:
+    def under(epochs: list[int]) -> AuditReport:
+        """The events of the parent, the first ones under these epochs."""
+        given = iter(epochs)
+        stamped = [
+            record._replace(epoch=next(given, epochs[-1]))
+            if record.subject.split(".")[2] == "parent"
+            else record
+            for record in records(events())
+        ]
+        return audit(stamped, journals(events()), complete=True)
+
+    assert under([7, 7, 9]).ok
+    assert found(under([7, 9, 7, 9])) == {(7, "stale_epoch")}
+
+
+def test_claims_are_no_part_of_any_order() -> None:
+    claim = m.Epoch(service="scheduler", works=["twap"], writer="one", after=0, at=at(0))
+    assert audited([(subjects.epoch("scheduler", "all"), 0, claim), *events()]).ok

@@ -201,3 +201,24 @@ def test_an_id_or_a_note_that_looks_like_a_number_stays_as_it_is() -> None:
         "parent_id": "1E-7",
         "note": "2E-9",
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-08-08T23:54:16.17221６Z",
+        "2024-08-08T23:54:16.172x16Z",
+        "2024-08-08T23:54:61.172216Z",
+        "2024-08-08T23:54+01.172216Z",
+        "2024-02-30T23:54:16.172216Z",
+        "2024-08-08T23:54:16.172216z ",
+    ],
+)
+def test_what_only_looks_like_our_own_times_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_time(text)
+
+
+def test_our_own_times_come_back_as_they_were() -> None:
+    for ns in (0, 1_000, 1_723_161_256_172_216_000, 1_723_161_256_999_999_000, 951_868_799_000_000_000):
+        assert parse_time(rfc3339(ns)) == ns

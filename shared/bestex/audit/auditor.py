@@ -23,7 +23,7 @@ from bestex.audit.report import AuditReport, Findings, Record, Witness
 from bestex.audit.slices import Command, SliceHistory, check_settled
 from bestex.audit.venues import check_journals
 from bestex.ids import parent_id_of_message
-from bestex.journal import stream_of
+from bestex.subjects import stream_of
 
 # Their subjects keep a few values each, so what is missing between was dropped by design.
 LIMITED = frozenset({subjects.METRICS, subjects.CONTROL})
@@ -49,6 +49,7 @@ class Auditor:
         self._first: dict[str, int] = {}
         self._last: dict[str, Witness] = {}
         self._records = 0
+        self._epochs: dict[str, tuple[int, Witness]] = {}
         self._fills: dict[str, Witness] = {}
         self._requests: dict[int, _Request] = {}
         self._parents: dict[Key, ParentHistory] = {}
@@ -78,6 +79,10 @@ class Auditor:
         except (KeyError, IndexError, ValueError, msgspec.MsgspecError) as error:
             self._findings.add(1, "unreadable", f"{record.subject}: {error}", witness)
             return
+        if isinstance(message, m.Epoch):
+            return
+        if record.epoch and not getattr(message, "aside", False):
+            self._epoch(record.epoch, witness)
         if _subject_of(message) != record.subject or stream_of(record.subject) != record.stream:
             text = f"{record.subject} holds what belongs to {_subject_of(message)}"
             self._findings.add(7, "misplaced", text, witness)
@@ -95,6 +100,16 @@ class Auditor:
         else:
             text = f"{stream} has nothing between {last.seq} and {witness.seq}"
         self._findings.add(1, "stream_gap", text, last, witness)
+
+    def _epoch(self, epoch: int, witness: Witness) -> None:
+        """A history passes from one process to the next and never back."""
+        history = subjects.history(witness.subject)
+        known, before = self._epochs.get(history, (0, witness))
+        if epoch < known:
+            text = f"epoch {epoch} wrote to a history that had passed to epoch {known}"
+            self._findings.add(7, "stale_epoch", text, before, witness)
+        else:
+            self._epochs[history] = (epoch, witness)
 
     def _request(self, record: Record, witness: Witness) -> None:
         tokens = record.subject.split(".")

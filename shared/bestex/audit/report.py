@@ -25,13 +25,14 @@ PROMISES = {
 
 
 class Record(NamedTuple):
-    """One stored message. `at_ns` is when its stream stored it."""
+    """One stored message. `at_ns` is when its stream stored it; `epoch` 0 where it does not say its own."""
 
     stream: str
     seq: int
     subject: str
     at_ns: int
     data: bytes
+    epoch: int = 0
 
 
 class Witness(NamedTuple):

@@ -18,6 +18,7 @@ from bestex.audit.auditor import Auditor, audit
 from bestex.audit.report import AuditReport, Record
 from bestex.clock import parse_time
 from bestex.errors import BestexError, BusError
+from bestex.journal import EPOCH
 from bestex.sim_journal import read_journal
 
 
@@ -59,7 +60,10 @@ async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
         nonlocal count
         if delivery.at_ns <= now_ns:
             count += 1
-            take(Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data))
+            epoch = int(delivery.headers.get(EPOCH, 0))
+            take(
+                Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data, epoch)
+            )
 
     for stream in sorted(streams):
         await pull.read_all(client, stream, [everything], receive)

@@ -192,6 +192,57 @@ async def apply(*, common: Common = COMMON) -> None:
 
 
 @streams_app.command
+async def accept(stream: str, /, *, reason: str, common: Common = COMMON) -> None:
+    """Take a damaged stream as it is, so that services that refuse to start on it start again.
+
+    bestex streams accept SCHED --reason "restored from the backup of 06:00, audited"
+
+    What was lost stays lost. Restore the stream from a replica or a backup first if there is one, and look with
+    `bestex audit` what is missing. The word is kept in the stream CONTROL, with who gave it.
+
+    Parameters
+    ----------
+    reason
+        Why this is right, for whoever reads it later.
+    """
+    from getpass import getuser
+
+    from bestex import bus, bus_address, codec, marks, subjects
+    from bestex import messages as m
+    from bestex.clock import AffineClock, Time
+    from bestex.errors import BusError, UsageError
+
+    config = common.load()
+    client = await bus.connect(bus_address.find_url(config), "bestex-streams")
+    try:
+        info = await bus.api(client, f"STREAM.INFO.{stream}", {})
+        if "error" in info:
+            raise UsageError(
+                f"stream {stream}: {info['error'].get('description')}; see `bestex streams check`"
+            )
+        word = m.StreamAccepted(
+            stream=stream,
+            created=info["created"],
+            last_seq=info["state"]["last_seq"],
+            holes=marks.holes(info),
+            reason=reason,
+            by=getuser(),
+            at=Time(AffineClock.from_environment().now_ns()),
+        )
+        ack = await bus.publish(client, subjects.accept(stream), codec.to_json(word))
+        if ack.error is not None:
+            raise BusError(f"not recorded: {ack.error.description}")
+    finally:
+        await client.close()
+    if common.json:
+        print_json(word)
+    else:
+        print(
+            f"{stream} is taken as it is: it ends at {word.last_seq} and lacks {word.holes} messages before that"
+        )
+
+
+@streams_app.command
 async def check(*, common: Common = COMMON) -> None:
     """Compare the streams with what the configuration needs; changes nothing.
 

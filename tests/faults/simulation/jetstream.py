@@ -413,6 +413,10 @@ class Server:
             if consumer.pending.pop(int(seq), None) is not None:
                 consumer.acked.append(int(seq))
             self._pump(consumer)
+        elif consumer is not None and data == b"-NAK" and int(seq) in consumer.pending:
+            if int(seq) not in consumer.again:
+                consumer.again.append(int(seq))
+            self._pump(consumer)
         if reply:
             self._route(reply, b"")
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import nats.errors
 import structlog
 
 from bestex.clock import MS, SECOND, US
 from bestex.config import Config
+from bestex.errors import Fenced
 from bestex.runtime import Runtime
 from bestex.service import Service
 from services.collector.service import Feeds
@@ -59,6 +62,19 @@ class _Source:
         loop = asyncio.get_running_loop()
         self._market.listen(self._venue, partial(loop.enter, deliver))  # type: ignore[attr-defined]
         await loop.create_future()
+
+
+class MemoryFiles:
+    """The disk of one process: what it wrote is there for its next life."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        return self._held.get(name)
+
+    def write(self, name: str, data: bytes) -> None:
+        self._held[name] = data
 
 
 class Life:
@@ -108,6 +124,7 @@ class Process:
         self._line = line
         self._note = note
         self._broken: set[str] = set()
+        self._files = MemoryFiles()
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -135,11 +152,20 @@ class Process:
             life.client = client
             try:
                 service = self._on_virtual_time(self._build(self._config, ()), life)
-                runtime = Runtime(service, client, self._config, self.clock, structlog.get_logger())  # type: ignore[arg-type]
-                client.on_back = runtime.renew_pulls
-                await runtime.start()
-                self._note(self.name, "ready")
-                text = repr(await runtime.stopped)
+                log = structlog.get_logger()
+                runtime = Runtime(service, client, self._config, self.clock, log, None, self._files)  # type: ignore[arg-type]
+                client.on_lost, client.on_back = runtime.doubt, runtime.renew_pulls
+                starting = life.loop.create_task(runtime.start())
+                await asyncio.wait([starting, runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
+                if starting.done():
+                    await starting
+                    self._note(self.name, "ready")
+                    await asyncio.wait([runtime.stopped])
+                error = runtime.stopped.result()
+                if isinstance(error, Fenced):
+                    with suppress(nats.errors.Error):
+                        await runtime.give_back()
+                text = repr(error)
             except Exception as error:  # noqa: BLE001 - as a process ends: with its last words
                 text = repr(error)
         if not life.loop.alive:

@@ -64,11 +64,15 @@ def test_an_unknown_venue_is_answered_with_those_there_are() -> None:
         build(recording_config(), ("nowhere",))
 
 
+async def may_send() -> bool:
+    return True
+
+
 async def test_a_source_that_fails_is_reported_and_does_not_die_unseen(tmp_path: Path) -> None:
     source = RecordingSource("binance_spot", recording_config(tmp_path / "missing"), AffineClock())
     heard: asyncio.Queue[Any] = asyncio.Queue()
     feeds = Feeds({"binance_spot": source})
-    await feeds.start(heard.put_nowait, time.time_ns)
+    await feeds.start(heard.put_nowait, time.time_ns, may_send)
     message = await asyncio.wait_for(heard.get(), TIMEOUT_S)
     assert isinstance(message, SourceFailed)
     assert "cannot be read" in message.text

@@ -10,7 +10,7 @@ from bestex import codec, subjects
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.config import Config, parse
-from bestex.core import Call, Fact, Recovered, Wake, Wakeup
+from bestex.core import BusBack, BusLost, Call, Fact, Recovered, Wake, Wakeup
 from bestex.errors import Code
 from bestex.instruments import Instruments
 from bestex.messages import Side, Tif
@@ -93,6 +93,8 @@ class Bench:
         self.journal: list[Any] = []
         self.calls: list[Any] = []
         self.wakes: dict[str, int] = {}
+        self.bus_is_there = True
+        self._waiting: list[Any] = []  # for the bus: effects of facts that are not stored, and calls in doubt
         self.core = self._new_core()
         self.hear(Recovered())
 
@@ -122,7 +124,21 @@ class Bench:
         kind = subjects.kind_of(fact.subject).message
         self.journal.append(codec.from_json(codec.to_json(fact.event), kind))
         for effect in effects:
+            if self.bus_is_there or isinstance(effect, Wake):
+                self._release(effect)
+            else:
+                self._waiting.append(effect)
+
+    def lose_bus(self) -> None:
+        self.bus_is_there = False
+        self.hear(BusLost())
+
+    def find_bus(self) -> None:
+        self.bus_is_there = True
+        waiting, self._waiting = self._waiting, []
+        for effect in waiting:
             self._release(effect)
+        self.hear(BusBack())
 
     def _release(self, effect: Any) -> None:
         if isinstance(effect, Wake):
@@ -131,6 +147,9 @@ class Bench:
                 self.wakes[effect.key] = effect.at_ns
         else:
             assert isinstance(effect, Call)
+            if not self.bus_is_there and not effect.always:
+                self._waiting.append(effect)
+                return
             self.calls.append(effect.request)
 
     def sleep(self, duration_ns: int) -> None:

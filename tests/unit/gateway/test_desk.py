@@ -64,15 +64,19 @@ class Table:
         self.venue = Scripted()
         self.said: list[Any] = []
         self.heard = asyncio.Event()
+        self.bus_is_there = True
         self.desk = Desk({"sim_a": self.venue}, Counter())  # type: ignore[dict-item]
 
     async def __aenter__(self) -> Table:
-        await self.desk.start(self.deliver, lambda: self.now_ns)
+        await self.desk.start(self.deliver, lambda: self.now_ns, self.may_send)
         self.said.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.desk.stop()
+
+    async def may_send(self) -> bool:
+        return self.bus_is_there
 
     def deliver(self, said: Any) -> None:
         self.said.append(said)
@@ -106,7 +110,7 @@ def cancel(child_id: str) -> p.Cancel:
 
 async def test_the_start_waits_for_a_good_session_so_that_waiting_commands_are_not_refused() -> None:
     table = Table()
-    await table.desk.start(table.deliver, lambda: 0)
+    await table.desk.start(table.deliver, lambda: 0, table.may_send)
     assert [said.state for said in table.said] == [p.Session.RECONCILED]
     await table.desk.stop()
 
@@ -196,3 +200,17 @@ async def test_a_pull_without_an_answer_does_not_count_as_pulled() -> None:
         table.desk.call(cancel("x1"))
         await table.until(1)
         assert [type(said) for said in table.said] == [p.VenueClosed]
+
+
+async def test_an_order_that_waits_is_not_sent_once_the_bus_is_lost_and_a_cancel_is() -> None:
+    async with Table() as table:
+        table.bus_is_there = False
+        table.venue.gate.set()
+        table.desk.call(submit("c1"))
+        table.desk.call(cancel("c2"))
+        await table.until(2)
+        assert {type(said): said.child_id for said in table.said} == {
+            p.VenueNotSent: "c1",
+            p.VenueClosed: "c2",
+        }
+        assert next(said.code for said in table.said if said.child_id == "c1") is Code.NOT_READY

@@ -77,6 +77,10 @@ async def exchange_url(tmp_path: Path) -> AsyncIterator[str]:
     await exchange.stop()
 
 
+async def may_send() -> bool:
+    return True
+
+
 class Live:
     """A gateway without a bus: what is stored is kept in `journal`; `seen` waits for it."""
 
@@ -92,7 +96,7 @@ class Live:
             self.core.apply(event)
 
     async def __aenter__(self) -> Live:
-        await self.desk.start(self.deliver, CLOCK.now_ns)
+        await self.desk.start(self.deliver, CLOCK.now_ns, may_send)
         self.deliver(Recovered())
         return self
 

@@ -13,7 +13,7 @@ import structlog
 from nats.aio.client import Client
 
 from bestex import config as configuration
-from bestex.clock import HOUR
+from bestex.clock import HOUR, AffineClock
 from services.recorder.core import Record
 from services.recorder.service import FILLS_WAIT_NS, Recorder
 from services.recorder.store import Store
@@ -29,13 +29,17 @@ async def recorder(tmp_path: Path) -> AsyncIterator[Recorder]:
         recorder=configuration.RecorderConfig(database=str(tmp_path / "bestex.db")),
     )
     store = Store(config.recorder.database)
-    yield Recorder(Client(), config, store, lambda: NOW, structlog.get_logger())
+    made = Recorder(Client(), config, store, AffineClock(), structlog.get_logger())
+    made._now_ns = lambda: NOW
+    yield made
     store.close()
 
 
 def batches(*streams: str) -> list[list[Record]]:
     """The history of those streams, a batch for each."""
-    items = sorted((Record(*item) for item in records(events())), key=lambda item: (item.stream, item.seq))
+    items = sorted(
+        (Record(*item[:5]) for item in records(events())), key=lambda item: (item.stream, item.seq)
+    )
     return [list(batch) for stream, batch in groupby(items, lambda item: item.stream) if stream in streams]
 
 

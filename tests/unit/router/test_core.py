@@ -324,6 +324,21 @@ def test_recovery_derives_the_same_children_and_asks_for_their_ends() -> None:
     assert rerouted.qty == Decimal("0.4")
 
 
+def test_of_a_slice_that_has_ended_recovery_needs_its_end_alone() -> None:
+    bench = Bench()
+    bench.feed(make_book())
+    bench.feed(make_slice())
+    children = list(bench.commands)
+    for child in children:
+        bench.end(child)
+    other = Bench()
+    other.effects(other.core.apply(bench.facts[-1]))
+    other.feed(make_book())
+    assert other.feed(make_slice()) == [], "redelivered"
+    assert other.end(children[0]) == []
+    assert not other.core.missing().get("EXEC_sim_a")
+
+
 def test_recovery_takes_a_reroute_whose_room_came_from_ends_that_are_read_later() -> None:
     bench = Bench()
     bench.feed(make_book())

@@ -1,0 +1,98 @@
+"""What a service reads before it works: its own histories, settings, and what may have been swallowed.
+
+The same reading at every start, after a crash as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nats.aio.client import Client
+
+from bestex import pull
+from bestex.core import Publish
+from bestex.errors import StreamDamaged
+from bestex.journal import Journal
+from bestex.marks import Marks
+from bestex.service import Read, Service
+from bestex.subjects import history
+from bestex.tape import UNREADABLE, Tape, decode_bus
+from bestex.timers import Timers
+
+MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
+
+Hear = Callable[[pull.Delivery], None]
+
+
+async def read_journal(
+    client: Client, service: Service, journal: Journal, timers: Timers, marks: Marks, tape: Tape | None
+) -> list[Publish]:
+    """Apply the journal; the commands of histories that have not ended."""
+    commands: dict[str, list[Publish]] = {}
+    ends: set[str] = set()
+
+    ended: set[str] = set()
+
+    def take(delivery: pull.Delivery) -> None:
+        of = history(delivery.subject)
+        if of in ended and delivery.subject.rpartition(".")[2] not in ends:
+            return
+        try:
+            event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+        except UNREADABLE as error:
+            raise StreamDamaged(
+                f"stream {delivery.stream} cannot be read at {delivery.seq} ({delivery.subject}): {error}. Without "
+                "its own history nothing goes on. Restore the stream from a replica or a backup"
+            ) from error
+        marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
+        if tape is not None:
+            tape.applied(delivery.subject, delivery.data)
+        for effect in service.core.apply(event):
+            if isinstance(effect, Publish):
+                commands.setdefault(of, []).append(effect)
+            else:
+                timers.take(effect)
+        if getattr(event, "ends", False):
+            commands.pop(of, None)
+            journal.forget(delivery.subject)
+        elif not getattr(event, "aside", False):
+            journal.learn(delivery.subject, delivery.seq)
+
+    for read in service.journal:
+        ended.clear()
+        ends = {pattern.rpartition(".")[2] for pattern in read.ends}
+        if ends:
+            await pull.read_all(client, read.stream, read.ends, lambda one: ended.add(history(one.subject)))
+        await pull.read_all(client, read.stream, read.subjects, take)
+    return [command for of in commands.values() for command in of]
+
+
+async def read_settings(
+    client: Client, service: Service, on_live: Callable[[Any], Awaitable[None]], hear: Hear
+) -> None:
+    for read in service.reads:
+        if not read.durable:
+            # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
+            for pattern in read.subjects:
+                await client.subscribe(pattern, cb=on_live)
+            await pull.read_all(client, read.stream, read.subjects, hear, deliver="last_per_subject")
+
+
+async def read_missing(client: Client, service: Service, hear: Hear) -> None:
+    for stream, filters in service.missing().items():
+        for start in range(0, len(filters), MISSING_BATCH):
+            await pull.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
+
+
+async def read_unacknowledged(client: Client, read: Read, hear: Hear) -> None:
+    """What was delivered to this consumer's last process and not acknowledged. The server would bring it
+    again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
+    first, last = await pull.in_flight(client, read.stream, read.durable)
+
+    def take(delivery: pull.Delivery) -> None:
+        if delivery.seq <= last:
+            hear(delivery)
+
+    if first <= last:
+        await pull.read_all(client, read.stream, read.subjects, take, start_seq=first)
