@@ -20,7 +20,7 @@ from bestex.clock import US, rfc3339
 from tests.faults.simulation.world import World
 
 STORE_NS = 200 * US  # a write with `sync_interval: always`
-HEADS = 4  # tokens of a subject that say which stream it belongs to
+HEADS = 5  # tokens of a subject that say which stream it belongs to
 
 Headers = dict[str, str] | None
 
@@ -33,6 +33,10 @@ class Message:
     data: bytes
     reply: str = ""
     headers: Headers = None
+    client: Any = None  # of whoever took it
+
+    async def respond(self, data: bytes) -> None:
+        await self.client.publish(self.reply, data)
 
 
 @dataclass(slots=True, frozen=True)
@@ -498,6 +502,8 @@ class Server:
     def _read(self, stream: Stream, request: dict[str, Any]) -> dict[str, Any]:
         if "last_by_subj" in request:
             found = stream.get(stream.last_of(request["last_by_subj"]))
+        elif "next_by_subj" not in request:
+            found = stream.get(request["seq"])
         else:
             tokens = tuple(request["next_by_subj"].split("."))
             later = stream.held(request["seq"])

@@ -41,6 +41,7 @@ class Handle:
         self._client.unsubscribe(self._subscription)
 
     def take(self, message: Message) -> None:
+        message.client = self._client
         self._waiting.append(message)
         if not self._busy:
             self._work()

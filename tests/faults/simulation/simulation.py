@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import structlog
 
-from bestex import codec, streams, subjects
+from bestex import codec, footing, streams, subjects
 from bestex import config as configuration
 from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
@@ -52,6 +53,7 @@ BUILDERS: dict[str, BuildService] = {
 }
 END_NS = 300 * SECOND  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
 SETTLE_NS = 10 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
+BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
 USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
 
@@ -176,10 +178,8 @@ class Simulation:
     def run(self) -> Outcome:
         gc.disable()
         try:
-            self.world.run(START_NS + END_NS, self._is_quiet)
-            if self._is_quiet():
-                self._close_market()
-                self.world.run(self.world.now_ns + SETTLE_NS)
+            with patch.object(footing, "BEAT_S", BEAT_S):
+                self._go()
             report = self.audit()
         finally:
             gc.enable()
@@ -192,6 +192,13 @@ class Simulation:
             children=sum(1 for _, stored in self.server.stored if stored.subject.endswith(".new")),
             violations=tuple(violations),
         )
+
+    def _go(self) -> None:
+        """Until nothing is under way any more, and then a while longer."""
+        self.world.run(START_NS + END_NS, self._is_quiet)
+        if self._is_quiet():
+            self._close_market()
+            self.world.run(self.world.now_ns + SETTLE_NS)
 
     def _close_market(self) -> None:
         """Nobody needs a price any more."""
