@@ -31,7 +31,7 @@ CONSUMER_NOT_FOUND = 10014
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "at_ns", "data", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = ("_client", "at_ns", "data", "headers", "pending", "reply", "seq", "stream", "subject")
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -40,6 +40,7 @@ class Delivery:
         self._client = client
         self.subject = message.subject
         self.data = message.data
+        self.headers: dict[str, str] = message.headers or {}
         self.reply = message.reply
         self.stream = tokens[at]
         self.seq = int(tokens[at + 3])

@@ -43,7 +43,7 @@ def record(store: Store, core: RecorderCore, items: list[Record]) -> int:
 
 
 def history() -> list[Record]:
-    return [Record(*item) for item in records(events())]
+    return [Record(*item[:5]) for item in records(events())]
 
 
 TABLES = ("events", "parents", "slices", "children", "fills", "tca_due", "totals")
