@@ -71,7 +71,7 @@ class Venue:
     def standing(self) -> Any:
         if self.is_open:
             terms = {"cum_qty": self.cum, "qty": self.qty, "price": self.price}
-            return p.VenueAccepted(child_id=ID, venue_order_id="v1", **terms)  # type: ignore[arg-type]
+            return p.VenueAccepted(child_id=ID, venue_order_id="v1", **terms)
         return p.VenueClosed(child_id=ID, how=self.state, cum_qty=self.cum)  # type: ignore[arg-type]
 
     def answer(self, request: Any) -> None:
@@ -91,8 +91,8 @@ class Venue:
                 lists = request.endpoint is p.Endpoint.LISTS
                 self.say(*(self.trades if lists else ()))
                 if self.order is None or (lists and not self.is_open):
-                    absent = {"endpoint": request.endpoint, "asked_ns": self.now}
-                    self.say(p.VenueAbsent(child_id=ID, **absent))
+                    where, at_ns = request.endpoint, self.now
+                    self.say(p.VenueAbsent(child_id=ID, endpoint=where, asked_ns=at_ns))
                 else:
                     self.say(self.standing())
             case p.PullFills():
