@@ -36,7 +36,7 @@ class Venue:
     price: int = 0
     state: str = ""
     trades: list[p.VenueFill] = field(default_factory=list)
-    words: list[Any] = field(default_factory=list)  # on their way to the gateway
+    words: list[tuple[Any, ...]] = field(default_factory=list)  # on their way; one answer stays together
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +47,7 @@ class Venue:
         return sum(trade.qty for trade in self.trades)
 
     def say(self, *words: Any) -> None:
-        self.words += words
+        self.words.append(words)
 
     def take(self, order: p.Submit) -> None:
         assert self.order is None, "the venue got it twice"
@@ -88,20 +88,19 @@ class Venue:
             case p.Replace():
                 self.say(p.VenueReplaceRejected(child_id=ID, code=Code.TOO_LATE, text="no"))
             case p.QueryOrder():
-                lists = request.endpoint is p.Endpoint.LISTS
-                self.say(*(self.trades if lists else ()))
-                if self.order is None or (lists and not self.is_open):
-                    where, at_ns = request.endpoint, self.now
-                    self.say(p.VenueAbsent(child_id=ID, endpoint=where, asked_ns=at_ns))
-                else:
-                    self.say(self.standing())
+                self.say(*self.found(request))
             case p.PullFills():
                 self.say(*self.trades, p.VenuePulled(VENUE, self.now))
             case p.MassStatus():
-                self.say(*self.trades)
-                for query in request.orders:
-                    self.answer(query)
-                self.say(p.SessionState(VENUE, p.Session.RECONCILED))
+                found = [word for query in request.orders for word in self.found(query)]
+                self.say(*self.trades, *found, p.SessionState(VENUE, p.Session.RECONCILED))
+
+    def found(self, query: p.QueryOrder) -> list[Any]:
+        lists = query.endpoint is p.Endpoint.LISTS
+        trades = self.trades if lists else []
+        if self.order is None or (lists and not self.is_open):
+            return [*trades, p.VenueAbsent(child_id=ID, endpoint=query.endpoint, asked_ns=self.now)]
+        return [*trades, self.standing()]
 
 
 class ChildLife(RuleBasedStateMachine):
@@ -179,7 +178,16 @@ class ChildLife(RuleBasedStateMachine):
     @rule(data=st.data(), again=st.booleans())
     def word_is_heard(self, data: st.DataObject, again: bool) -> None:
         i = data.draw(st.integers(0, len(self.venue.words) - 1))
-        self.hear(self.venue.words[i] if again else self.venue.words.pop(i))
+        self.hear(*(self.venue.words[i] if again else self.venue.words.pop(i)))
+
+    @rule()
+    def all_questions_are_answered(self) -> None:
+        asked = [request for request in self.requests if not isinstance(request, p.Submit)]
+        self.requests = [request for request in self.requests if isinstance(request, p.Submit)]
+        for request in asked:
+            self.venue.answer(request)
+        while self.venue.words:
+            self.hear(*self.venue.words.pop(0))
 
     # -- the venue's own will ------------------------------------------------------------------------------------
 
@@ -199,9 +207,20 @@ class ChildLife(RuleBasedStateMachine):
         """Words that are out of place but no false evidence."""
         said = {"child_id": ID, "code": Code.UNKNOWN_ORDER, "text": "out of place"}
         words: list[type[Any]] = [p.VenueCancelRejected, p.VenueUnanswered, p.VenueUnknown]
-        if self.bench.core.children[ID].status is Status.WORKING:
+        if self.is_working():
             words.append(p.VenueRejected)
         self.hear(data.draw(st.sampled_from(words))(**said))
+
+    @precondition(lambda self: self.venue.is_open and self.is_working())
+    @rule()
+    def one_endpoint_is_behind(self) -> None:
+        """It does not know the order that the other one shows."""
+        behind = p.VenueAbsent(child_id=ID, endpoint=p.Endpoint.ORDER, asked_ns=self.bench.now)
+        self.hear(behind)
+
+    def is_working(self) -> bool:
+        child = self.bench.core.children.get(ID)
+        return child is not None and child.status is Status.WORKING
 
     # -- time and accidents --------------------------------------------------------------------------------------
 
@@ -217,7 +236,7 @@ class ChildLife(RuleBasedStateMachine):
     def killed(self) -> None:
         """What was asked and not sent is never sent; what was said and not heard is lost."""
         self.requests.clear()
-        self.venue.words = [word for word in self.venue.words if isinstance(word, p.VenueFill)]
+        self.venue.words = [said for said in self.venue.words if isinstance(said[0], p.VenueFill)]
         before = dict(self.bench.core.children)
         self.bench.crash()
         after = dict(self.bench.core.children)
@@ -286,7 +305,7 @@ class ChildLife(RuleBasedStateMachine):
         for _ in range(QUIET_S_MAX):
             while self.requests or self.venue.words:
                 if self.venue.words:
-                    self.hear(self.venue.words.pop(0))
+                    self.hear(*self.venue.words.pop(0))
                 elif isinstance(self.requests[0], p.Submit):
                     self.submit(self.requests.pop(0), "arrives")
                 else:
@@ -301,5 +320,5 @@ class ChildLife(RuleBasedStateMachine):
         assert len(self.ends()) == bool(self.bench.journal)
 
 
-ChildLife.TestCase.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+ChildLife.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 test_one_childs_life = ChildLife.TestCase

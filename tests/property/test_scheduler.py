@@ -20,7 +20,7 @@ from tests.unit.scheduler.bench_core import Bench
 
 ID = "p1"
 DURATION_S = 100
-VERBS = ["cancel", "pause", "resume"]
+CANCEL_AFTER = 6  # events: a life that is over at once shows little
 
 
 class ParentLife(RuleBasedStateMachine):
@@ -56,9 +56,18 @@ class ParentLife(RuleBasedStateMachine):
         (refused,) = self.both("order", {**self.body, "qty": "2"})
         assert refused.code is Code.DUPLICATE_ID
 
-    @rule(verb=st.sampled_from(VERBS))
-    def asks(self, verb: str) -> None:
-        self.request(verb)
+    @rule()
+    def asks_to_pause(self) -> None:
+        self.request("pause")
+
+    @rule()
+    def asks_to_resume(self) -> None:
+        self.request("resume")
+
+    @precondition(lambda self: len(self.bench.facts) > CANCEL_AFTER)
+    @rule()
+    def asks_to_cancel(self) -> None:
+        self.request("cancel")
 
     @rule(hundredths=st.integers(1, 200))
     def wants_another_quantity(self, hundredths: int) -> None:
