@@ -23,6 +23,8 @@ from services.gateway.orders import Status
 from tests.unit.gateway.bench import START, SYMBOL, VENUE, Bench, child_cancel, child_new
 
 ID = "c1"
+FATES = ["arrives", "arrives", "answer lost", "lost", "slow", "slow", "refused"]
+ROUNDS_MAX = 5  # of questions that follow from answers at one moment
 QUIET_S_MAX = 400  # far longer than any order of these lives, and than any pause between questions
 
 
@@ -137,9 +139,7 @@ class ChildLife(RuleBasedStateMachine):
     # -- the way there and back ----------------------------------------------------------------------------------
 
     @precondition(lambda self: self.requests)
-    @rule(
-        data=st.data(), fate=st.sampled_from(["arrives", "arrives", "answer lost", "lost", "slow", "refused"])
-    )
+    @rule(data=st.data(), fate=st.sampled_from(FATES))
     def request_travels(self, data: st.DataObject, fate: str) -> None:
         request = self.requests.pop(data.draw(st.integers(0, len(self.requests) - 1)))
         words = len(self.venue.words)
@@ -182,12 +182,13 @@ class ChildLife(RuleBasedStateMachine):
 
     @rule()
     def all_questions_are_answered(self) -> None:
-        asked = [request for request in self.requests if not isinstance(request, p.Submit)]
-        self.requests = [request for request in self.requests if isinstance(request, p.Submit)]
-        for request in asked:
-            self.venue.answer(request)
-        while self.venue.words:
-            self.hear(*self.venue.words.pop(0))
+        for _ in range(ROUNDS_MAX):
+            asked = [request for request in self.requests if not isinstance(request, p.Submit)]
+            self.requests = [request for request in self.requests if isinstance(request, p.Submit)]
+            for request in asked:
+                self.venue.answer(request)
+            while self.venue.words:
+                self.hear(*self.venue.words.pop(0))
 
     # -- the venue's own will ------------------------------------------------------------------------------------
 

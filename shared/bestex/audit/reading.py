@@ -9,6 +9,7 @@ import msgspec
 from bestex import codec, subjects
 from bestex import messages as m
 from bestex.ids import token
+from bestex.subjects import ROUTE, SCHED, event_name, exec_stream
 
 _parent = codec.json_decoder(subjects.ParentEvents)
 _route = codec.json_decoder(subjects.RouteEvents)
@@ -20,6 +21,8 @@ _COMMANDS = {
     "replace": codec.json_decoder(m.ChildReplace),
 }
 
+_LENGTHS = {"parent": 6, "route": 7, "child": 7, "exec": 7, "fill": 6}  # in tokens, `bestex.v1` included
+
 
 class Misplaced(Exception):
     """A message under a subject, or in a stream, that is not its own."""
@@ -27,37 +30,36 @@ class Misplaced(Exception):
 
 def read(stream: str, subject: str, data: bytes) -> Any:
     """The message of a record. Raises Misplaced, or ValueError where it cannot be read."""
-    _, _, head, *rest = subject.split(".")
+    tokens = subject.split(".")
+    kind = tokens[2] if len(tokens) == _LENGTHS.get(tokens[2], 0) else ""
     message: Any
     try:
-        match head, rest:
-            case "parent", (symbol, parent_id, event):
-                message = _parent.decode(data)
-                place = subjects.SCHED, message.symbol, message.parent_id, subjects.event_name(message)
-                given = stream, symbol, parent_id, event
-            case "route", (symbol, parent_id, number, event):
-                message = _route.decode(data)
-                name = subjects.event_name(message)
-                place = subjects.ROUTE, message.symbol, message.parent_id, f"{message.slice_no} {name}"
-                given = stream, symbol, parent_id, f"{number} {event}"
-            case "exec", (venue, symbol, child_id, event):
-                message = _exec.decode(data)
-                name = subjects.event_name(message)
-                place = subjects.exec_stream(message.venue), message.symbol, message.child_id, name
-                given = (stream if venue == message.venue else ""), symbol, child_id, event
-            case "fill", (venue, symbol, fill_id):
-                message = _fill.decode(data)
-                place = subjects.exec_stream(message.venue), message.symbol, message.fill_id, ""
-                given = (stream if venue == message.venue else ""), symbol, fill_id, ""
-            case "child", (venue, symbol, child_id, command) if command in _COMMANDS:
-                message = _COMMANDS[command].decode(data)
-                place = subjects.ROUTE, message.symbol, message.child_id, message.venue
-                given = stream, symbol, child_id, venue
-            case _:
-                raise Misplaced(f"{subject} is no subject of the contract")
+        if kind == "exec":
+            message = _exec.decode(data)
+            _, _, _, venue, symbol, name, event = tokens
+            placed = message.venue == venue and message.child_id == name and event_name(message) == event
+            placed = placed and stream == exec_stream(venue)
+        elif kind == "fill":
+            message = _fill.decode(data)
+            _, _, _, venue, symbol, name = tokens
+            placed = message.venue == venue and message.fill_id == name and stream == exec_stream(venue)
+        elif kind == "parent":
+            message = _parent.decode(data)
+            _, _, _, symbol, name, event = tokens
+            placed = message.parent_id == name and event_name(message) == event and stream == SCHED
+        elif kind == "route":
+            message = _route.decode(data)
+            _, _, _, symbol, name, number, event = tokens
+            placed = message.parent_id == name and event_name(message) == event and stream == ROUTE
+            placed = placed and str(message.slice_no) == number
+        elif kind == "child" and tokens[6] in _COMMANDS:
+            message = _COMMANDS[tokens[6]].decode(data)
+            _, _, _, venue, symbol, name, _ = tokens
+            placed = message.venue == venue and message.child_id == name and stream == ROUTE
+        else:
+            raise Misplaced(f"{subject} is no subject of the contract")
     except (RecursionError, msgspec.MsgspecError) as error:
         raise ValueError(str(error)) from error
-    if given != (place[0], token(place[1]), place[2], place[3]):
-        text = f"{subject} in {stream} holds the {type(message).__name__} of {place[2]} in {place[1]}"
-        raise Misplaced(text)
+    if not placed or token(message.symbol) != symbol:
+        raise Misplaced(f"{subject} in {stream} holds what belongs elsewhere: {message}")
     return message

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
+
+import msgspec
 
 from bestex import messages as m
 from bestex.audit.parents import ParentHistory
@@ -16,6 +18,8 @@ from bestex.subjects import ORDERS, SCHED
 
 # What an order says that money depends on; the rest of its body need not be kept.
 _KEPT = ("side", "qty", "limit_price", "account", "venues")
+
+_body = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 @dataclass(slots=True)
@@ -38,12 +42,10 @@ class Requests:
 
     def take(self, record: Record, witness: Witness) -> None:
         verb, algo, symbol, name = [*record.subject.split(".")[3:7], "", "", "", ""][:4]
-        try:
-            body = json.loads(record.data or b"{}", parse_float=Decimal)
-        except (ValueError, RecursionError):
-            body = {}  # the scheduler refuses it; the audit only wants an answer
-        if not isinstance(body, dict):
-            body = {}
+        body: dict[str, Any] = {}
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            # The scheduler refuses what cannot be read; the audit only wants an answer.
+            body = _body.decode(record.data or b"{}")
         named = body.get("parent_id") if verb == "new" else name
         parent_id = named if isinstance(named, str) and named else parent_id_of_message(record.seq)
         kept = {key: body[key] for key in _KEPT if key in body}
