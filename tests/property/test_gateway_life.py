@@ -321,5 +321,5 @@ class ChildLife(RuleBasedStateMachine):
         assert len(self.ends()) == bool(self.bench.journal)
 
 
-ChildLife.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+ChildLife.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 test_one_childs_life = ChildLife.TestCase

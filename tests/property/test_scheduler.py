@@ -194,5 +194,5 @@ class ParentLife(RuleBasedStateMachine):
         self.every_event_agrees_with_the_sums_before_it()
 
 
-ParentLife.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+ParentLife.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 test_a_parents_life = ParentLife.TestCase
