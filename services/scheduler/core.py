@@ -15,7 +15,7 @@ from typing import Any
 
 from bestex import codec, subjects
 from bestex import messages as m
-from bestex.clock import MS, Time
+from bestex.clock import MS, SECOND, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
@@ -31,6 +31,8 @@ IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of
 ENDED_REMEMBERED_MAX = 100_000  # ended parents whose last request may be redelivered; far more than in flight
 REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
 SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
+# After a start, what was missed has not come yet: the first book, and what users asked meanwhile.
+FIRST_BOOK_NS = 2 * SECOND
 BOOK_RETRY_NS = 250 * MS  # how soon a slice that needs a mid price is tried again without one
 
 Outputs = list[Fact | Effect]
@@ -52,6 +54,7 @@ class SchedulerCore:
         self._answered: OrderedDict[str, int] = OrderedDict()
         self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
+        self._recovered_ns = 0
 
     # -- decide ----------------------------------------------------------------------------------------------
 
@@ -68,9 +71,12 @@ class SchedulerCore:
                 return self._order(message, now_ns)
             case m.ParentAccepted():
                 self._remember(message)
-            case Recovered() if self._orphans:
-                symbols = ", ".join(sorted(set(self._orphans.values())))
-                raise ConfigError(f"open orders in {symbols}, which the configuration does not have any more")
+            case Recovered():
+                if self._orphans:
+                    symbols = ", ".join(sorted(set(self._orphans.values())))
+                    text = f"open orders in {symbols}, which the configuration does not have any more"
+                    raise ConfigError(text)
+                self._recovered_ns = now_ns
         return []
 
     def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
@@ -243,7 +249,8 @@ class SchedulerCore:
         if wanted.collar:
             mid = self._mid(parent.instrument)
             if mid is None:
-                if now_ns >= parent.end_ns and not parent.open:
+                last_ns = max(parent.end_ns, self._recovered_ns + FIRST_BOOK_NS)
+                if now_ns >= last_ns and not parent.open:
                     return [self._done(key, parent, Code.NO_BOOK, "there was no book to trade on", now_ns)]
                 return [Wake(key, now_ns + BOOK_RETRY_NS)]
             limit = collar(

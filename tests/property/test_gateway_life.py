@@ -113,11 +113,14 @@ class ChildLife(RuleBasedStateMachine):
         self.requests: list[Any] = []  # asked, and not at the venue yet
         self.slow: p.Submit | None = None  # given up here, and still travelling
         self.sends = 0
-        self.cancel_heard = False
 
-    @initialize(tif=st.sampled_from([Tif.IOC, Tif.GTC]))
-    def begin(self, tif: Tif) -> None:
+    @initialize(tif=st.sampled_from([Tif.IOC, Tif.GTC]), overtaken=st.integers(0, 9))
+    def begin(self, tif: Tif, overtaken: int) -> None:
+        """Once in a while a cancel has overtaken its order in a redelivery."""
         self.command = child_new(ID, tif=tif, good_till=Time(START + 30 * SECOND))
+        if overtaken == 0:
+            self.cancel()
+        self.new()
 
     # -- commands, each as often as the bus likes ----------------------------------------------------------------
 
@@ -127,7 +130,7 @@ class ChildLife(RuleBasedStateMachine):
 
     @rule()
     def cancel(self) -> None:
-        self.cancel_heard = True
+
         self.hear(child_cancel(ID))
 
     @rule(qty=st.sampled_from(["0.005", "0.02"]))
