@@ -19,7 +19,6 @@ from bestex.clock import MS, SECOND, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
-from bestex.instruments import Instrument
 from bestex.units import total
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
