@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bestex.server import NatsServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How fast inputs are made says something about the machine, which others use too, and nothing about the code.
+settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bestex")
 NATS_IMAGE = "nats:2.15-alpine"
 NATS_CONFIG = ROOT / "deploy" / "nats" / "nats.conf"
 NATS_PORT = 4222

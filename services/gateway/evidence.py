@@ -57,7 +57,7 @@ def _rejected(child: Child, _chase: Chase, said: p.VenueRejected, now: Time) -> 
         return [facts.unknown(child, now, said.code, f"the venue has this id already: {said.text}")]
     if child.cum_qty:
         return [facts.unknown(child, now, said.code, f"refused though it has filled: {said.text}")]
-    return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text)]
+    return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text, evidence="refused")]
 
 
 def _rejected_after_all(child: Child, _chase: Chase, said: p.VenueRejected, now: Time) -> Out:
@@ -65,11 +65,11 @@ def _rejected_after_all(child: Child, _chase: Chase, said: p.VenueRejected, now:
     if child.cum_qty:
         return []
     text = f"absent at the venue, which refused it ({said.code}): {said.text}"
-    return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, text=text)]
+    return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, text=text, evidence="refused")]
 
 
 def _not_sent(child: Child, _chase: Chase, said: p.VenueNotSent, now: Time) -> Out:
-    return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text)]
+    return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text, evidence="not_sent")]
 
 
 def _unknown(child: Child, _chase: Chase, said: p.VenueUnknown, now: Time) -> Out:
@@ -119,9 +119,10 @@ def _absent(child: Child, chase: Chase, said: p.VenueAbsent, now: Time) -> Out:
     if said.asked_ns - others[0] < ABSENCE_PAUSE_NS:
         return []
     text = "absent at the venue: neither its order query nor its lists know it"
+    how: dict[str, Any] = {"text": text, "evidence": "absent"}
     if child.status is Status.UNKNOWN and not child.cum_qty:
-        return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, text=text)]
-    return [facts.end(m.ExecCanceled, child, now, code=child.cancel or Code.CANCELED, text=text)]
+        return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, **how)]
+    return [facts.end(m.ExecCanceled, child, now, code=child.cancel or Code.CANCELED, **how)]
 
 
 def _cancel_rejected(child: Child, chase: Chase, said: p.VenueCancelRejected, now: Time) -> Out:

@@ -15,22 +15,22 @@ from typing import Any
 
 from bestex import codec, subjects
 from bestex import messages as m
-from bestex.clock import MS, Time
+from bestex.clock import MS, SECOND, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
-from bestex.instruments import Instrument
-from bestex.ladder import Ladder
 from bestex.units import total
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.parent import Parent, average, fingerprint
-from services.scheduler.pricing import collar, with_schedule
+from services.scheduler.pricing import collar, mid_of, with_schedule
 
 IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
 ENDED_REMEMBERED_MAX = 100_000  # ended parents whose last request may be redelivered; far more than in flight
 REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
 SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
+# After a start, what was missed has not come yet: the first book, and what users asked meanwhile.
+FIRST_BOOK_NS = 2 * SECOND
 BOOK_RETRY_NS = 250 * MS  # how soon a slice that needs a mid price is tried again without one
 
 Outputs = list[Fact | Effect]
@@ -52,6 +52,7 @@ class SchedulerCore:
         self._answered: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
+        self._recovered_ns = 0
 
     # -- decide ----------------------------------------------------------------------------------------------
 
@@ -68,9 +69,12 @@ class SchedulerCore:
                 return self._order(message, now_ns)
             case m.ParentAccepted():
                 self._remember(message)
-            case Recovered() if self._orphans:
-                symbols = ", ".join(sorted(set(self._orphans.values())))
-                raise ConfigError(f"open orders in {symbols}, which the configuration does not have any more")
+            case Recovered():
+                self._recovered_ns = now_ns
+                if self._orphans:
+                    symbols = ", ".join(sorted(set(self._orphans.values())))
+                    text = f"open orders in {symbols}, which the configuration does not have any more"
+                    raise ConfigError(text)
         return []
 
     def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
@@ -105,7 +109,7 @@ class SchedulerCore:
         end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
         if end_ns <= start_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
-        mid = self._mid(instrument)
+        mid = mid_of(instrument, self._books)
         self._intake.check_value(order, instrument, mid)
         event = m.ParentAccepted(
             symbol=instrument.symbol,
@@ -176,7 +180,7 @@ class SchedulerCore:
             end_ns = parent.start_ns + params.duration
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
-        self._intake.check_value(order, instrument, self._mid(instrument))
+        self._intake.check_value(order, instrument, mid_of(instrument, self._books))
         base = self._base(key, parent, now_ns)
         base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
         event = m.ParentModified(
@@ -247,9 +251,10 @@ class SchedulerCore:
         assert 0 < wanted.qty <= parent.task().unsent, "a slice is part of what is left"
         limit = None if order.limit_price is None else parent.instrument.price_units(order.limit_price)
         if wanted.collar:
-            mid = self._mid(parent.instrument)
+            mid = mid_of(parent.instrument, self._books)
             if mid is None:
-                if now_ns >= parent.end_ns and not parent.open:
+                last_ns = max(parent.end_ns, self._recovered_ns + FIRST_BOOK_NS)
+                if now_ns >= last_ns and not parent.open:
                     return [self._done(key, parent, Code.NO_BOOK, "there was no book to trade on", now_ns)]
                 return [Wake(key, now_ns + BOOK_RETRY_NS)]
             limit = collar(
@@ -393,11 +398,6 @@ class SchedulerCore:
 
     def _remember(self, event: m.ParentAccepted) -> None:
         _remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), IDS_REMEMBERED_MAX)
-
-    def _mid(self, instrument: Instrument) -> int | None:
-        """The consolidated mid in half price units, from live venues; None where there is none."""
-        book = self._books.get(instrument.symbol)
-        return None if book is None else Ladder(book).mid_half_units
 
 
 def _remember(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from bestex.clock import Time
 from bestex.instruments import FEE_ONE, Instrument
-from bestex.messages import SchedulePoint, Side
+from bestex.ladder import Ladder
+from bestex.messages import ConsolidatedBook, SchedulePoint, Side
 from services.scheduler.algos.base import Target
 
 
@@ -20,6 +21,12 @@ def collar(mid_half_units: int, slippage: float, side: Side, limit: int | None) 
     if limit is None:
         return max(worst, 1)
     return min(worst, limit) if side is Side.BUY else max(worst, limit)
+
+
+def mid_of(instrument: Instrument, books: Mapping[str, ConsolidatedBook]) -> int | None:
+    """The consolidated mid in half price units, from live venues; None where there is none."""
+    book = books.get(instrument.symbol)
+    return None if book is None else Ladder(book).mid_half_units
 
 
 def with_schedule(event: Any, targets: Sequence[Target], instrument: Instrument) -> Any:

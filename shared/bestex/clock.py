@@ -51,22 +51,23 @@ def rfc3339(ns: int) -> str:
 
 def parse_time(text: str) -> Time:
     """RFC 3339 with an offset or Z; ValueError without one, because a local time is a trap."""
-    # As we write it ourselves: a history has millions of these, and many in one second.
-    if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii() and text[20:26].isdigit():
-        return Time(_whole_second(text[:19]) + int(text[20:26]) * US)
-    return Time(_parse(text))
-
-
-@lru_cache(maxsize=4096)
-def _whole_second(text: str) -> int:
-    return _parse(f"{text}Z")
-
-
-def _parse(text: str) -> int:
+    if len(text) == 27 and text[19] == "." and text[26] == "Z":
+        # As `rfc3339` writes it, as nearly all are. Neighbours share their second, so that is read once.
+        microseconds = text[20:26]
+        if microseconds.isascii() and microseconds.isdigit():
+            return int.__new__(Time, _second_ns(text[:19]) + int(microseconds) * US)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write 2026-11-20T21:24:50Z")
-    return (moment - _EPOCH) // timedelta(microseconds=1) * US
+    return Time((moment - _EPOCH) // timedelta(microseconds=1) * US)
+
+
+_SECONDS_KEPT = 4_096  # an hour of a history that is read from its beginning
+
+
+@lru_cache(_SECONDS_KEPT)
+def _second_ns(text: str) -> int:
+    return (datetime.fromisoformat(f"{text}Z") - _EPOCH) // timedelta(seconds=1) * SECOND
 
 
 @dataclass(frozen=True)

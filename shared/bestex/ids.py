@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 CHILD_ID_LENGTH = 18  # the longest client id that every venue takes; 93 bits, so no collision in practice
@@ -57,8 +58,10 @@ def parent_id_of_message(order_seq: int) -> str:
 
 
 _NOT_TOKEN = re.compile(r"[^A-Za-z0-9_-]")
+_TOKENS_KEPT = 4_096  # every symbol, venue and algorithm of a platform; each message's subject needs some
 
 
+@lru_cache(_TOKENS_KEPT)
 def token(text: str) -> str:
     """`text` as one NATS subject token: BTC/USDT:USDT becomes BTC-USDT-USDT."""
     return _NOT_TOKEN.sub("-", text)

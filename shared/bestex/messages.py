@@ -396,13 +396,18 @@ class ExecReplaceRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ExecEnded(ExecEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of the events that end a child."""
+    """Base of the events that end a child.
+
+    `evidence` is how the end is known where the venue has not simply told it: nothing left this process, the
+    venue refused it, or two of its endpoints agreed that it is absent.
+    """
 
     ends = True
 
     cum_qty: Decimal = Decimal(0)
     notional: Decimal = Decimal(0)
     fees: Decimal = Decimal(0)
+    evidence: Literal["", "not_sent", "refused", "absent"] = ""
 
 
 class ExecRejected(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):

@@ -31,7 +31,18 @@ CONSUMER_NOT_FOUND = 10014
 class Delivery:
     """One message of a stream, to be acknowledged when its consequences are stored."""
 
-    __slots__ = ("_client", "at_ns", "data", "headers", "number", "pending", "reply", "seq", "stream", "subject")
+    __slots__ = (
+        "_client",
+        "at_ns",
+        "data",
+        "headers",
+        "number",
+        "pending",
+        "reply",
+        "seq",
+        "stream",
+        "subject",
+    )
 
     def __init__(self, client: Client, message: Msg) -> None:
         # $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>
@@ -330,12 +341,9 @@ async def read_all(
     return count
 
 
-async def in_flight(client: Client, stream: str, durable: str) -> tuple[int, int]:
-    """The first and the last sequence that this consumer was given and may not have acknowledged.
-
-    The first is above the last where there are none.
-    """
+async def not_acknowledged(client: Client, stream: str, durable: str) -> int:
+    """The first sequence that this consumer may not have acknowledged; everything before it is done with."""
     info = await api(client, f"CONSUMER.INFO.{stream}.{durable}", {})
     if "error" in info:
         raise BusError(f"consumer {durable} of {stream}: {info['error'].get('description')}")
-    return int(info["ack_floor"]["stream_seq"]) + 1, int(info["delivered"]["stream_seq"])
+    return int(info["ack_floor"]["stream_seq"]) + 1

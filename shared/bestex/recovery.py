@@ -68,14 +68,21 @@ async def read_journal(
     return [command for of in commands.values() for command in of]
 
 
-async def read_settings(
+async def hear_settings(
     client: Client, service: Service, on_live: Callable[[Any], Awaitable[None]], hear: Hear
 ) -> None:
+    """Heard first and read second: a setting that changes meanwhile arrives twice, never not at all."""
     for read in service.reads:
         if not read.durable:
-            # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
             for pattern in read.subjects:
                 await client.subscribe(pattern, cb=on_live)
+    await read_settings(client, service, hear)
+
+
+async def read_settings(client: Client, service: Service, hear: Hear) -> None:
+    """The last message of each subject: at the start, and whenever the connection was down for a moment."""
+    for read in service.reads:
+        if not read.durable:
             await pull.read_all(client, read.stream, read.subjects, hear, deliver="last_per_subject")
 
 
@@ -85,14 +92,9 @@ async def read_missing(client: Client, service: Service, hear: Hear) -> None:
             await pull.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
 
 
-async def read_unacknowledged(client: Client, read: Read, hear: Hear) -> None:
-    """What was delivered to this consumer's last process and not acknowledged. The server would bring it
-    again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
-    first, last = await pull.in_flight(client, read.stream, read.durable)
-
-    def take(delivery: pull.Delivery) -> None:
-        if delivery.seq <= last:
-            hear(delivery)
-
-    if first <= last:
-        await pull.read_all(client, read.stream, read.subjects, take, start_seq=first)
+async def read_waiting(client: Client, read: Read, hear: Hear) -> None:
+    """All that this consumer's last process has not acknowledged, delivered or not, before time goes on: a pause
+    that waited must not be overtaken by a slice that has come due. The server brings it too, and what it had
+    delivered only after the acknowledgement's time-out; then it changes nothing."""
+    first = await pull.not_acknowledged(client, read.stream, read.durable)
+    await pull.read_all(client, read.stream, read.subjects, hear, start_seq=first)

@@ -121,12 +121,16 @@ class Runtime:
         self._log.info("recovered", commands=len(commands))
         self._marks.save()
         self._spawn(self._marks.keep())
-        await recovery.read_settings(client, service, self._on_live, self._hear)
+        await recovery.hear_settings(client, service, self._on_live, self._hear)
         if service.actor is not None:
             await service.actor.start(self._deliver_local, self._clock.now_ns, self._footing.may_send)
         self.receive(Recovered())
         await self._publish_again(commands)
         await recovery.read_missing(client, service, self._hear)
+        for read in service.reads:
+            if read.durable:
+                await pull.ensure_consumer(client, read.stream, read.durable, read.subjects)
+                await recovery.read_waiting(client, read, self._hear)
         self._timers.start()
         self._spawn(self._look_again())
         if self._tape is not None:
@@ -135,8 +139,6 @@ class Runtime:
             await client.subscribe(pattern, cb=self._on_live)
         for read in service.reads:
             if read.durable:
-                await pull.ensure_consumer(client, read.stream, read.durable, read.subjects)
-                await recovery.read_unacknowledged(client, read, self._hear)
                 standing = pull.StandingPull(client, read.stream, read.durable, self._on_delivery, self.fail)
                 self._pulls.append(standing)
                 await standing.start()
@@ -185,6 +187,12 @@ class Runtime:
         self._footing.doubt()
         for standing in self._pulls:
             standing.renew()
+        self._spawn(self._read_settings())
+
+    async def _read_settings(self) -> None:
+        """A halt that was said while the connection was down was not heard, and nothing else would bring it: where
+        it cannot be read, the process ends, and reads it at its start."""
+        await recovery.read_settings(self._client, self.service, self._hear)
 
     async def give_back(self) -> None:
         """This process has lost its work to another: what it was given and had not done is for that one."""

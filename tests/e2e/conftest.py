@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from bestex.audit import AuditReport, run_audit
 
 BESTEX = [sys.executable, "-c", "from bestex.cli.main import main; main()"]
 STOP_SECONDS_MAX = 30
@@ -20,6 +23,9 @@ class Platform:
     url: str
     data_dir: Path
     process: subprocess.Popen[str]
+
+    async def audit(self, *, complete: bool = False) -> AuditReport:
+        return await run_audit(self.url, journals=self.data_dir / "exchange", complete=complete)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +47,19 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             break
     else:
         pytest.fail(f"bestex up ended with {process.wait()}: {''.join(said)}")
-    yield Platform(json.loads((data_dir / "bus.json").read_text())["url"], data_dir, process)
+    started = Platform(json.loads((data_dir / "bus.json").read_text())["url"], data_dir, process)
+    yield started
+    report = asyncio.run(started.audit(complete=True))
     process.terminate()
     assert process.wait(STOP_SECONDS_MAX) == 0
+    assert report.ok, report.text()
+
+
+@pytest.fixture(autouse=True)
+async def every_test_ends_in_an_audit(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Of the platform as it runs; those that bring a platform of their own audit that."""
+    started = request.getfixturevalue("platform") if "platform" in request.fixturenames else None
+    yield
+    if started is not None:
+        report = await started.audit()
+        assert report.ok, report.text()

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-
 from tests.faults.simulation.scenario import draw
 from tests.faults.simulation.shrink import narrate, shrink
 from tests.faults.simulation.simulation import Outcome, simulate

@@ -116,6 +116,17 @@ def test_a_working_order_takes_modify_and_cancel(platform: Platform) -> None:
     assert (code, answer["answer"], answer["code"]) == (2, "rejected", "too_late")
 
 
+def test_an_order_is_explained_from_all_streams_in_the_order_of_time(platform: Platform) -> None:
+    assert platform.bestex("submit BTC/USDT buy 0.3 --algo market --id told --wait")[0] == 0
+    code, (story,) = platform.bestex("explain told")
+    assert code == 0
+    events = story["events"]
+    assert [event["stream"] for event in events][:2] == ["ORDERS", "SCHED"]
+    assert {event["stream"].split("_")[0] for event in events} >= {"ORDERS", "SCHED", "ROUTE", "EXEC"}
+    assert [event["stored_at"] for event in events] == sorted(event["stored_at"] for event in events)
+    assert platform.bestex("explain nobody")[0] == 2
+
+
 def test_the_audit_finds_nothing(platform: Platform) -> None:
     code, (report,) = platform.bestex("audit")
     assert (code, report["anomalies"]) == (0, 0), report

@@ -47,7 +47,7 @@ def _sliced(ms: int, number: int, qty: str, cum: str, paid: str, whole: str) -> 
         side=Side.BUY,
         qty=D(qty),
         due_at=at(ms),
-        expires_at=at(ms + 5000),
+        expires_at=at(ms + 6000),
         limit_price=D("101"),
         algo="twap",
     )
@@ -73,6 +73,7 @@ def _decided(
         expires_at=at(ms + 2000),
         good_till=at(ms + 5000),
         mid_px=D("100"),
+        book_at=at(ms - 5),
         algo="twap",
     )
 
@@ -122,7 +123,7 @@ def _submitting(ms: int, leg: m.Leg, number: int, good_till: Time) -> tuple[str,
         leg,
         number,
         token="t",
-        deadline=at(ms + 2000),
+        deadline=at(min(ms + 2000, (good_till - T0) // MS - 3000)),
         good_till=good_till,
         algo="twap",
         **terms,
@@ -354,5 +355,6 @@ def journals(history: Iterable[tuple[str, int, Any]]) -> dict[str, list[wire.Jou
             put(message, trades=[trade])
         elif isinstance(message, m.ExecEnded):
             ended = wire.State(subjects.event_name(message))
-            put(message, orders=[msgspec.structs.replace(states[message.child_id], state=ended)])
+            cum = int(message.cum_qty * 10**QTY_SCALE)
+            put(message, orders=[msgspec.structs.replace(states[message.child_id], state=ended, cum_qty=cum)])
     return lines

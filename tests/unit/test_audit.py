@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal as D
 from typing import Any
 
@@ -15,9 +14,7 @@ from bestex.audit import AuditReport, audit
 from bestex.errors import Code
 from bestex.messages import Side
 from tests.unit.history import ID, PARENT, SYMBOL, at, events, journals, records
-
-Event = tuple[str, int, Any]
-Edit = Callable[[list[Event]], list[Event]]
+from tests.unit.history_edits import Edit, Event, changed, doubled, later, leg, where, without
 
 
 def audited(history: list[Event], *, with_journals: bool = True, complete: bool = True) -> AuditReport:
@@ -27,68 +24,6 @@ def audited(history: list[Event], *, with_journals: bool = True, complete: bool 
 
 def found(report: AuditReport) -> set[tuple[int, str]]:
     return {(anomaly.promise, anomaly.code) for anomaly in report.anomalies}
-
-
-def where(history: list[Event], name: str, nth: int = 0) -> int:
-    """The place of the `nth` event whose subject is `<head>...<tail>`, written "head.tail"."""
-    head, _, tail = name.partition(".")
-    return [
-        i
-        for i, (subject, _, _) in enumerate(history)
-        if subject.split(".")[2] == head
-        and (head == "fill" or tail in (subject.split(".")[-1], subject.split(".")[3]))
-    ][nth]
-
-
-def without(name: str, nth: int = 0) -> Edit:
-    def edit(history: list[Event]) -> list[Event]:
-        del history[where(history, name, nth)]
-        return history
-
-    return edit
-
-
-def doubled(name: str, nth: int = 0) -> Edit:
-    def edit(history: list[Event]) -> list[Event]:
-        i = where(history, name, nth)
-        return [*history[: i + 1], *history[i:]]
-
-    return edit
-
-
-def changed(name: str, nth: int = 0, **values: Any) -> Edit:
-    def edit(history: list[Event]) -> list[Event]:
-        i = where(history, name, nth)
-        subject, ms, event = history[i]
-        history[i] = (subject, ms, msgspec.structs.replace(event, **values))
-        return history
-
-    return edit
-
-
-def later(name: str, nth: int = 0, *, ms: int) -> Edit:
-    """The stream stored it later: what happened meanwhile happened before it."""
-
-    def edit(history: list[Event]) -> list[Event]:
-        i = where(history, name, nth)
-        subject, _, event = history[i]
-        history[i] = (subject, ms, event)
-        return history
-
-    return edit
-
-
-def _leg(slice_no: int, **values: Any) -> Edit:
-    """The first leg of a slice's first decision, changed in the decision only."""
-
-    def edit(history: list[Event]) -> list[Event]:
-        i = where(history, "route.decided", slice_no - 1)
-        subject, ms, event = history[i]
-        legs = [msgspec.structs.replace(event.legs[0], **values), *event.legs[1:]]
-        history[i] = (subject, ms, msgspec.structs.replace(event, legs=legs))
-        return history
-
-    return edit
 
 
 SECOND_CHILD = ID[1, 0, 1]
@@ -124,7 +59,7 @@ def _second_slice_too_large(history: list[Event]) -> list[Event]:
     """The slice asks for more than the parent has left, and the router follows it."""
     for name, nth in (("parent.sliced", 1), ("route.decided", 1), ("child.new", 3), ("exec.submitting", 3)):
         history = changed(name, nth, qty=D(1))(history)
-    history = _leg(2, qty=D(1))(history)
+    history = leg(2, qty=D(1))(history)
     return changed("route.done", 1, qty=D(1))(history)
 
 
@@ -174,7 +109,7 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     # 2: no duplicate child
     "child ordered twice": (doubled("child.new"), 2, "child_twice"),
     "child nobody decided": (without("route.rerouted"), 2, "child_without_decision"),
-    "child with another name": (_leg(1, child_id="z" * 18), 2, "child_id"),
+    "child with another name": (leg(1, child_id="z" * 18), 2, "child_id"),
     "child larger than decided": (changed("child.new", qty=D("1.1")), 2, "child_differs"),
     "child of another price": (changed("child.new", price=D("100.6")), 2, "child_differs"),
     "child that lives longer": (changed("child.new", expires_at=at(9000)), 2, "child_differs"),
@@ -188,9 +123,9 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "leaves are wrong": (changed("parent.paused", leaves_qty=D(2)), 3, "leaves_differ"),
     "accepted as another quantity": (changed("order.new", qty=D(2)), 3, "order_differs"),
     "modified to another quantity": (changed("order.modify", qty=D(2)), 3, "order_differs"),
-    "legs exceed what is routed": (_leg(1, qty=D("1.1")), 3, "legs_exceed"),
+    "legs exceed what is routed": (leg(1, qty=D("1.1")), 3, "legs_exceed"),
     "slice beyond the order's limit": (_slice_beyond_the_orders_limit, 3, "slice_beyond_limit"),
-    "leg beyond the slice's limit": (_leg(1, price=D("101.5")), 3, "leg_beyond_limit"),
+    "leg beyond the slice's limit": (leg(1, price=D("101.5")), 3, "leg_beyond_limit"),
     "routed again too early": (later("exec.expired", ms=61), 3, "over_routed"),
     "routed again too much": (changed("route.rerouted", qty=D("0.7")), 3, "over_routed"),
     "given back too early": (later("exec.filled", 1, ms=76), 3, "released_early"),
@@ -323,22 +258,6 @@ def test_the_report_names_promise_and_witness_for_people_and_machines() -> None:
     assert text.endswith("venue trades")
     assert machine["anomalies"] == len(machine["found"]) == 1
     assert machine["found"][0]["witnesses"][0]["stream"] == "EXEC_sim_a"
-
-
-def test_a_history_that_went_back_to_an_earlier_epoch_had_two_writers() -> None:
-    def under(epochs: list[int]) -> AuditReport:
-        """The events of the parent, the first ones under these epochs."""
-        given = iter(epochs)
-        stamped = [
-            record._replace(epoch=next(given, epochs[-1]))
-            if record.subject.split(".")[2] == "parent"
-            else record
-            for record in records(events())
-        ]
-        return audit(stamped, journals(events()), complete=True)
-
-    assert under([7, 7, 9]).ok
-    assert found(under([7, 9, 7, 9])) == {(7, "stale_epoch")}
 
 
 def test_claims_are_no_part_of_any_order() -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from bestex import sim_wire as wire
 from bestex.audit import AuditReport, audit
-from bestex.clock import MS
+from bestex.clock import MS, SECOND
 from tests.unit.history import at, events, journals, records
 
 
@@ -71,6 +71,32 @@ def test_a_trade_without_a_fill_is_found() -> None:
 
     assert (6, "fill_missing") in journaled(another)
     assert (6, "fill_missing") in journaled(another, complete=False), "its child has ended"
+
+
+def test_a_fill_that_stays_away_though_later_ones_came_is_found_before_its_child_ends() -> None:
+    working = [event for event in events() if event[0].split(".")[-1] != "filled"]
+    lines = journals(working)
+    i, entry = _line(lines["sim_a"], None)
+    early = msgspec.structs.replace(entry.trades[0], trade_id=77)
+
+    def audited(seconds_before: int) -> set[tuple[int, str]]:
+        at_ns = entry.at_ns - seconds_before * SECOND
+        missed = msgspec.structs.replace(entry, at_ns=at_ns, trades=[early])
+        told = {**lines, "sim_a": [*lines["sim_a"][:i], missed, *lines["sim_a"][i:]]}
+        return found(audit(records(working), told))
+
+    assert (6, "fill_missing") in audited(61)
+    assert (6, "fill_missing") not in audited(1)
+
+
+def test_an_order_unlike_what_was_written_down_is_found() -> None:
+    def larger(lines: list[wire.JournalLine]) -> None:
+        i, entry = _line(lines, wire.Submit)
+        assert isinstance(entry.request, wire.Submit)
+        request = msgspec.structs.replace(entry.request, qty=entry.request.qty + 1)
+        lines[i] = msgspec.structs.replace(entry, request=request)
+
+    assert journaled(larger) == {(4, "received_differs")}
 
 
 def test_a_fill_without_a_trade_is_found() -> None:

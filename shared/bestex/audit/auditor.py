@@ -7,57 +7,57 @@ per order: the facts of a history, not its messages.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-import msgspec
 
 from bestex import codec, sim_wire, subjects
 from bestex import messages as m
 from bestex.audit.children import ChildHistory
+from bestex.audit.exposure import check_exposure
+from bestex.audit.halts import Halts
 from bestex.audit.parents import ParentHistory
+from bestex.audit.reading import Misplaced, read
 from bestex.audit.report import AuditReport, Findings, Record, Witness
+from bestex.audit.requests import Requests
 from bestex.audit.slices import Command, SliceHistory, check_settled
 from bestex.audit.venues import check_journals
-from bestex.ids import parent_id_of_message
-from bestex.subjects import stream_of
+from bestex.audit.writers import Writers
+from bestex.clock import SECOND
 
 # Their subjects keep a few values each, so what is missing between was dropped by design.
 LIMITED = frozenset({subjects.METRICS, subjects.CONTROL})
+# The defaults' `limits.max_book_age`, and `market_data.max_clock_skew` between the two clocks that tell an age.
+BOOK_AGE_NS = (3 + 5) * SECOND
+TCA = f"{subjects.ROOT}.metrics.tca."
+EPOCHS = f"{subjects.ROOT}.epoch."  # who works, in each role's own stream: part of no order
 
 Key = tuple[str, str]
 
 
-@dataclass(slots=True)
-class _Request:
-    """What a user wrote."""
-
-    witness: Witness
-    verb: str
-    parent_id: str
-    body: dict[str, Any]
-
-
 class Auditor:
-    """`take` every record, each stream in its order, then `finish`."""
+    """`take` every record, each stream in its order, then `finish`. No decision trades on an older book than
+    `book_age_ns`."""
 
-    def __init__(self) -> None:
+    def __init__(self, book_age_ns: int = BOOK_AGE_NS) -> None:
         self._findings = Findings()
+        self._book_age_ns = book_age_ns
+        self._requests = Requests(self._findings, self._truncated)
+        self._writers = Writers(self._findings)
+        self._halts = Halts(self._findings)
         self._first: dict[str, int] = {}
         self._last: dict[str, Witness] = {}
         self._records = 0
-        self._epochs: dict[str, tuple[int, Witness]] = {}
         self._fills: dict[str, Witness] = {}
-        self._requests: dict[int, _Request] = {}
         self._parents: dict[Key, ParentHistory] = {}
         self._accepted: dict[str, ParentHistory] = {}
         self._slices: dict[tuple[str, str, int], SliceHistory] = {}
         self._children: dict[str, ChildHistory] = {}
         self._commands: dict[str, Command] = {}
-        self._cancels: dict[str, Witness] = {}
+        self._cancels: dict[str, tuple[m.ChildCancel, Witness]] = {}
+        self._replaces: dict[str, tuple[m.ChildReplace, Witness]] = {}
+        self._reports: dict[str, tuple[m.TcaReport, Witness]] = {}
 
     def _truncated(self, stream: str) -> bool:
         """Whether the stream has forgotten its beginning: then a missing beginning proves nothing."""
@@ -66,28 +66,31 @@ class Auditor:
     # -- one record ------------------------------------------------------------------------------------------
 
     def take(self, record: Record) -> None:
-        self._records += 1
+        self._records += record.stream != subjects.METRICS  # those are about the others
         witness = Witness(record.stream, record.seq, record.subject, record.at_ns)
         self._sequence(record.stream, witness)
-        if record.stream in LIMITED:
-            return
         if record.stream == subjects.ORDERS:
-            self._request(record, witness)
-            return
-        try:
-            message = codec.from_json(record.data, subjects.kind_of(record.subject).message)
-        except (KeyError, IndexError, ValueError, msgspec.MsgspecError) as error:
-            self._findings.add(1, "unreadable", f"{record.subject}: {error}", witness)
-            return
-        if isinstance(message, m.Epoch):
-            return
-        if record.epoch and not getattr(message, "aside", False):
-            self._epoch(record.epoch, witness)
-        if _subject_of(message) != record.subject or stream_of(record.subject) != record.stream:
-            text = f"{record.subject} holds what belongs to {_subject_of(message)}"
-            self._findings.add(7, "misplaced", text, witness)
-            return
-        self._sort(message, witness)
+            self._requests.take(record, witness)
+        elif record.stream == subjects.CONTROL:
+            self._halts.take(record, witness)
+        elif record.stream == subjects.METRICS:
+            self._report(record, witness)
+        elif not record.subject.startswith(EPOCHS):
+            try:
+                message = read(record.stream, record.subject, record.data)
+            except ValueError as error:
+                self._findings.add(1, "unreadable", f"{record.subject}: {error}", witness)
+            except Misplaced as error:
+                self._findings.add(7, "misplaced", str(error), witness)
+            else:
+                self._writers.take(record, witness)
+                self._sort(message, witness)
+
+    def _report(self, record: Record, witness: Witness) -> None:
+        """The last report of an order counts; other metrics are sums over many."""
+        if record.subject.startswith(TCA):
+            report = codec.from_json(record.data, m.TcaReport)
+            self._reports[report.parent_id] = report, witness
 
     def _sequence(self, stream: str, witness: Witness) -> None:
         last = self._last.get(stream)
@@ -101,32 +104,16 @@ class Auditor:
             text = f"{stream} has nothing between {last.seq} and {witness.seq}"
         self._findings.add(1, "stream_gap", text, last, witness)
 
-    def _epoch(self, epoch: int, witness: Witness) -> None:
-        """A history passes from one process to the next and never back."""
-        history = subjects.history(witness.subject)
-        known, before = self._epochs.get(history, (0, witness))
-        if epoch < known:
-            text = f"epoch {epoch} wrote to a history that had passed to epoch {known}"
-            self._findings.add(7, "stale_epoch", text, before, witness)
-        else:
-            self._epochs[history] = (epoch, witness)
-
-    def _request(self, record: Record, witness: Witness) -> None:
-        tokens = record.subject.split(".")
-        try:
-            body = json.loads(record.data or b"{}", parse_float=Decimal)
-        except (ValueError, RecursionError):
-            body = {}  # the scheduler refuses it; the audit only wants an answer
-        if not isinstance(body, dict):
-            body = {}
-        verb = tokens[3] if len(tokens) > 3 else ""
-        named = body.get("parent_id") if verb == "new" else tokens[6] if len(tokens) > 6 else ""
-        parent_id = named if isinstance(named, str) and named else parent_id_of_message(record.seq)
-        kept = {key: body[key] for key in ("side", "qty") if key in body}
-        self._requests[record.seq] = _Request(witness, verb, parent_id, kept)
-
     def _sort(self, message: Any, witness: Witness) -> None:
         match message:
+            case m.ExecEvent():
+                self._child(message.child_id, message.venue).take(message, witness)
+            case m.Fill():
+                before = self._fills.setdefault(witness.subject, witness)
+                if before is not witness:
+                    self._findings.add(6, "fill_twice", f"fill {message.fill_id} twice", before, witness)
+                else:
+                    self._child(message.child_id, message.venue).fill(message, witness)
             case m.ParentEvent():
                 parent = self._parent((message.symbol, message.parent_id))
                 parent.take(message, witness)
@@ -137,18 +124,12 @@ class Auditor:
             case m.ChildNew():
                 self._command(message, witness)
             case m.ChildCancel():
-                known = self._cancels.setdefault(message.child_id, witness)
+                _, known = self._cancels.setdefault(message.child_id, (message, witness))
                 if known is not witness:
                     text = f"the cancel of child {message.child_id} was ordered twice"
                     self._findings.add(7, "cancel_twice", text, known, witness)
-            case m.ExecEvent():
-                self._child(message.child_id, message.venue).take(message, witness)
-            case m.Fill():
-                before = self._fills.setdefault(witness.subject, witness)
-                if before is not witness:
-                    self._findings.add(6, "fill_twice", f"fill {message.fill_id} twice", before, witness)
-                else:
-                    self._child(message.child_id, message.venue).fill(message, witness)
+            case m.ChildReplace():
+                self._replaces.setdefault(message.child_id, (message, witness))
 
     def _accept(self, parent: ParentHistory, event: m.ParentAccepted, witness: Witness) -> None:
         other = self._accepted.setdefault(event.parent_id, parent)
@@ -175,7 +156,9 @@ class Auditor:
         found = self._slices.get(key)
         if found is None:
             name, truncated = f"{key[1]}/{key[2]}", self._truncated(subjects.ROUTE)
-            found = self._slices[key] = SliceHistory(self._findings, name, truncated=truncated)
+            found = self._slices[key] = SliceHistory(
+                self._findings, name, truncated=truncated, book_age_ns=self._book_age_ns
+            )
         return found
 
     def _child(self, child_id: str, venue: str) -> ChildHistory:
@@ -191,9 +174,10 @@ class Auditor:
     def finish(
         self, journals: Mapping[str, Iterable[sim_wire.JournalLine]], *, complete: bool
     ) -> AuditReport:
-        self._check_requests(complete=complete)
+        self._requests.check(self._parents.values(), self._accepted, complete=complete)
         for parent in self._parents.values():
             parent.finish(complete=complete)
+            self._check_report(parent)
         self._check_slices(complete=complete)
         self._check_commands(complete=complete)
         for child_id, child in self._children.items():
@@ -201,9 +185,12 @@ class Auditor:
             child.finish(
                 command.message if command else None,
                 command.witness if command else None,
+                self._replaces.get(child_id),
                 route_truncated=self._truncated(subjects.ROUTE),
                 complete=complete,
             )
+        check_exposure(self._findings, self._parents, self._children.values())
+        self._halts.check(self._children.values())
         checked = self._counts()
         for venue, journal in check_journals(self._findings, journals).items():
             journal.finish(
@@ -218,49 +205,17 @@ class Auditor:
         findings = self._findings
         return AuditReport(checked, tuple(findings.anomalies), findings.count, complete)
 
-    def _check_requests(self, *, complete: bool) -> None:
-        answered: dict[int, Witness] = {}
-        for parent in self._parents.values():
-            for seq, witness in parent.answers:
-                before = answered.setdefault(seq, witness)
-                if before is not witness:
-                    text = f"the user's message {seq} was answered twice"
-                    self._findings.add(7, "answered_twice", text, before, witness)
-                if seq not in self._requests and not self._truncated(subjects.ORDERS):
-                    text = f"answers the user's message {seq}, which is not there"
-                    self._findings.add(1, "request_missing", text, witness)
-            self._check_accepted(parent)
-            for seq, (event, witness) in parent.modified.items():
-                request = self._requests.get(seq)
-                wanted = None if request is None else request.body.get("qty")
-                if request is not None and wanted is not None and _decimal(wanted) != event.order.qty:
-                    text = f"parent {parent.name}: modified to {event.order.qty}, the user wrote {wanted}"
-                    self._findings.add(3, "order_differs", text, request.witness, witness)
-        if complete:
-            for seq, request in self._requests.items():
-                if seq not in answered and not self._excused(request):
-                    text = f"the user's {request.verb} of {request.parent_id} was never answered"
-                    self._findings.add(1, "unanswered", text, request.witness)
-
-    def _check_accepted(self, parent: ParentHistory) -> None:
-        accepted = parent.accepted
-        request = self._requests.get(accepted.order_seq) if accepted is not None else None
-        if accepted is None or request is None:
+    def _check_report(self, parent: ParentHistory) -> None:
+        """What a report says was filled and paid is what the order says."""
+        done, (report, witness) = parent.done, self._reports.get(parent.name, (None, None))
+        if done is None or report is None or parent.partial:
             return
-        order = accepted.order
-        if request.verb != "new" or not _says(request, order):
+        if (report.cum_qty, report.fees) != (done.cum_qty, done.fees):
             text = (
-                f"parent {parent.name}: accepted as {order.side} {order.qty}, the user wrote {request.body}"
+                f"parent {parent.name}: reported {report.cum_qty} filled and {report.fees} fees, "
+                f"it ended with {done.cum_qty} and {done.fees}"
             )
-            self._findings.add(3, "order_differs", text, request.witness, parent.accepted_witness)
-
-    def _excused(self, request: _Request) -> bool:
-        """The same order sent again under its id is a retry, and needs no second answer."""
-        if request.verb != "new":
-            return self._truncated(subjects.SCHED)
-        known = self._accepted.get(request.parent_id)
-        order = known.accepted.order if known is not None and known.accepted is not None else None
-        return order is not None and _says(request, order)
+            self._findings.add(6, "report_differs", text, parent.done_witness, witness)
 
     def _check_slices(self, *, complete: bool) -> None:
         route_truncated = self._truncated(subjects.ROUTE)
@@ -311,10 +266,28 @@ class Auditor:
             if route.recalled is not None
             for child_id in route.recalled[0].children
         }
-        for child_id, witness in self._cancels.items():
-            if child_id not in decided and not self._truncated(subjects.ROUTE):
-                text = f"the cancel of child {child_id} was ordered, but never decided"
-                self._findings.add(7, "cancel_without_decision", text, witness)
+        for child_id, (cancel, witness) in self._cancels.items():
+            self._check_cancel(cancel, witness, decided=child_id in decided, complete=complete)
+
+    def _check_cancel(
+        self, cancel: m.ChildCancel, witness: Witness, *, decided: bool, complete: bool
+    ) -> None:
+        child_id = cancel.child_id
+        if not decided and not self._truncated(subjects.ROUTE):
+            text = f"the cancel of child {child_id} was ordered, but never decided"
+            self._findings.add(7, "cancel_without_decision", text, witness)
+        command = self._commands.get(child_id)
+        if command is not None and (cancel.venue, cancel.symbol) != (
+            command.message.venue,
+            command.message.symbol,
+        ):
+            text = (
+                f"the cancel of child {child_id} went to {cancel.venue}, the child to {command.message.venue}"
+            )
+            self._findings.add(11, "cancel_elsewhere", text, command.witness, witness)
+        child = self._children.get(child_id)
+        if complete and child is not None:
+            child.check_cancel(witness)
 
     def _counts(self) -> dict[str, int]:
         histories: list[ParentHistory | SliceHistory | ChildHistory]
@@ -334,15 +307,29 @@ def audit(
     venue_journals: Mapping[str, Iterable[sim_wire.JournalLine]] | None = None,
     *,
     complete: bool = False,
+    book_age_ns: int = BOOK_AGE_NS,
 ) -> AuditReport:
     """Check promises 1 to 8 and 11 on `records`, each stream in its order, and on the venues' own journals.
 
     `complete` says that nothing is in flight any more: then everything must have been answered and have ended.
     """
-    auditor = Auditor()
-    for record in records:
-        auditor.take(record)
-    return auditor.finish(venue_journals or {}, complete=complete)
+    auditor = Auditor(book_age_ns)
+    with _everything_is_kept():
+        for record in records:
+            auditor.take(record)
+        return auditor.finish(venue_journals or {}, complete=complete)
+
+
+@contextmanager
+def _everything_is_kept() -> Iterator[None]:
+    """An audit makes no cycles and lets go of nothing before its end: looking for garbage takes a quarter of it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
@@ -353,37 +340,3 @@ def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
 
 _LEG_TERMS = ("venue", "qty", "price", "tif", "post_only")
 _DECISION_TERMS = ("symbol", "parent_id", "slice_no", "side", "expires_at", "good_till", "account", "algo")
-
-
-def _subject_of(message: Any) -> str:
-    """Where a message belongs."""
-    match message:
-        case m.ParentEvent():
-            return subjects.parent(message.symbol, message.parent_id, subjects.event_name(message))
-        case m.RouteEvent():
-            name = subjects.event_name(message)
-            return subjects.route(message.symbol, message.parent_id, message.slice_no, name)
-        case m.ExecEvent():
-            name = subjects.event_name(message)
-            return subjects.execution(message.venue, message.symbol, message.child_id, name)
-        case m.Fill():
-            return subjects.fill(message.venue, message.symbol, message.fill_id)
-        case m.ChildNew():
-            return subjects.child(message.venue, message.symbol, message.child_id, "new")
-        case m.ChildCancel():
-            return subjects.child(message.venue, message.symbol, message.child_id, "cancel")
-        case m.ChildReplace():
-            return subjects.child(message.venue, message.symbol, message.child_id, "replace")
-    raise TypeError(f"{type(message).__name__} is no durable message")
-
-
-def _says(request: _Request, order: m.ParentOrder) -> bool:
-    """Whether the user asked for this order."""
-    return request.body.get("side") == order.side and _decimal(request.body.get("qty")) == order.qty
-
-
-def _decimal(value: object) -> Decimal | None:
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return None

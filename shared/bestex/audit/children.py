@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from bestex import messages as m
 from bestex.audit.report import Findings, Witness
-from bestex.errors import Code
+from bestex.clock import MINUTE, SECOND
 from bestex.subjects import event_name
 from bestex.units import total
+
+# Bytes that left at the deadline have arrived after a margin of 5 s, or never will; the two endpoints that must
+# agree on an absence are asked 1 s apart.
+ABSENCE_NS = 6 * SECOND
+# A gateway cancels what has outlived its time at once; one that was killed must first come back.
+GOOD_TILL_ALLOWANCE_NS = MINUTE
+CANCEL_ALLOWANCE_NS = MINUTE
+_AT_ONCE = (m.Tif.IOC, m.Tif.FOK)
 
 _ENDS = {"filled", "canceled", "expired"}
 _ASKED = {"canceling", "cancel_rejected", "replace_rejected"}
@@ -43,8 +52,10 @@ class ChildHistory:
         self.submitting: m.ExecSubmitting | None = None
         self.submitting_witness: Witness | None = None
         self.accepted = False
+        self.replacing: list[tuple[m.ExecReplacing, Witness]] = []
         self.end: m.ExecEnded | None = None
         self.end_at_ns = 0
+        self.end_witness: Witness | None = None
         self.last: Witness | None = None
         self.trades: dict[str, Traded] = {}
         self._truncated = truncated
@@ -54,7 +65,9 @@ class ChildHistory:
         self._notional = Decimal(0)
         self._fees = Decimal(0)
         self._qty = self._qty_most = Decimal(0)
-        self._owner: tuple[str, str, int] | None = None
+        self.owner: tuple[str, str, int] | None = None
+        self._raised: list[tuple[int, Decimal, Witness]] = []  # beyond what it was submitted with
+        self._canceling = False
         self._prices: list[Decimal] = []  # every limit that it may have had at the venue
 
     def _wrong(self, promise: int, code: str, text: str, *witnesses: Witness | None) -> None:
@@ -66,15 +79,26 @@ class ChildHistory:
             return self._cum
         return max(decided, self._qty_most)
 
+    def weights(self) -> Iterator[tuple[int, Decimal, Witness]]:
+        """When, by how much and where what it may fill of its parent grew or shrank."""
+        if self.submitting is not None and self.submitting_witness is not None:
+            yield self.submitting_witness.at_ns, self.submitting.qty, self.submitting_witness
+        yield from self._raised
+        if self.end is not None and self.end_witness is not None:
+            yield self.end_at_ns, self.end.cum_qty - self._qty_most, self.end_witness
+
     # -- events --------------------------------------------------------------------------------------------
 
     def _owned(self, message: m.ExecEvent | m.Fill, witness: Witness) -> None:
         """All that is said of a child is said for one slice of one parent."""
         owner = message.symbol, message.parent_id, message.slice_no
-        self._owner = self._owner or owner
-        if owner != self._owner:
-            text = f"belongs to slice {self._owner[1]}/{self._owner[2]}, then to {owner[1]}/{owner[2]}"
+        if self.owner is None:
+            self.owner = owner
+        elif owner != self.owner:
+            text = f"belongs to slice {self.owner[1]}/{self.owner[2]}, then to {owner[1]}/{owner[2]}"
             self._wrong(6, "owner_differs", text, self.submitting_witness, witness)
+        if message.venue != self.venue:
+            self._wrong(2, "child_at_two_venues", f"and at {message.venue}", self.last, witness)
 
     def take(self, event: Any, witness: Witness) -> None:
         self._owned(event, witness)
@@ -87,7 +111,7 @@ class ChildHistory:
             self._state = self._state or "accepted"
             self.last = witness
             if event.ends:
-                self.end, self.end_at_ns = event, witness.at_ns
+                self.end, self.end_at_ns, self.end_witness = event, witness.at_ns, witness
             return
         if self.end is not None:
             self._wrong(7, "after_the_end", f"{tag} after its end", self.last, witness)
@@ -100,11 +124,10 @@ class ChildHistory:
                 self._prices = [event.price]
             case m.ExecAccepted():
                 self.accepted = True
+            case m.ExecCanceling():
+                self._canceling = True
             case m.ExecReplacing() | m.ExecReplaced():
-                self._prices.append(event.price)
-                self._qty_most = max(self._qty_most, event.qty)
-                if isinstance(event, m.ExecReplaced):
-                    self._qty = event.qty
+                self._replace(event, witness)
             case m.ExecEnded():
                 self._ended(event, witness)
         self.last = witness
@@ -116,14 +139,26 @@ class ChildHistory:
             self._wrong(5, "rejected_at_work", "rejected after it was at work", self.last, witness)
         elif tag not in ALLOWED[self._state]:
             self._wrong(7, "transition", f"{tag} after {self._state or 'nothing'}", self.last, witness)
-        elif tag == "rejected" and self._state == "unknown" and event.code is not Code.TIMEOUT:
-            text = f"unknown, then rejected with {event.code} and not for its absence"
+        elif tag == "rejected" and self._state == "unknown" and event.evidence not in ("refused", "absent"):
+            text = (
+                f"unknown, then rejected with {event.code}, for neither its absence nor the venue's refusal"
+            )
             self._wrong(5, "unknown_called_rejected", text, self.last, witness)
         if tag not in _STAYS and not event.ends:
             self._state = tag
 
+    def _replace(self, event: m.ExecReplacing | m.ExecReplaced, witness: Witness) -> None:
+        self._prices.append(event.price)
+        if event.qty > self._qty_most:
+            self._raised.append((witness.at_ns, event.qty - self._qty_most, witness))
+            self._qty_most = event.qty
+        if isinstance(event, m.ExecReplaced):
+            self._qty = event.qty
+        else:
+            self.replacing.append((event, witness))
+
     def _ended(self, event: m.ExecEnded, witness: Witness) -> None:
-        self.end, self.end_at_ns = event, witness.at_ns
+        self.end, self.end_at_ns, self.end_witness = event, witness.at_ns, witness
         sums, said = (self._cum, self._notional, self._fees), (event.cum_qty, event.notional, event.fees)
         if sums != said:
             text = (
@@ -135,6 +170,16 @@ class ChildHistory:
             self._wrong(6, "filled_short", f"filled with {event.cum_qty} of {self._qty}", witness)
         if isinstance(event, m.ExecRejected) and event.cum_qty:
             self._wrong(5, "rejected_with_fills", f"rejected with {event.cum_qty} filled", witness)
+        sent = self.submitting
+        if sent is None:
+            return
+        if event.evidence == "absent" and event.at < sent.deadline + ABSENCE_NS:
+            text = f"called absent at {event.at}, might have arrived until after {sent.deadline}"
+            self._wrong(5, "absent_too_early", text, self.submitting_witness, witness)
+        outlived = sent.tif not in _AT_ONCE and event.at > sent.good_till + GOOD_TILL_ALLOWANCE_NS
+        if outlived and not self._canceling:
+            text = f"at work until {event.at}, good till {sent.good_till}, and nobody canceled it"
+            self._wrong(8, "worked_past_its_time", text, self.submitting_witness, witness)
 
     def fill(self, fill: m.Fill, witness: Witness) -> None:
         self._owned(fill, witness)
@@ -151,10 +196,18 @@ class ChildHistory:
             else:
                 self._wrong(4, "not_written_before_send", "filled, but never written down as sent", witness)
             return
+        before, self._cum = self._cum, total(self._cum, fill.qty)
         if self.end is not None:
             text = f"trade {fill.trade_id} is not in the sums of its end"
             self._wrong(6, "late_fill", text, self.last, witness)
-        self._cum = total(self._cum, fill.qty)
+            self._raised.append((witness.at_ns, fill.qty, witness))
+        elif self._cum > self._qty_most:
+            beyond = self._cum - max(before, self._qty_most)
+            self._raised.append((witness.at_ns, beyond, witness))
+        flag = "overfill" if self._cum > self._qty_most else "late" if self.end is not None else ""
+        if fill.flag != flag:
+            text = f"trade {fill.trade_id} is marked {fill.flag or 'as usual'}, it is {flag or 'as usual'}"
+            self._wrong(6, "flag_differs", text, self.last, witness)
         self._notional = total(self._notional, fill.qty * fill.price)
         self._fees = total(self._fees, fill.fee)
         if fill.side is not self.submitting.side or fill.qty <= 0:
@@ -172,6 +225,7 @@ class ChildHistory:
         self,
         command: m.ChildNew | None,
         command_witness: Witness | None,
+        replace: tuple[m.ChildReplace, Witness] | None,
         *,
         route_truncated: bool,
         complete: bool,
@@ -182,6 +236,15 @@ class ChildHistory:
             if not route_truncated:
                 self._wrong(2, "child_without_command", "executed without a command", self.last)
             return
+        if self.owner is not None and (self.venue, *self.owner) != (
+            command.venue,
+            command.symbol,
+            command.parent_id,
+            command.slice_no,
+        ):
+            text = f"ordered for {command.parent_id}/{command.slice_no} at {command.venue}"
+            self._wrong(2, "sent_differs", text, command_witness, self.last)
+        self._replaced_as_ordered(replace)
         sent = self.submitting
         if sent is None:
             return
@@ -191,6 +254,31 @@ class ChildHistory:
         if sent.at > command.expires_at:
             text = f"submitted at {sent.at}, expired at {command.expires_at}"
             self._wrong(8, "sent_stale", text, command_witness, self.submitting_witness)
+        if sent.deadline > command.expires_at:
+            text = f"may leave until {sent.deadline}, expires at {command.expires_at}"
+            self._wrong(8, "deadline_too_late", text, command_witness, self.submitting_witness)
+
+    def check_cancel(self, ordered: Witness) -> None:
+        """A cancel that was ordered is asked of the venue; only an end makes it needless."""
+        if self._canceling or self.partial or self.submitting is None or self.end is None:
+            return
+        if self.end_at_ns > ordered.at_ns + CANCEL_ALLOWANCE_NS:
+            text = "worked on long after its cancel was ordered, which nobody asked of the venue"
+            self._wrong(11, "cancel_ignored", text, ordered, self.end_witness)
+
+    def _replaced_as_ordered(self, command: tuple[m.ChildReplace, Witness] | None) -> None:
+        for number, (event, witness) in enumerate(self.replacing):
+            if number or command is None:
+                known = self.replacing[0][1] if number else self.submitting_witness
+                self._wrong(2, "replace_without_command", "nobody ordered this replace", known, witness)
+                continue
+            order, order_witness = command
+            if (event.qty, event.price) != (order.qty, order.price):
+                text = f"replaced by {event.qty} at {event.price}, ordered {order.qty} at {order.price}"
+                self._wrong(2, "replace_differs", text, order_witness, witness)
+            if event.at > order.expires_at or event.deadline > order.expires_at:
+                text = f"replaced at {event.at}, expired at {order.expires_at}"
+                self._wrong(8, "sent_stale", text, order_witness, witness)
 
 
 _TERMS = (

@@ -12,6 +12,15 @@ from bestex.errors import Code
 from bestex.subjects import event_name
 from bestex.units import total
 
+# Which request an event answers; a refusal names it itself.
+_ANSWERS: dict[type[m.ParentEvent], str] = {
+    m.ParentAccepted: "new",
+    m.ParentPaused: "pause",
+    m.ParentResumed: "resume",
+    m.ParentModified: "modify",
+    m.ParentCanceling: "cancel",
+}
+
 AVERAGE_TOLERANCE = Decimal("0.000001")  # averages are rounded 6 digits beyond the instrument's price
 
 
@@ -35,13 +44,17 @@ class ParentHistory:
         self.accepted: m.ParentAccepted | None = None
         self.accepted_witness: Witness | None = None
         self.done: m.ParentDone | None = None
+        self.done_witness: Witness | None = None
         self.canceling = False
         self.slices: dict[int, SliceOrder] = {}
-        self.modified: dict[int, tuple[m.ParentModified, Witness]] = {}
-        self.answers: list[tuple[int, Witness]] = []
+        self.modified: dict[
+            int, tuple[m.ParentModified, m.ParentOrder, Witness]
+        ] = {}  # with the order before
+        self.answers: list[tuple[int, str, Witness]] = []  # the user's message, what it was answered with
         self._truncated = truncated
         self._findings = findings
         self._order: m.ParentOrder | None = None
+        self._wanted: list[tuple[int, Decimal]] = []
         self._paused = False
         self._ceiling = Decimal(0)
         self._cum = Decimal(0)
@@ -53,9 +66,18 @@ class ParentHistory:
     def _wrong(self, promise: int, code: str, text: str, *witnesses: Witness | None) -> None:
         self._findings.add(promise, code, f"parent {self.name}: {text}", *witnesses)
 
+    def wanted_at(self, at_ns: int) -> Decimal:
+        """The order's quantity as it was in force when the stream's clock showed that time."""
+        found = Decimal(0)
+        for since_ns, qty in self._wanted:
+            if since_ns > at_ns:
+                break
+            found = qty
+        return found
+
     def take(self, event: Any, witness: Witness) -> None:
         if getattr(event, "order_seq", 0):
-            self.answers.append((event.order_seq, witness))
+            self.answers.append((event.order_seq, _ANSWERS.get(type(event)) or event.request, witness))
         if self.partial or isinstance(event, m.ParentRejected):
             return  # a refusal changes nothing, and may come from a scheduler that does not know the order
         if self.accepted is None and not isinstance(event, m.ParentAccepted):
@@ -81,10 +103,7 @@ class ParentHistory:
                     self._wrong(7, "pause_order", f"{event_name(event)} twice in a row", self._last, witness)
                 self._paused = paused
             case m.ParentModified():
-                self._order = event.order
-                # What went out before less was wanted may still fill until it has come back.
-                self._ceiling = max(event.order.qty, total(self._cum, self._open))
-                self.modified[event.order_seq] = event, witness
+                self._modify(event, witness)
             case m.ParentCanceling():
                 if self.canceling:
                     self._wrong(7, "canceled_twice", "a second cancel was taken", self._last, witness)
@@ -100,6 +119,15 @@ class ParentHistory:
             return
         self.accepted, self.accepted_witness, self._order = event, witness, event.order
         self._ceiling = event.order.qty
+        self._wanted.append((witness.at_ns, event.order.qty))
+
+    def _modify(self, event: m.ParentModified, witness: Witness) -> None:
+        assert self._order is not None, "an accepted parent has an order"
+        self.modified[event.order_seq] = event, self._order, witness
+        self._order = event.order
+        # What went out before less was wanted may still fill until it has come back.
+        self._ceiling = max(event.order.qty, total(self._cum, self._open))
+        self._wanted.append((witness.at_ns, event.order.qty))
 
     def _slice(self, event: m.ParentSliced, witness: Witness) -> None:
         number, order = event.slice_no, self._order
@@ -109,8 +137,9 @@ class ParentHistory:
             return
         if number != len(self.slices) + 1:
             self._wrong(1, "slice_missing", f"slice {number} follows {len(self.slices)}", self._last, witness)
-        if (event.side, event.account) != (order.side, order.account) or event.qty <= 0:
-            text = f"slice {number}: {event.side} {event.qty} for {event.account}"
+        terms = event.side, event.account, event.algo or order.algo, event.venues
+        if terms != (order.side, order.account, order.algo, order.venues) or event.qty <= 0:
+            text = f"slice {number}: {event.side} {event.qty} for {event.account} of {event.algo}"
             self._wrong(3, "slice_wrong", text, self.accepted_witness, witness)
         if _beyond(event.side, event.limit_price, order.limit_price):
             self._wrong(
@@ -156,7 +185,7 @@ class ParentHistory:
         self._fees = total(self._fees, event.fees)
 
     def _end(self, event: m.ParentDone, witness: Witness) -> None:
-        self.done = event
+        self.done, self.done_witness = event, witness
         for number, item in self.slices.items():
             if item.settled is None:
                 self._wrong(3, "ended_with_open_slice", f"slice {number} is open", item.witness, witness)
@@ -170,6 +199,9 @@ class ParentHistory:
         if (event.reason is Code.FILLED) != (self._cum >= self._order.qty):
             text = f"ends as {event.reason} with {self._cum} of {self._order.qty}"
             self._wrong(11, "wrong_reason", text, witness)
+        elif event.reason is not Code.FILLED and (event.reason is Code.CANCELED) != self.canceling:
+            text = f"ends as {event.reason}, and {'a' if self.canceling else 'no'} cancel was taken"
+            self._wrong(11, "wrong_reason", text, self._last, witness)
 
     def _sums(self, event: Any, witness: Witness) -> None:
         """What every event says of the whole, against the events so far."""

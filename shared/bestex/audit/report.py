@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bestex.clock import rfc3339
+from bestex.clock import HOUR, rfc3339
 
 ANOMALIES_KEPT = 10_000  # of a history that is broken all over, the first ones say enough
 ANOMALIES_SHOWN = 50
@@ -25,14 +25,14 @@ PROMISES = {
 
 
 class Record(NamedTuple):
-    """One stored message. `at_ns` is when its stream stored it; `epoch` 0 where it does not say its own."""
+    """One stored message. `at_ns` is when its stream stored it. Not every source has the headers."""
 
     stream: str
     seq: int
     subject: str
     at_ns: int
     data: bytes
-    epoch: int = 0
+    headers: Mapping[str, str] | None = None
 
 
 class Witness(NamedTuple):
@@ -45,6 +45,21 @@ class Witness(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.stream} {self.seq} {self.subject} ({rfc3339(self.at_ns)})"
+
+
+# In a replay the services' clock shows the time of the recording, and the bus's the present. Two clocks that are
+# closer than this are meant to be the same.
+SAME_CLOCK_NS = HOUR
+
+
+def stored_ns(at_ns: int, witness: Witness) -> int:
+    """When an event was stored, on the clock of the service that wrote `at_ns` into it."""
+    return witness.at_ns if abs(witness.at_ns - at_ns) < SAME_CLOCK_NS else at_ns
+
+
+def decided_ns(at_ns: int, witness: Witness) -> int:
+    """When an event was decided, on the clock of the bus, which stored it later than that."""
+    return min(at_ns, witness.at_ns) if abs(witness.at_ns - at_ns) < SAME_CLOCK_NS else witness.at_ns
 
 
 @dataclass(frozen=True, slots=True)

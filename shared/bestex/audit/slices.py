@@ -28,9 +28,10 @@ class Command:
 class SliceHistory:
     """`take` the events of one slice in stream order, then `finish` with everything that it must agree with."""
 
-    def __init__(self, findings: Findings, name: str, *, truncated: bool) -> None:
+    def __init__(self, findings: Findings, name: str, *, truncated: bool, book_age_ns: int) -> None:
         self.name = name
         self.partial = False
+        self._book_age_ns = book_age_ns
         self.decisions: list[tuple[m.RouteDecided, Witness]] = []
         self.done: m.RouteDone | None = None
         self.first: Witness | None = None
@@ -71,6 +72,12 @@ class SliceHistory:
             self._wrong(1, "decision_missing", text, before[1], witness)
         if self.recalled is not None:
             self._wrong(8, "routed_after_recall", "routed after its recall", self.recalled[1], witness)
+        # What only rests, rests at the order's own limit and needs no book.
+        if any(leg.tif in (m.Tif.IOC, m.Tif.FOK) for leg in event.legs):
+            age_ns = event.at - (event.book_at or 0)
+            if age_ns > self._book_age_ns:
+                text = f"decision {event.decision_no} at {event.at} on a book of {event.book_at or 'no time'}"
+                self._wrong(8, "book_too_old", text, witness)
         legs = total(*(leg.qty for leg in event.legs))
         if legs > event.qty or any(leg.qty <= 0 for leg in event.legs):
             self._wrong(3, "legs_exceed", f"legs of {legs} for a quantity of {event.qty}", witness)
@@ -86,7 +93,7 @@ class SliceHistory:
         self,
         order: SliceOrder | None,
         commands: Mapping[str, Command],
-        cancels: Mapping[str, Witness],
+        cancels: Mapping[str, tuple[m.ChildCancel, Witness]],
         children: Mapping[str, ChildHistory],
         *,
         sched_truncated: bool,
@@ -109,7 +116,9 @@ class SliceHistory:
         if self.done is not None:
             self._sums(self.done, order, children)
 
-    def _published(self, commands: Mapping[str, Command], cancels: Mapping[str, Witness]) -> None:
+    def _published(
+        self, commands: Mapping[str, Command], cancels: Mapping[str, tuple[m.ChildCancel, Witness]]
+    ) -> None:
         for event, witness in self.decisions:
             for leg in event.legs:
                 if leg.child_id not in commands:
@@ -139,12 +148,26 @@ class SliceHistory:
                 )
                 self._wrong(3, "over_routed", text, order.witness if order else None, witness)
             if order is not None:
-                for leg in event.legs:
-                    limit = order.event.limit_price
-                    if limit is not None and (leg.price - limit) * event.side.sign > 0:
-                        text = f"child {leg.child_id} at {leg.price}, beyond the slice's {limit}"
-                        self._wrong(3, "leg_beyond_limit", text, order.witness, witness)
+                self._within(event, witness, order)
             legs.extend(event.legs)
+
+    def _within(self, event: m.RouteDecided, witness: Witness, order: SliceOrder) -> None:
+        """A decision keeps to its slice: its limit, its venues, its time."""
+        asked = order.event
+        for leg in event.legs:
+            limit = asked.limit_price
+            if limit is not None and (leg.price - limit) * event.side.sign > 0:
+                text = f"child {leg.child_id} at {leg.price}, beyond the slice's {limit}"
+                self._wrong(3, "leg_beyond_limit", text, order.witness, witness)
+            if asked.venues is not None and leg.venue not in asked.venues:
+                text = f"child {leg.child_id} at {leg.venue}, which the order does not allow"
+                self._wrong(3, "leg_elsewhere", text, order.witness, witness)
+        if event.legs and event.at >= asked.expires_at:
+            text = f"routed at {event.at}, expired at {asked.expires_at}"
+            self._wrong(8, "routed_stale", text, order.witness, witness)
+        if event.legs and max(event.expires_at, event.good_till) > asked.expires_at:
+            text = f"its children may live until {max(event.expires_at, event.good_till)}"
+            self._wrong(8, "children_outlive", text, order.witness, witness)
 
     def _sums(
         self, done: m.RouteDone, order: SliceOrder | None, children: Mapping[str, ChildHistory]
@@ -171,6 +194,12 @@ class SliceHistory:
         if order is not None and order.event.qty != done.qty:
             text = f"was {order.event.qty}, ends as {done.qty}"
             self._wrong(3, "slice_differs", text, order.witness, self.done_witness)
+        wanted = Code.FILLED if done.filled_qty == done.qty else self.recalled and self.recalled[0].reason
+        if (wanted or done.reason) is not done.reason or (done.reason is Code.FILLED) is not (
+            wanted is Code.FILLED
+        ):
+            text = f"ends as {done.reason} with {done.filled_qty} of {done.qty}"
+            self._wrong(11, "wrong_reason", text, self.recalled and self.recalled[1], self.done_witness)
         if done.children and done.children != len(own):
             self._wrong(6, "slice_sums", f"says {done.children} children of {len(own)}", self.done_witness)
 
@@ -188,6 +217,9 @@ def check_settled(
         text = f"slice {name}: settled, but its route never ended"
         findings.add(6, "settled_without_end", text, order.settled_witness)
         return
+    if said.reason is not done.reason:
+        text = f"slice {name}: settled as {said.reason}, its route ended as {done.reason}"
+        findings.add(11, "wrong_reason", text, route.done_witness if route else None, order.settled_witness)
     ours, theirs = (
         (said.filled_qty, said.notional, said.fees),
         (done.filled_qty, done.notional, done.fees),

@@ -14,23 +14,26 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from bestex import bus, pull, sim_wire, subjects
-from bestex.audit.auditor import Auditor, audit
+from bestex.audit.auditor import BOOK_AGE_NS, Auditor, audit
 from bestex.audit.report import AuditReport, Record
 from bestex.clock import parse_time
 from bestex.errors import BestexError, BusError
-from bestex.journal import EPOCH
 from bestex.sim_journal import read_journal
 
 
 async def run_audit(
-    nats_url: str, *, journals: Path | str | None = None, complete: bool = False
+    nats_url: str,
+    *,
+    journals: Path | str | None = None,
+    complete: bool = False,
+    book_age_ns: int = BOOK_AGE_NS,
 ) -> AuditReport:
     """Audit what the bus at `nats_url` holds, and the simulated venues' own journals in the folder `journals`.
 
     `complete` says that nothing is in flight any more. Raises BusError where there is no bus.
     """
     client = await bus.connect(nats_url, "bestex-audit")
-    auditor = Auditor()
+    auditor = Auditor(book_age_ns)
     try:
         await read_streams(client, auditor.take)
     finally:
@@ -49,7 +52,7 @@ async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
     """Hand every message stored up to now to `take`, each stream in its order; how many that were."""
     everything = f"{subjects.ROOT}.>"
     names = await bus.api(client, "STREAM.NAMES", {"subject": everything})
-    streams = [name for name in names.get("streams") or () if name != subjects.METRICS]
+    streams = names.get("streams") or ()
     if not streams:
         raise BusError("the bus has no streams; run `bestex streams apply`")
     info = await bus.api(client, f"STREAM.INFO.{streams[0]}", {})
@@ -60,14 +63,23 @@ async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
         nonlocal count
         if delivery.at_ns <= now_ns:
             count += 1
-            epoch = int(delivery.headers.get(EPOCH, 0))
-            take(
-                Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data, epoch)
-            )
+            take(record_of(delivery))
 
     for stream in sorted(streams):
         await pull.read_all(client, stream, [everything], receive)
     return count
+
+
+def record_of(delivery: pull.Delivery) -> Record:
+    """With the headers that tell of its writer."""
+    return Record(
+        delivery.stream,
+        delivery.seq,
+        delivery.subject,
+        delivery.at_ns,
+        delivery.data,
+        delivery.headers,
+    )
 
 
 def read_database(database: Path | str) -> Iterator[Record]:

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from bestex import messages as m
 from bestex import sim_wire as wire
-from bestex.audit.children import ChildHistory
-from bestex.audit.report import Findings, Witness
+from bestex.audit.children import ChildHistory, show_order
+from bestex.audit.report import Findings, Witness, stored_ns
 from bestex.audit.slices import Command
-from bestex.clock import MS, rfc3339
+from bestex.clock import MINUTE, MS, rfc3339
 from bestex.ids import is_child_id
 from bestex.units import from_units
 
 # Between the gateway's last look at the clock and the venue's: a network, a busy machine, and two clocks.
 LATENCY_ALLOWANCE_NS = 250 * MS
+# Trades are pulled every few seconds, with an overlap: one that is still missing when trades of a minute later have
+# been told of is lost.
+PULLED_NS = MINUTE
 
 
 @dataclass(slots=True)
@@ -23,6 +27,7 @@ class _Order:
     """What the venue did with one client id."""
 
     received: list[Witness] = field(default_factory=list)
+    request: wire.Submit | None = None
     state: wire.OrderState | None = None
     state_witness: Witness | None = None
     trades: dict[str, tuple[Decimal, Decimal, Decimal, Witness]] = field(default_factory=dict)
@@ -49,7 +54,9 @@ class VenueJournal:
             if not is_child_id(request.client_id):
                 self.foreign += 1
                 return
-            self._order(request.client_id).received.append(self._witness(line, request.client_id))
+            order = self._order(request.client_id)
+            order.received.append(self._witness(line, request.client_id))
+            order.request = order.request or request
         for state in line.orders:
             if is_child_id(state.client_id):
                 order = self._order(state.client_id)
@@ -97,12 +104,30 @@ class VenueJournal:
                     text = "the venue has it, but nothing was written down before it was sent"
                     self._wrong(4, "not_written_before_send", child_id, text, *order.received)
                 continue
+            self._as_written(child, order)
             self._in_time(child_id, order, commands.get(child_id))
             self._trades_agree(child, order, complete=complete)
             self._ends_agree(child, order)
         for child_id, child in children.items():
             if child_id not in self.orders and (child.accepted or child.trades):
                 self._wrong(5, "never_received", child_id, "at work, but the venue never got it", child.last)
+
+    def _as_written(self, child: ChildHistory, order: _Order) -> None:
+        """What the venue got is what had been written down, and not before that."""
+        sent, got, witness = child.submitting, order.request, child.submitting_witness
+        if sent is None or got is None or witness is None:
+            return
+        written_ns, received = stored_ns(sent.at, witness), order.received[0]
+        if received.at_ns < written_ns - LATENCY_ALLOWANCE_NS:
+            text = f"the venue has it since {rfc3339(received.at_ns)}, written down at {rfc3339(written_ns)}"
+            self._wrong(4, "not_written_before_send", child.child_id, text, received, witness)
+        scales = self._scales.get(got.symbol)
+        if scales is None:
+            return
+        terms = got.side, got.tif, from_units(got.price, scales[0]), from_units(got.qty, scales[1])
+        if terms != (sent.side, sent.tif, sent.price, sent.qty):
+            text = f"the venue got {got.side} {terms[3]} at {terms[2]} {got.tif}, written down: {show_order(sent)}"
+            self._wrong(4, "received_differs", child.child_id, text, witness, received)
 
     def _in_time(self, child_id: str, order: _Order, command: Command | None) -> None:
         if command is None or not order.received or order.state is None:
@@ -115,10 +140,12 @@ class VenueJournal:
 
     def _trades_agree(self, child: ChildHistory, order: _Order, *, complete: bool) -> None:
         """Each trade has exactly one fill, and each fill one trade. A fill of a child at work may be on its way."""
+        told = [order.trades[trade_id][3].at_ns for trade_id in child.trades if trade_id in order.trades]
+        told_until = max(told, default=0)
         for trade_id, (qty, price, fee, witness) in order.trades.items():
             fill = child.trades.get(trade_id)
             if fill is None:
-                if complete or child.end is not None:
+                if complete or child.end is not None or witness.at_ns < told_until - PULLED_NS:
                     text = f"trade {trade_id} of {qty} at {price} has no fill"
                     self._wrong(6, "fill_missing", child.child_id, text, witness, child.last)
             elif (fill.qty, fill.price, fill.fee) != (qty, price, fee):
@@ -133,11 +160,21 @@ class VenueJournal:
                 self._wrong(6, "fill_invented", child.child_id, text, fill.witness)
 
     def _ends_agree(self, child: ChildHistory, order: _Order) -> None:
-        if child.end is None or order.state is None:
+        end, state = child.end, order.state
+        if end is None or state is None:
             return
-        if order.state.state is wire.State.OPEN:
+        if state.state is wire.State.OPEN:
             text = "ended for us, but the venue is working it"
             self._wrong(5, "working_after_end", child.child_id, text, child.last, order.state_witness)
+        elif isinstance(end, m.ExecRejected) and state.state is not wire.State.REJECTED:
+            text = f"rejected for us, but the venue took it: {state.state}"
+            self._wrong(
+                5, "rejected_though_taken", child.child_id, text, child.end_witness, order.state_witness
+            )
+        scales = self._scales.get(state.symbol)
+        if scales is not None and from_units(state.cum_qty, scales[1]) != end.cum_qty:
+            text = f"ended with {end.cum_qty} filled, the venue says {from_units(state.cum_qty, scales[1])}"
+            self._wrong(6, "venue_sum_differs", child.child_id, text, child.end_witness, order.state_witness)
 
 
 def check_journals(

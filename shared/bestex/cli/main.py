@@ -21,6 +21,7 @@ The first minutes:
     bestex submit BTC/USDT buy 1 --algo twap --duration 2m --wait
     bestex watch fill                   every fill as it happens
     bestex status                       every parent and where it stands
+    bestex explain PARENT               all that happened to one order
     bestex audit                        was every promise kept?
 
 Each command takes --json and --config, and explains itself with --help.
@@ -41,6 +42,7 @@ _COMMANDS = {
     "up": ("operate:up", "Start the bus and every service here, and keep them running."),
     "doctor": ("operate:doctor", "See whether all is well, and how to repair what is not."),
     "audit": ("operate:audit", "Check every promise from the streams and the venues' journals."),
+    "explain": ("explain:explain", "All that happened to one order, from every stream, in order."),
     "streams": ("operate:streams_app", "Create the bus's streams, or check them."),
     "submit": ("orders:submit", "Publish a parent order."),
     "plan": ("orders:plan", "The route that an order would take now, with its costs."),

@@ -160,7 +160,10 @@ async def audit(*, complete: Annotated[bool, Parameter(negative="")] = False, co
 
     config = common.load()
     report = await run_audit(
-        bus_address.find_url(config), journals=Path(config.data_dir) / "exchange", complete=complete
+        bus_address.find_url(config),
+        journals=Path(config.data_dir) / "exchange",
+        complete=complete,
+        book_age_ns=config.limits.max_book_age + config.market_data.max_clock_skew,
     )
     if common.json:
         print_json(report.builtins())

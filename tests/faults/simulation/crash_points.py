@@ -45,7 +45,9 @@ def points(scenario: Scenario) -> list[Kill]:
         assert trace is not None, "it was asked for above"
         for step in range(len(trace)):
             if trace[step] not in IDLE:
-                found += [Kill(process=name, step=step, after=after, down_ms=DOWN_MS) for after in (False, True)]
+                found += [
+                    Kill(process=name, step=step, after=after, down_ms=DOWN_MS) for after in (False, True)
+                ]
     return found
 
 

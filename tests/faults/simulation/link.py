@@ -64,7 +64,9 @@ class Handle:
 class LinkClient:
     """One connection of one process. `steps` counts what the process does to the world outside."""
 
-    def __init__(self, server: Server, world: World, loop: ProcessLoop, name: str, steps: Steps, line: Line) -> None:
+    def __init__(
+        self, server: Server, world: World, loop: ProcessLoop, name: str, steps: Steps, line: Line
+    ) -> None:
         self._server = server
         self._world = world
         self._loop = loop
@@ -109,7 +111,7 @@ class LinkClient:
         self._handles = [one for one in self._handles if one[0] is not subscription]
         self._server.unsubscribe(subscription)
 
-    async def flush(self, timeout: float = 10) -> None:
+    async def flush(self, timeout: float = 10) -> None:  # noqa: ARG002 - nats-py's
         if not self.is_connected:
             raise nats.errors.ConnectionClosedError
 

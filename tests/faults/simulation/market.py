@@ -25,7 +25,7 @@ Listener = Callable[[w.JournalEntry], None]
 
 
 class VirtualMarket:
-    """Books that are drawn anew at every tick around a mid that walks, trades now and then, and our orders in them."""
+    """Books drawn anew at every tick around a mid that walks, trades now and then, and our orders in them."""
 
     def __init__(self, config: Config, world: World, seed: int) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""The platform with one guard taken away at a time. Each must be caught by the simulation, or the simulation is blind.
+"""The platform with one guard taken away at a time. The simulation must catch each, or it is blind.
 
 A mutation replaces one function or one constant while it is in force. `kinds` are the faults that the guard is there
 for: with them it is missed soon, among all faults later.
@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from bestex import bus
+from bestex import bus, pull, runtime
 from bestex import messages as m
-from bestex import pull, runtime
 from bestex.errors import Code
 from bestex.journal import Journal
 from services.gateway import chase, core, evidence, facts

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from bestex import messages as m
 from bestex import plugins
 from tests.faults.simulation.faults import (
     AnyFault,
@@ -111,9 +110,7 @@ def requests(rng: Random, new: Act) -> list[Act]:
         acts.append(Act(at_ms=at_ms, verb=verb, parent_id=new.parent_id, algo=new.algo, body=body))
         if verb == "pause":
             at_ms += rng.randint(1, 2_000)
-            acts.append(
-                Act(at_ms=at_ms, verb="resume", parent_id=new.parent_id, algo=new.algo, body={})
-            )
+            acts.append(Act(at_ms=at_ms, verb="resume", parent_id=new.parent_id, algo=new.algo, body={}))
     return acts
 
 
@@ -157,7 +154,9 @@ def _fault(rng: Random, kinds: tuple[str, ...]) -> AnyFault:
         case "cut":
             return Cut(process=process, at_ms=at_ms, for_ms=rng.choice((5, 300, 3_000)))
         case "bus":
-            return BusCrash(at_ms=at_ms, for_ms=rng.choice((50, 500, 3_000)), forgotten_acks=rng.randint(0, 4))
+            return BusCrash(
+                at_ms=at_ms, for_ms=rng.choice((50, 500, 3_000)), forgotten_acks=rng.randint(0, 4)
+            )
         case "line":
             what = rng.choice(("dropped", "late", "overtaken", "twice"))
             return LineFault(

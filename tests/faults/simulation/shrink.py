@@ -48,7 +48,9 @@ def narrate(scenario: Scenario) -> Iterator[str]:
         lines.append((at_ns, 0, f"** {who} {what}"))
     for stream, stored in run.server.stored:
         text = stored.data.decode(errors="replace")[:DATA_CHARS_MAX]
-        lines.append((stored.at_ns, 2, f"{stream} {stored.seq} {stored.subject.removeprefix('bestex.v1.')} {text}"))
+        lines.append(
+            (stored.at_ns, 2, f"{stream} {stored.seq} {stored.subject.removeprefix('bestex.v1.')} {text}")
+        )
     for venue, journal in run.market.journals.items():
         for entry in journal[1:]:
             request = entry.request  # type: ignore[union-attr]

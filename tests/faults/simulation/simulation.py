@@ -31,8 +31,8 @@ from tests.faults.simulation.faults import (
     Freeze,
     Kill,
     Lag,
-    LineFault,
     Line,
+    LineFault,
     RequestFault,
     SessionCut,
     UserEventFault,
@@ -51,7 +51,9 @@ BUILDERS: dict[str, BuildService] = {
     "router": build_router,
     "scheduler": build_scheduler,
 }
-END_NS = 300 * SECOND  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
+END_NS = (
+    300 * SECOND
+)  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
 SETTLE_NS = 10 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
 BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
 USER_RETRY_NS = 500 * MS
@@ -93,7 +95,10 @@ class Simulation:
                 self.market,
                 venues,
                 [f for f in scenario.faults if isinstance(f, Kill | Freeze) and f.process == name],
-                Line([f for f in scenario.faults if isinstance(f, LineFault) and f.process == name], scenario.seed),
+                Line(
+                    [f for f in scenario.faults if isinstance(f, LineFault) and f.process == name],
+                    scenario.seed,
+                ),
                 self._note,
             )
             for name, build in BUILDERS.items()
@@ -256,7 +261,8 @@ class Simulation:
 
 
 _EXPECTED = tuple(
-    f"ended: {name}" for name in ("there is no bus", "Fenced(", "OutcomeUnknown(", "BusError(", "TimeoutError(")
+    f"ended: {name}"
+    for name in ("there is no bus", "Fenced(", "OutcomeUnknown(", "BusError(", "TimeoutError(")
 )
 
 
@@ -272,5 +278,6 @@ def _keep_quiet() -> None:
     """Processes die in the middle of everything here; what Python says of that is of no interest, nor are logs."""
     sys.unraisablehook = _ignore
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), logger_factory=structlog.ReturnLoggerFactory()
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.ReturnLoggerFactory(),
     )

@@ -206,7 +206,7 @@ class VirtualVenue(SimVenue):
 
     # -- queries -------------------------------------------------------------------------------------------------
 
-    async def _get(self, path: str, kind: Any, more: dict[str, Any] | None = None) -> Any:
+    async def _get(self, path: str, _kind: Any, more: dict[str, Any] | None = None) -> Any:
         if not self._open:
             return Failure(True, Code.TIMEOUT, f"no connection to {self._name}")
         fault = self._faults.request()

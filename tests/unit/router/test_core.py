@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from bestex import codec, config
@@ -56,10 +57,14 @@ def make_slice(qty: str = "1", **changes: Any) -> m.ParentSliced:
     return m.ParentSliced(**{**fields, **changes})
 
 
+@cache
+def _config(share: str) -> config.Config:
+    return config.load(None, {f"BESTEX__VENUES__{venue}__MAX_VOLUME_PCT": share for venue in VENUES})
+
+
 class Bench:
     def __init__(self, share: str = "100%") -> None:
-        shares = {f"BESTEX__VENUES__{venue}__MAX_VOLUME_PCT": share for venue in VENUES}
-        self.service = build(config.load(None, shares), ())
+        self.service = build(_config(share), ())
         core = self.service.core
         assert isinstance(core, RouterCore)
         self.core = core

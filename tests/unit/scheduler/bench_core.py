@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from bestex import codec, config
@@ -26,11 +27,16 @@ def book(
     return m.ConsolidatedBook(symbol, 1, at_ns, 2, 5, False, False, [column])
 
 
+@cache
+def _config() -> config.Config:
+    return config.load(None, {})
+
+
 class Bench:
     """Feeds a core, keeps its facts, its clock and its timers."""
 
     def __init__(self, with_book: bool = True) -> None:
-        self.config = config.load(None, {})
+        self.config = _config()
         self.core = self.make()
         self.now_ns = START
         self.facts: list[Any] = []
