@@ -29,9 +29,9 @@ from hypothesis.stateful import (
 
 from bestex import bus, config, journal, streams
 from bestex.errors import Fenced, OutcomeUnknown
-from bestex.journal import ASIDE, TOKEN, WRITER, Journal, stream_of
+from bestex.journal import ASIDE, TOKEN, WRITER, Journal
 from bestex.server import NatsServer
-from bestex.subjects import matches
+from bestex.subjects import matches, stream_of
 
 NUMBERS = itertools.count()  # so that no two runs meet on the real server
 FAULTS = ["none", "none", "lost", "unanswered", "late"]

@@ -7,11 +7,12 @@ fault strikes the same step again whenever its scenario is run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-MS_MAX = 60_000
+RequestWhat = Literal["lost", "answer_lost", "late", "answer_late", "rate_limited"]
+UserEventWhat = Literal["lost", "late", "twice"]
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="fault"):
@@ -84,7 +85,7 @@ class RequestFault(Fault, frozen=True, kw_only=True, tag="request"):
 
     venue: str
     number: int
-    what: Literal["lost", "answer_lost", "late", "answer_late", "rate_limited"]
+    what: RequestWhat
     delay_ms: int = 0
 
 
@@ -93,7 +94,7 @@ class UserEventFault(Fault, frozen=True, kw_only=True, tag="user_event"):
 
     venue: str
     number: int
-    what: Literal["lost", "late", "twice"]
+    what: UserEventWhat
     delay_ms: int = 0
 
 
@@ -129,8 +130,8 @@ class Steps:
     def __init__(
         self,
         faults: list[Kill | Freeze],
-        die: Callable[[Kill], None],
-        freeze: Callable[[Freeze], None],
+        die: Callable[[Any, Kill], None],
+        freeze: Callable[[Any, Freeze], None],
     ) -> None:
         kills = [fault for fault in faults if isinstance(fault, Kill)]
         self._kills = {(kill.step, kill.after): kill for kill in kills}
@@ -139,25 +140,28 @@ class Steps:
         self.trace: list[str] | None = None  # what each step was, where somebody wants to know
         self.count = 0
 
-    def take(self, what: str, act: Callable[[], None]) -> None:
-        """Do it, unless the process is to die before. Raises Killed."""
+    def take(self, life: Any, what: str, act: Callable[[], None]) -> None:
+        """Let `life` do it, unless it is to die before. Raises Killed."""
         step = self.count
         self.count += 1
         if self.trace is not None:
             self.trace.append(what)
         if self._kills:
-            self._strike(step, after=False)
+            self._strike(life, step, after=False)
         act()
         if self._kills:
-            self._strike(step, after=True)
+            self._strike(life, step, after=True)
         if step in self._freezes:
-            self._freeze(self._freezes.pop(step))
+            self._freeze(life, self._freezes.pop(step))
 
-    def _strike(self, step: int, *, after: bool) -> None:
+    def _strike(self, life: Any, step: int, *, after: bool) -> None:
         kill = self._kills.pop((step, after), None)
         if kill is not None:
-            self._die(kill)
+            self._die(life, kill)
             raise Killed
+
+
+Step = Callable[[str, Callable[[], None]], None]  # `Steps.take` of one life
 
 
 class _NoFault:

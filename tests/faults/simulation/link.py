@@ -8,7 +8,7 @@ line arrives in order, and what is in flight when it breaks is lost.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from random import Random
 from typing import Any
@@ -17,14 +17,14 @@ import nats.errors
 
 from bestex.asking import asking
 from bestex.clock import US
-from tests.faults.simulation.faults import Line, LineFault, Steps
+from tests.faults.simulation.faults import Line, LineFault, Step
 from tests.faults.simulation.jetstream import Headers, Message, Server, Subscription
 from tests.faults.simulation.world import ProcessLoop, World
 
 HOP_NS = 60 * US  # one way
 JITTER_NS = 60 * US
 
-Callback = Callable[[Message], Awaitable[None]]
+Callback = Callable[[Message], Coroutine[Any, Any, None]]
 
 
 class Handle:
@@ -62,16 +62,16 @@ class Handle:
 
 
 class LinkClient:
-    """One connection of one process. `steps` counts what the process does to the world outside."""
+    """One connection of one process. `step` counts what the process does to the world outside."""
 
     def __init__(
-        self, server: Server, world: World, loop: ProcessLoop, name: str, steps: Steps, line: Line
+        self, server: Server, world: World, loop: ProcessLoop, name: str, step: Step, line: Line
     ) -> None:
         self._server = server
         self._world = world
         self._loop = loop
         self._name = name
-        self._steps = steps
+        self._step = step
         self._line = line
         self._random = Random(f"{name} {line.seed}")
         self._handles: list[tuple[Subscription, Handle]] = []
@@ -95,7 +95,7 @@ class LinkClient:
         if not self.is_connected:
             raise nats.errors.OutboundBufferLimitError
         headers = dict(headers) if headers else None
-        self._steps.take(subject, partial(self._send, subject, payload, reply, headers))
+        self._step(subject, partial(self._send, subject, payload, reply, headers))
 
     async def subscribe(self, subject: str, queue: str = "", cb: Callback | None = None) -> Handle:
         assert cb is not None, "the platform listens with callbacks only"

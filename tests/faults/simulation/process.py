@@ -81,7 +81,7 @@ class Life:
     """One process from its start to its end."""
 
     def __init__(self, world: World) -> None:
-        self.loop = ProcessLoop(world)
+        self.loop = ProcessLoop(world)  # type: ignore[abstract]
         self.client: LinkClient | None = None
         self.sessions: dict[str, VirtualVenue] = {}
 
@@ -112,7 +112,7 @@ class Process:
     ) -> None:
         self.name = name
         self.clock = ProcessClock(world)
-        self.steps = Steps(list(faults), self._killed, self.freeze)
+        self.steps = Steps(list(faults), self._killed, self._frozen)
         self.lives = 0
         self.life = Life(world)
         self._build = build
@@ -134,21 +134,24 @@ class Process:
         life = self.life = Life(self._world)
         life.loop.enter(lambda: life.loop.create_task(self._main(life)))
 
-    def _killed(self, kill: Kill) -> None:
+    def _killed(self, life: Life, kill: Kill) -> None:
         self._note(self.name, f"killed {'after' if kill.after else 'before'} its step {kill.step}")
-        self.kill(kill.down_ms * MS)
+        self._over(life, kill.down_ms * MS)
 
-    def kill(self, down_ns: int = RESTART_NS) -> None:
-        """The process is gone now, and started again after a while."""
-        self.life.end()
-        self._world.after(down_ns, self.start)
+    def _over(self, life: Life, down_ns: int = RESTART_NS) -> None:
+        """The process is gone now, and another started after a while, unless its place was taken meanwhile."""
+        life.end()
+        if life is self.life:
+            self._world.after(down_ns, self.start)
 
     async def _main(self, life: Life) -> None:
         """As `bestex.process` has it."""
         text = "there is no bus"
         if self._server.up:
             name = f"{self.name}{self.lives}"
-            client = LinkClient(self._server, self._world, life.loop, name, self.steps, self._line)
+            client = LinkClient(
+                self._server, self._world, life.loop, name, partial(self.steps.take, life), self._line
+            )
             life.client = client
             try:
                 service = self._on_virtual_time(self._build(self._config, ()), life)
@@ -171,10 +174,7 @@ class Process:
         if not life.loop.alive:
             return
         self._note(self.name, f"ended: {text}")
-        if life is self.life:
-            self.kill()
-        else:
-            life.end()  # its place was taken while it was frozen
+        self._over(life)
 
     def _on_virtual_time(self, service: Service, life: Life) -> Service:
         """The same service with its outside in the simulation."""
@@ -194,7 +194,7 @@ class Process:
             self._world,
             self._market,
             life.loop,
-            self.steps,
+            partial(self.steps.take, life),
             self._venues[venue],
         )
         if venue in self._broken:
@@ -204,14 +204,20 @@ class Process:
     # -- faults ------------------------------------------------------------------------------------------------
 
     def freeze(self, fault: Freeze) -> None:
+        self._frozen(self.life, fault)
+
+    def _replace(self, life: Life) -> None:
+        if life is self.life and life.loop.alive:
+            self.start()
+
+    def _frozen(self, life: Life, fault: Freeze) -> None:
         """From the next turn of its loop on nothing of it runs, until it is thawed."""
-        life = self.life
         if not life.loop.alive or life.loop.frozen:
             return
         self._note(self.name, repr(fault))
         life.loop.freeze()
-        if fault.successor:
-            self._world.after(fault.for_ms * MS // 2, self.start)
+        if fault.successor and life is self.life:
+            self._world.after(fault.for_ms * MS // 2, self._replace, life)
         self._world.after(fault.for_ms * MS, life.loop.thaw)
 
     def cut_line(self) -> None:

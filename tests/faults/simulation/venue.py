@@ -24,7 +24,7 @@ from bestex.errors import Code
 from services.gateway import port as p
 from services.gateway.venues import sim_inputs
 from services.gateway.venues.sim import Failure, SimVenue
-from tests.faults.simulation.faults import Lag, RequestFault, Steps, UserEventFault
+from tests.faults.simulation.faults import Lag, RequestFault, Step, UserEventFault
 from tests.faults.simulation.market import LATENCY_NS, VirtualMarket
 from tests.faults.simulation.world import START_NS, ProcessLoop, World
 
@@ -68,13 +68,13 @@ class VirtualVenue(SimVenue):
         world: World,
         market: VirtualMarket,
         loop: ProcessLoop,
-        steps: Steps,
+        step: Step,
         faults: VenueFaults,
     ) -> None:
         super().__init__(name, config, clock)
         self._world, self._market, self._loop = world, market, loop
-        self._steps, self._faults = steps, faults
-        self._rng = Random(f"{name} {steps.count}")
+        self._step, self._faults = step, faults
+        self._rng = Random(f"{name} {loop.time()}")
         self._open = False
         self._broken = False
         self._user_ns = 0
@@ -165,7 +165,7 @@ class VirtualVenue(SimVenue):
         try:
             async with asyncio.timeout(self._timeout_s):
                 what = f"{type(request).__name__} {getattr(request, 'client_id', '')}"
-                self._steps.take(what, partial(self._send, msgspec.structs.replace(request, id=number)))
+                self._step(what, partial(self._send, msgspec.structs.replace(request, id=number)))
                 return await waiting
         except TimeoutError:
             return Failure(True, Code.TIMEOUT, f"no answer within {self._timeout_s:g} s")

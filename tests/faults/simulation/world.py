@@ -30,16 +30,16 @@ class World:
     def __init__(self) -> None:
         self.now_ns = START_NS
         self.events = 0
-        self._due: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._due: list[tuple[int, int, Callable[..., Any], tuple[Any, ...]]] = []
         self._now: deque[Callable[[], None]] = deque()
         self._count = 0
 
-    def at(self, at_ns: int, act: Callable[..., None], *args: Any) -> None:
+    def at(self, at_ns: int, act: Callable[..., Any], *args: Any) -> None:
         """What is due at one instant happens in the order in which it was asked for."""
         self._count += 1
         heapq.heappush(self._due, (max(at_ns, self.now_ns), self._count, act, args))
 
-    def after(self, delay_ns: int, act: Callable[..., None], *args: Any) -> None:
+    def after(self, delay_ns: int, act: Callable[..., Any], *args: Any) -> None:
         self.at(self.now_ns + delay_ns, act, *args)
 
     def soon(self, act: Callable[[], None]) -> None:
@@ -119,7 +119,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                 if not self.alive or self.frozen:
                     return
                 handle = ready.popleft()
-                if not handle._cancelled:  # type: ignore[attr-defined]
+                if not handle._cancelled:
                     handle._run()
         finally:
             events._set_running_loop(None)
@@ -130,7 +130,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return (self._world.now_ns - START_NS) / SECOND
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
@@ -139,12 +139,12 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             self._wake()
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -154,7 +154,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         return handle
 
     def _ring(self, handle: asyncio.TimerHandle) -> None:
-        if self.alive and not handle._cancelled:  # type: ignore[attr-defined]
+        if self.alive and not handle._cancelled:
             self._ready.append(handle)
             self._wake()
 
