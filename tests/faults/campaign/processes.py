@@ -127,10 +127,10 @@ class Processes:
             await self._client.close()
 
     async def all_ready(self) -> None:
-        """Returns when every process answers; TimeoutError names those that do not."""
+        """Returns when every process answers, or one has refused to run; TimeoutError names those that do not."""
         try:
             async with asyncio.timeout(READY_S_MAX):
-                while any(slot.down_at for slot in self.slots.values()):  # noqa: ASYNC110 - they are asked
+                while any(slot.down_at for slot in self.slots.values()) and not self.refused:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
             late = {name: slot.log_tail() for name, slot in self.slots.items() if slot.down_at}
@@ -202,10 +202,10 @@ class Processes:
     # -- faults ----------------------------------------------------------------------------------------------
 
     def kill(self, name: str) -> bool:
-        """`kill -9`; False where it is just being started."""
+        """`kill -9`; False where it is just being started. Nothing happens to one that refuses to run."""
         slot = self.slots[name]
         if not slot.pid:
-            return False
+            return name in self.refused
         assert slot.process is not None, "it has a process id"
         slot.killed = True
         self.kills[slot.spec.service] += 1

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from bestex import bus, streams, subjects
 from bestex import config as configuration
 from bestex.config import Config
+from bestex.errors import BusError
 from bestex.session import free_port
 from tests.faults.campaign import verdict
 from tests.faults.campaign.load import Load, caught_up
@@ -136,7 +137,7 @@ async def _apply(client: Client, config: Config) -> None:
     while True:
         try:
             await streams.apply(client, config)
-        except bus.BusError:
+        except BusError:
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(RETRY_S)
