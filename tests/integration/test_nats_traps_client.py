@@ -6,7 +6,7 @@ Each test shows the trap with plain nats-py first, and then that our defence hol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import nats
@@ -28,9 +28,9 @@ from bestex.server import NatsServer
 from bestex.service import Service
 from services.recorder.service import DecidesNothing
 from tests.faults.proxy import Proxy
+from tests.waiting import WAIT_S, until
 
 CONFIG = config.load(None, {})
-WAIT_S = 10.0
 SOON_S = 0.3  # many times longer than loopback needs; only for what must not happen
 STREAM, SUBJECT = "T", "t.x"
 HISTORY = "bestex.v1.parent.BTC-USDT.t1"
@@ -58,15 +58,6 @@ async def ours(nats_server: NatsServer) -> AsyncIterator[Client]:
 async def proxy(nats_server: NatsServer) -> AsyncIterator[Proxy]:
     async with Proxy(int(nats_server.url.rpartition(":")[2])) as made:
         yield made
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            held = holds()
-            if held if isinstance(held, bool) else await held:
-                return
-            await asyncio.sleep(0.005)
 
 
 async def messages(js: JetStreamContext, stream: str = STREAM) -> int:
