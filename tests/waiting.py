@@ -9,9 +9,9 @@ WAIT_S = 30.0  # loopback takes milliseconds; a machine under load takes longer
 POLL_S = 0.01
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Returns when it holds; TimeoutError after WAIT_S."""
-    async with asyncio.timeout(WAIT_S):
+async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = WAIT_S) -> None:
+    """Returns when it holds; TimeoutError."""
+    async with asyncio.timeout(seconds):
         while True:
             held = holds()
             if held if isinstance(held, bool) else await held:

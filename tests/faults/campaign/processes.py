@@ -11,11 +11,13 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
+import msgspec
 from nats.aio.client import Client
 
 from bestex import bus, plugins
@@ -33,6 +35,8 @@ ENDS_S = 10.0  # how long one that was replaced may take to find out
 LOG_TAIL = 2_000
 EXITS_KEPT = 1_000
 EXCHANGE = "exchange"
+NEWLINE = "\n"
+DEAF = "the bus does not answer though it looks connected"  # the watchdog's words
 
 
 @dataclass
@@ -54,11 +58,49 @@ class Slot:
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_TAIL:] if self.log.exists() else ""
 
+    def last_words(self) -> str:
+        """Why it ended, as its log says: the last event that is an error."""
+        for line in reversed(self.log_tail().splitlines()):
+            with suppress(msgspec.MsgspecError):
+                said = msgspec.json.decode(line, type=_Said)
+                if said.level == "error":
+                    return f"{said.event}: {said.error or said.exception.strip().rpartition(NEWLINE)[2]}"
+        return ""
+
+
+class _Said(msgspec.Struct):
+    """A line of a service's log."""
+
+    level: str = ""
+    event: str = ""
+    error: str = ""
+    exception: str = ""
+
+
+class Exit(NamedTuple):
+    """A process that ended by itself."""
+
+    name: str
+    code: int
+    why: str
+
+    @property
+    def is_excused(self) -> bool:
+        """Asked to end, fenced, or without a bus: what a process has to do when something was done to it."""
+        return self.code in (0, EXIT_FENCED) or (
+            self.code == EXIT_FAILED and (self.why.startswith("the bus failed") or DEAF in self.why)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ended with code {self.code}: {self.why}"
+
 
 class Processes:
-    """All services as processes of their own, one for each venue, symbol and algorithm, and the exchange."""
+    """All services as processes of their own, and the exchange. `split`: one for each venue, symbol and algorithm."""
 
-    def __init__(self, config: Config, folder: Path, environment: dict[str, str], url: str) -> None:
+    def __init__(
+        self, config: Config, folder: Path, environment: dict[str, str], url: str, *, split: bool = True
+    ) -> None:
         self._config = config
         self._environment = {**os.environ, **environment, ENV_URL: url, "PYTHONUNBUFFERED": "1"}
         self._url = url
@@ -68,13 +110,13 @@ class Processes:
         self._stopping = False
         logs = folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        specs = service_specs(config, tuple(plugins.ALGOS), split=True)
+        specs = service_specs(config, tuple(plugins.ALGOS), split=split)
         self.slots = {spec.name: Slot(spec, logs / f"{spec.name}.log") for spec in specs}
         self.kills: Counter[str] = Counter()
         self.freezes = 0
         self.restarts = 0
         self.recoveries_s: list[float] = []
-        self.exits: list[tuple[str, int, str]] = []  # those that ended by themselves: name, code, log
+        self.exits: list[Exit] = []  # of those that ended by themselves
 
     @property
     def services(self) -> list[str]:
@@ -136,6 +178,30 @@ class Processes:
             late = {name: slot.log_tail() for name, slot in self.slots.items() if slot.down_at}
             raise TimeoutError(f"not ready within {READY_S_MAX:g} s: {late}") from None
 
+    async def pause(self) -> None:
+        """End every service in order and start none of them again, until `resume`."""
+        for name in reversed(self.services):
+            slot = self.slots[name]
+            if slot.keeper is not None:
+                slot.keeper.cancel()
+            await self._end(slot, gently=True)
+
+    async def resume(self) -> None:
+        for name in self.services:
+            slot = self.slots[name]
+            slot.down_at = time.monotonic()
+            await self.start(slot)
+
+    async def settled(self) -> None:
+        """Returns when every process answers or has said, since it was last started, why it cannot run."""
+        known = len(self.exits)
+        async with asyncio.timeout(READY_S_MAX):
+            while True:
+                spoken = {one.name for one in self.exits[known:]}
+                if all(not slot.down_at or name in spoken for name, slot in self.slots.items()):
+                    return
+                await asyncio.sleep(LOOK_S)
+
     async def start(self, slot: Slot) -> None:
         """Start, and start again whenever it ends, but for one that says that it is misconfigured."""
         await self._spawn(slot)
@@ -165,7 +231,7 @@ class Processes:
             slot.down_at, slot.frozen = time.monotonic(), False
             if not slot.killed:
                 if len(self.exits) < EXITS_KEPT:
-                    self.exits.append((slot.spec.name, code, slot.log_tail()))
+                    self.exits.append(Exit(slot.spec.name, code, slot.last_words()))
                 if code == EXIT_MISCONFIGURED:
                     return
                 await asyncio.sleep(PAUSE_S)
@@ -269,9 +335,4 @@ class Processes:
 
     def bad_exits(self) -> list[str]:
         """Processes that ended by themselves in a way that no fault excuses."""
-        expected = {0, EXIT_FAILED, EXIT_FENCED}
-        return [
-            f"{name} ended with code {code}: {tail}"
-            for name, code, tail in self.exits
-            if code not in expected
-        ]
+        return [str(one) for one in self.exits if not one.is_excused]

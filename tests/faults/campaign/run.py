@@ -95,7 +95,12 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    *, replicas: int = 1, seed: int = 1, in_flight: int = 24, store: Path | None = None
+    *,
+    replicas: int = 1,
+    seed: int = 1,
+    in_flight: int = 24,
+    store: Path | None = None,
+    split: bool = True,
 ) -> AsyncIterator[Rig]:
     """Everything started and orders on their way; everything ended afterwards, whatever happened.
 
@@ -124,7 +129,7 @@ async def rig(
             load = Load(client, Orders(seed, new_run()), in_flight, names)
             try:
                 await _apply(client, config)
-                async with Processes(config, folder, environment, servers.url) as processes:
+                async with Processes(config, folder, environment, servers.url, split=split) as processes:
                     await load.start()
                     yield Rig(folder, config, servers, processes, load, client)
                     await load.close()

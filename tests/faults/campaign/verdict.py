@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.faults.campaign.run import Rig
 
 PROBLEMS_SHOWN = 50
+NUMBER = re.compile(r"\b[\w.-]*\d[\w.-]*")  # and ids, so that the same reason counts as one
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Result(msgspec.Struct, kw_only=True):
     server_kills: int
     server_faults: dict[str, int]
     restarts: int
-    ended_by_themselves: dict[str, int]
+    ended_by_themselves: dict[str, int]  # why, by the last words of their logs
     parents: int
     parents_by_algo: dict[str, int]
     children: int
@@ -84,7 +86,7 @@ async def judge(work: Rig, settings: Settings, counts: Counts, problems: list[st
         server_kills=counts.servers[Kind.KILL],
         server_faults={str(kind): count for kind, count in sorted(counts.servers.items())},
         restarts=processes.restarts,
-        ended_by_themselves=dict(sorted(Counter(name for name, _, _ in processes.exits).items())),
+        ended_by_themselves=dict(Counter(NUMBER.sub("N", one.why) for one in processes.exits)),
         parents=len(load.ledger.parents),
         parents_by_algo=dict(sorted(load.ended.items())),
         children=load.children,
