@@ -10,6 +10,7 @@ from random import Random
 FREEZE_S_MIN, FREEZE_S_MAX = 1.0, 60.0
 FREEZE_SHARE = 6  # no freeze takes more than this part of the campaign: a short one has short ones
 KILLS_PER_FREEZE = 20
+KILLS_PER_OTHER = 4
 DOWN_S_MAX = 2.0  # how long a killed server stays down before it is started again
 PARTITION_S_MIN, PARTITION_S_MAX = 3.0, 20.0
 QUIET_S = 1.0  # before the first fault: orders are at work then
@@ -66,10 +67,10 @@ def service_faults(settings: Settings, names: Sequence[str]) -> list[Fault]:
 
 
 def server_faults(settings: Settings) -> list[Fault]:
-    """Kills of servers, and for every ten a clean restart, a freeze or, where there are three, a partition."""
+    """Kills, and for every KILLS_PER_OTHER of them a clean restart, a freeze or, of three servers, a partition."""
     chance = Random(f"servers {settings.seed}")
     longest_s = max(FREEZE_S_MIN, min(FREEZE_S_MAX, settings.seconds / FREEZE_SHARE))
-    others = [Kind.STOP, Kind.FREEZE, *([Kind.PARTITION] if settings.replicas > 1 else [])]
+    others = [*([Kind.PARTITION] if settings.replicas > 1 else []), Kind.FREEZE, Kind.STOP]
 
     def target() -> str:
         return str(chance.randrange(settings.replicas))
@@ -78,7 +79,9 @@ def server_faults(settings: Settings) -> list[Fault]:
         Fault(at_s, Kind.KILL, target(), chance.uniform(0, DOWN_S_MAX))
         for at_s in _spread(chance, settings.server_kills, settings.seconds)
     ]
-    for number, at_s in enumerate(_spread(chance, -(-settings.server_kills // 10), settings.seconds)):
+    for number, at_s in enumerate(
+        _spread(chance, -(-settings.server_kills // KILLS_PER_OTHER), settings.seconds)
+    ):
         kind = others[number % len(others)]
         for_s = {
             Kind.STOP: chance.uniform(0, DOWN_S_MAX),
