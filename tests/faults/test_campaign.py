@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from bestex import subjects
+from bestex import plugins, subjects
 from bestex.pull import Delivery
 from tests.faults.campaign import verdict
 from tests.faults.campaign.load import Ledger, Notes
@@ -12,7 +14,7 @@ from tests.faults.campaign.orders import Message, Orders
 from tests.faults.campaign.plan import Kind, Settings, server_faults, service_faults
 from tests.faults.campaign.run import campaign
 
-SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4)
+SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4, in_flight=24)
 NAMES = ["router", "gateway-sim_a", "scheduler-twap"]
 
 
@@ -51,10 +53,6 @@ def test_one_server_is_never_parted_from_others() -> None:
 
 
 def test_the_orders_are_of_every_algorithm_and_strategy_and_some_are_changed() -> None:
-    from decimal import Decimal
-
-    from bestex import plugins
-
     orders = Orders(seed=1, run="run")
     mids = {"BTC/USDT": Decimal(60_000), "ETH/USDT": Decimal(3_000)}
     made = [orders.next(mids) for _ in range(200)]

@@ -47,28 +47,21 @@ async def assert_all_is_kept(work: Rig) -> None:
 # -- SIGSTOP -----------------------------------------------------------------------------------------------
 
 
-async def test_processes_and_a_bus_that_freeze_and_wake_break_no_promise() -> None:
+async def test_what_freezes_and_wakes_a_gateway_beside_its_successor_too_breaks_no_promise() -> None:
     async with rig(split=False, in_flight=8) as work:
         await progress(work)
-        for name in ("router", "gateway", "scheduler"):
+        for name in ("router", "scheduler"):
             await work.processes.freeze(name, FROZEN_S)
             await progress(work, 1)
         work.servers.freeze(0)
         await asyncio.sleep(FROZEN_S)
         work.servers.thaw(0)
         await progress(work, 1)
-        await assert_all_is_kept(work)
-        assert work.processes.freezes == 3
-
-
-async def test_a_frozen_gateway_that_wakes_beside_its_successor_sends_nothing_twice() -> None:
-    async with rig(split=False, in_flight=8) as work:
-        await progress(work)
         await work.processes.replace("gateway", FROZEN_S)
         await work.processes.all_ready()
         await asyncio.sleep(FROZEN_S)
-        await progress(work, 1)
         await assert_all_is_kept(work)
+        assert work.processes.freezes == 3
 
 
 # -- a full disk -------------------------------------------------------------------------------------------
@@ -101,6 +94,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+@pytest.mark.campaign
 async def test_a_bus_whose_disk_is_full_refuses_and_goes_on_when_there_is_space(small_disk: Path) -> None:
     async with rig(split=False, in_flight=8, store=small_disk) as work:
         await progress(work)
@@ -123,6 +117,7 @@ async def test_a_bus_whose_disk_is_full_refuses_and_goes_on_when_there_is_space(
 # -- a lying disk ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.campaign
 @pytest.mark.xfail(
     reason="no service keeps a mark of its stream outside the stream yet", raises=AssertionError, strict=True
 )
@@ -155,6 +150,7 @@ async def knows_that_it_is_alone(url: str) -> bool:
         await client.close()
 
 
+@pytest.mark.campaign
 async def test_three_servers_of_which_each_is_parted_from_the_others_once_break_no_promise() -> None:
     async with rig(split=False, in_flight=8, replicas=3) as work:
         await progress(work)

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="over how long the faults are spread")
     parser.add_argument("--replicas", type=int, choices=(1, 3), default=1, help="servers of the bus")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--in-flight", type=int, default=24, help="parents at work at any time")
+    parser.add_argument("--in-flight", type=int, default=60, help="parents at work at any time")
     parser.add_argument("--json", action="store_true", help="only the result, as JSON")
     given = vars(parser.parse_args())
     as_json = given.pop("json")

@@ -9,7 +9,8 @@ from random import Random
 
 FREEZE_S_MIN, FREEZE_S_MAX = 1.0, 60.0
 FREEZE_SHARE = 6  # no freeze takes more than this part of the campaign: a short one has short ones
-KILLS_PER_FREEZE = 20
+FREEZE_SKEW = 4  # most are short: while the router is frozen, there is nothing else to be seen
+KILLS_PER_FREEZE = 25
 KILLS_PER_OTHER = 4
 DOWN_S_MAX = 2.0  # how long a killed server stays down before it is started again
 PARTITION_S_MIN, PARTITION_S_MAX = 3.0, 20.0
@@ -33,7 +34,7 @@ class Settings:
     minutes: float
     replicas: int = 1
     seed: int = 1
-    in_flight: int = 24
+    in_flight: int = 60
 
     @property
     def seconds(self) -> float:
@@ -62,7 +63,7 @@ def service_faults(settings: Settings, names: Sequence[str]) -> list[Fault]:
         _spread(chance, -(-settings.service_kills // KILLS_PER_FREEZE), settings.seconds)
     ):
         kind = (Kind.FREEZE, Kind.REPLACE, Kind.STOP)[number % 3]
-        faults.append(Fault(at_s, kind, chance.choice(names), chance.uniform(FREEZE_S_MIN, longest_s)))
+        faults.append(Fault(at_s, kind, chance.choice(names), _freeze_s(chance, longest_s)))
     return sorted(faults, key=lambda fault: fault.at_s)
 
 
@@ -85,11 +86,15 @@ def server_faults(settings: Settings) -> list[Fault]:
         kind = others[number % len(others)]
         for_s = {
             Kind.STOP: chance.uniform(0, DOWN_S_MAX),
-            Kind.FREEZE: chance.uniform(FREEZE_S_MIN, longest_s),
+            Kind.FREEZE: _freeze_s(chance, longest_s),
             Kind.PARTITION: min(chance.uniform(PARTITION_S_MIN, PARTITION_S_MAX), longest_s),
         }[kind]
         faults.append(Fault(at_s, kind, target(), for_s))
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _freeze_s(chance: Random, longest_s: float) -> float:
+    return FREEZE_S_MIN + (longest_s - FREEZE_S_MIN) * chance.random() ** FREEZE_SKEW
 
 
 def _spread(chance: Random, count: int, seconds: float) -> list[float]:

@@ -32,6 +32,8 @@ STOP_S_MAX = 25.0  # a service drains its writes for up to 20 s
 LOOK_S = 0.1
 PAUSE_S = 0.2  # before a process that ended by itself is started again
 ENDS_S = 10.0  # how long one that was replaced may take to find out
+DOWN_MAX = 3  # of some fourteen: with more of them down there is little left to be broken
+PACE_S_MAX = 15.0  # on a slow machine a process takes several seconds to come back
 LOG_TAIL = 2_000
 EXITS_KEPT = 1_000
 EXCHANGE = "exchange"
@@ -177,6 +179,13 @@ class Processes:
         except TimeoutError:
             late = {name: slot.log_tail() for name, slot in self.slots.items() if slot.down_at}
             raise TimeoutError(f"not ready within {READY_S_MAX:g} s: {late}") from None
+
+    async def mostly_ready(self) -> None:
+        """Returns when most of them answer, so that orders go on; after a bounded while in any case."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PACE_S_MAX):
+                while sum(bool(slot.down_at) for slot in self.slots.values()) > DOWN_MAX:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_S)
 
     async def pause(self) -> None:
         """End every service in order and start none of them again, until `resume`."""

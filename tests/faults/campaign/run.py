@@ -98,7 +98,7 @@ async def rig(
     *,
     replicas: int = 1,
     seed: int = 1,
-    in_flight: int = 24,
+    in_flight: int = 60,
     store: Path | None = None,
     split: bool = True,
 ) -> AsyncIterator[Rig]:
@@ -198,9 +198,10 @@ async def _hit_services(work: Rig, settings: Settings) -> None:
     began = time.monotonic()
     lasting: list[asyncio.Task[None]] = []
     for fault in service_faults(settings, work.processes.services):
-        await asyncio.sleep(began + fault.at_s - time.monotonic())
+        await asyncio.sleep(max(began + fault.at_s - time.monotonic(), 0))
         match fault.kind:
             case Kind.KILL:
+                await work.processes.mostly_ready()
                 while not work.processes.kill(fault.target):  # noqa: ASYNC110 - it is just being started
                     await asyncio.sleep(RETRY_S)
             case Kind.STOP:
@@ -216,7 +217,7 @@ async def _hit_servers(work: Rig, settings: Settings, counts: verdict.Counts) ->
     """One after the other: two servers of three at once would be more than a cluster promises to survive."""
     began = time.monotonic()
     for fault in server_faults(settings):
-        await asyncio.sleep(began + fault.at_s - time.monotonic())
+        await asyncio.sleep(max(began + fault.at_s - time.monotonic(), 0))
         hit_at = time.monotonic()
         await _hit_server(work.servers, fault)
         counts.servers[fault.kind] += 1

@@ -1,0 +1,39 @@
+"""Connections of both kinds to a server of the test's own: nats-py as it comes, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import nats
+import pytest_asyncio
+from nats.aio.client import Client
+
+from bestex import bus, config, streams
+from bestex.server import NatsServer
+from tests.faults.proxy import Proxy
+
+STREAM, SUBJECT = "T", "t.x"  # of the plain connection
+
+
+@pytest_asyncio.fixture
+async def plain(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """nats-py as it comes, and a stream of its own."""
+    client = await nats.connect(nats_server.url, reconnect_time_wait=0)
+    await client.jetstream().add_stream(name=STREAM, subjects=["t.>"])
+    yield client
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def ours(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """A connection of bestex, and its streams."""
+    client = await bus.connect(nats_server.url, "test")
+    await streams.apply(client, config.load(None, {}))
+    yield client
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def proxy(nats_server: NatsServer) -> AsyncIterator[Proxy]:
+    async with Proxy(int(nats_server.url.rpartition(":")[2])) as made:
+        yield made
