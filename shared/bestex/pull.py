@@ -20,6 +20,7 @@ from bestex.errors import BusError, StreamMismatch
 
 PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this process
 MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
+READ_BATCH = 2048  # of a whole history: read as fast as it comes
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
 PULL_WATCH_S = 0.1  # how soon a new connection is asked
@@ -310,7 +311,7 @@ async def read_all(
     if expected == 0:
         await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
         return 0
-    pull = StandingPull(client, stream, made["name"], take, fail, batch=2048)
+    pull = StandingPull(client, stream, made["name"], take, fail, batch=READ_BATCH)
     await pull.start()
     try:
         seen, moved_at = 0, time.monotonic()

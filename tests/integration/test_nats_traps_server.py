@@ -31,7 +31,7 @@ from tests.waiting import POLL_S, WAIT_S, until
 
 CONFIG = config.load(None, {})
 HISTORY = "bestex.v1.parent.BTC-USDT.s1"
-MESSAGES = 3_000
+MESSAGES = 500
 DOWN_S = 1.5  # longer than the schedule's second
 
 

@@ -12,10 +12,11 @@ from nats.aio.client import Client
 from bestex import bus, config, pull, streams, subjects
 from bestex.errors import BusError, StreamMismatch
 from bestex.server import NatsServer
+from tests.waiting import WAIT_S
 
-WAIT_S = 20.0
 PATTERN = f"{subjects.ROOT}.parent.>"
-MESSAGES = 5_000  # more than one request asks for
+MESSAGES = 200
+BATCH = 16  # of which one request asks for few
 
 
 @pytest_asyncio.fixture
@@ -34,8 +35,9 @@ async def store(client: Client, count: int) -> None:
 
 
 async def test_a_history_whose_server_is_killed_meanwhile_is_a_failure_that_may_pass(
-    client: Client, nats_server: NatsServer
+    client: Client, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pull, "READ_BATCH", BATCH)
     await store(client, MESSAGES)
     restarting: list[asyncio.Future[str]] = []
 
