@@ -157,16 +157,19 @@ async def _serve(
                 await _spread_doubt(client, service)
             raise error
         logger.info("stopping")
-        await micro.stop()
+        with suppress(nats.errors.Error):  # where the bus is away there is nobody to be told
+            if client.is_connected:
+                await micro.stop()
         await runtime.stop()
-        await client.drain()
+        with suppress(nats.errors.Error):
+            await client.drain()
     except Fenced as error:
         logger.error("fenced: another writer holds this history", error=str(error))
         return EXIT_FENCED
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
         return EXIT_MISCONFIGURED
-    except BusError as error:
+    except (BusError, nats.errors.Error) as error:
         logger.error("the bus failed", error=str(error))
         return EXIT_FAILED
     except Exception:

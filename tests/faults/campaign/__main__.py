@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -24,22 +25,23 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, choices=(1, 3), default=1, help="servers of the bus")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=60, help="parents at work at any time")
+    parser.add_argument("--keep", type=Path, help="where logs and streams go if anything was wrong")
     parser.add_argument("--json", action="store_true", help="only the result, as JSON")
     given = vars(parser.parse_args())
-    as_json = given.pop("json")
+    as_json, keep = given.pop("json"), given.pop("keep")
     try:
-        result = asyncio.run(_run(Settings(**given), quiet=as_json))
+        result = asyncio.run(_run(Settings(**given), keep, quiet=as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(EXIT_INTERRUPTED)
     print(msgspec.json.format(msgspec.json.encode(result)).decode())
     sys.exit(0 if result.ok else EXIT_VIOLATED)
 
 
-async def _run(settings: Settings, *, quiet: bool) -> Result:
+async def _run(settings: Settings, keep: Path | None, *, quiet: bool) -> Result:
     task = asyncio.current_task()
     assert task is not None, "a coroutine that runs is a task"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await campaign(settings, (lambda _: None) if quiet else _tell)
+    return await campaign(settings, (lambda _: None) if quiet else _tell, keep)
 
 
 def _tell(text: str) -> None:

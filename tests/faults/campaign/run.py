@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -162,8 +163,11 @@ async def finish(work: Rig) -> list[str]:
     return [*problems, *(f"the recorder has not caught up with {stream}" for stream in behind)]
 
 
-async def campaign(settings: Settings, tell: Callable[[str], None]) -> verdict.Result:
-    """The whole of it. What it raises is a fault of the campaign, not of the platform."""
+async def campaign(
+    settings: Settings, tell: Callable[[str], None], keep: Path | None = None
+) -> verdict.Result:
+    """The whole of it; everything stored goes to `keep` where something was wrong. What it raises is a fault of the
+    campaign, not of the platform."""
     began = time.monotonic()
     async with rig(replicas=settings.replicas, seed=settings.seed, in_flight=settings.in_flight) as work:
         tell(f"{len(work.processes.slots)} processes are ready after {time.monotonic() - began:.1f} s")
@@ -180,6 +184,8 @@ async def campaign(settings: Settings, tell: Callable[[str], None]) -> verdict.R
         tell(f"{time.monotonic() - began:5.0f} s: all has ended; judging")
         result = await verdict.judge(work, settings, counts, problems)
         tell(f"{time.monotonic() - began:5.0f} s: judged; stopping")
+        if keep is not None and not result.ok:
+            shutil.copytree(work.folder, keep, dirs_exist_ok=True)
     result.duration_s = round(time.monotonic() - began, 1)
     return result
 
