@@ -7,6 +7,8 @@ that costs nothing but a few messages read once more after a crash.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 import nats.errors
@@ -49,3 +51,37 @@ async def _acknowledge(deliveries: list[Delivery]) -> None:
             await delivery.ack_sync()
 
     await asyncio.gather(*map(one, deliveries))
+
+
+class Underway:
+    """The writes under way, and the inputs from which nothing followed while they were.
+
+    Such an input may be another copy of one whose consequences are among those writes: memory knows them already,
+    the bus does not. Acknowledged now, it would be lost if this process died before they are stored.
+    """
+
+    def __init__(self, acknowledge: Callable[[Delivery], None]) -> None:
+        self._acknowledge = acknowledge
+        self._count = 0
+        self._open: dict[int, None] = {}  # in the order in which they began
+        self._waiting: deque[tuple[int, Delivery]] = deque()
+
+    def begin(self) -> int:
+        """A write has been decided; its number, for `end`."""
+        self._count += 1
+        self._open[self._count] = None
+        return self._count
+
+    def end(self, number: int) -> None:
+        """It is stored, and what follows from it."""
+        del self._open[number]
+        oldest = next(iter(self._open), self._count + 1)
+        while self._waiting and self._waiting[0][0] < oldest:
+            self._acknowledge(self._waiting.popleft()[1])
+
+    def acknowledge_after(self, delivery: Delivery) -> None:
+        """Acknowledge when all that was decided before is stored; at once where nothing is under way."""
+        if self._open:
+            self._waiting.append((self._count, delivery))
+        else:
+            self._acknowledge(delivery)

@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bestex import codec, pull, streams
-from bestex.acks import Acks
+from bestex.acks import Acks, Underway
 from bestex.asking import ask
 from bestex.clock import AffineClock
 from bestex.config import Config
@@ -56,6 +56,7 @@ class _Step:
     fact: Fact
     effects: list[Effect]
     input: _Input
+    number: int
 
 
 class Runtime:
@@ -84,6 +85,7 @@ class Runtime:
         self._newest: dict[str, bytes] = {}
         self._outbox: deque[Emit] = deque()
         self._acks = Acks()
+        self._underway = Underway(self._acks.add)
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
@@ -173,9 +175,8 @@ class Runtime:
             elif not getattr(event, "aside", False):
                 self._journal.learn(delivery.subject, delivery.seq)
 
-        count = 0
-        for read in self.service.journal:
-            count += await pull.read_all(self._client, read.stream, read.subjects, take)
+        journal = self.service.journal
+        count = sum([await pull.read_all(self._client, one.stream, one.subjects, take) for one in journal])
         again = [command for of in commands.values() for command in of]
         self._log.info("recovered", events=count, commands=len(again))
         return again
@@ -220,8 +221,7 @@ class Runtime:
                 )
 
     async def _read_unacknowledged(self, read: Read) -> None:
-        """What was delivered to this consumer's last process and not acknowledged. The server would bring it
-        again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
+        """What this consumer's last process did not acknowledge; the server brings it again too, but much later."""
         first, last = await pull.in_flight(self._client, read.stream, read.durable)
 
         def take(delivery: pull.Delivery) -> None:
@@ -232,8 +232,7 @@ class Runtime:
             await pull.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
 
     async def _look_again(self) -> None:
-        """What `missing` names, now and then: a process at the same work that was frozen, woke and died may have
-        acknowledged it in our place and told nobody."""
+        """What `missing` names, now and then: a process that was frozen may have acknowledged it in our place."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:
@@ -290,13 +289,14 @@ class Runtime:
                 effects = list(core.apply(out.event))
                 if self._tape is not None:
                     self._tape.decided(out, now_ns)
-                self._queue(_Step(out, [e for e in effects if not self._timers.take(e)], incoming))
+                later = [effect for effect in effects if not self._timers.take(effect)]
+                self._queue(_Step(out, later, incoming, self._underway.begin()))
             elif not self._timers.take(out):
                 if self._tape is not None and isinstance(out, Emit):
                     self._tape.emitted(out, now_ns)
                 self._release_now(out)
         if delivery is not None and not incoming.open:
-            self._acks.add(delivery)
+            self._underway.acknowledge_after(delivery)
 
     # -- storing and releasing -------------------------------------------------------------------------------
 
@@ -323,6 +323,7 @@ class Runtime:
             for step in steps:
                 await self._release(step.effects)
                 lane.popleft()
+                self._underway.end(step.number)
                 step.input.open -= 1
                 if not step.input.open and step.input.delivery is not None:
                     self._acks.add(step.input.delivery)
