@@ -19,7 +19,7 @@ from bestex import bus, streams, subjects
 from tests.faults.bits import flip_a_bit
 from tests.faults.campaign import verdict
 from tests.faults.campaign.plan import Settings
-from tests.faults.campaign.run import Rig, finish, rig
+from tests.faults.campaign.run import PROBE, Rig, finish, rig
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)  # half a minute each; a machine under load starts processes slowly
@@ -140,9 +140,6 @@ async def test_a_flipped_bit_is_recovered_from_or_refused_and_never_passed_over_
 # -- a cluster in parts ------------------------------------------------------------------------------------
 
 
-PROBE = "probe.x"  # of a stream of its own, so that no order is in doubt
-
-
 async def is_alone(url: str) -> bool:
     """Whether this server, of three, can store nothing because it hears from no other."""
     client = await bus.connect(url, "test")
@@ -158,8 +155,6 @@ async def is_alone(url: str) -> bool:
 async def test_three_servers_of_which_each_is_parted_from_the_others_once_break_no_promise() -> None:
     async with rig(split=False, in_flight=8, replicas=3) as work:
         await progress(work)
-        probe = {"name": "PROBE", "subjects": [PROBE], "num_replicas": 3}
-        assert "error" not in await bus.api(work.client, "STREAM.CREATE.PROBE", probe)
         for number in range(3):
             work.servers.part(number)
             await until(partial(is_alone, work.servers.servers[number].url))

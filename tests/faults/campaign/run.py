@@ -7,10 +7,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats.errors
 from nats.aio.client import Client
 
 from bestex import bus, streams, subjects
@@ -29,6 +30,9 @@ STREAMS_S_MAX = 30.0  # three servers elect a leader first
 RETRY_S = 0.1
 CAUGHT_UP_S = 30.0
 HEALS_S_MAX = 30.0  # from the end of a server's fault until the bus takes writes again
+
+PROBE = "probe.x"
+PROBE_S = 1.0
 
 CONFIG = """
 [venues.sim_a]
@@ -87,10 +91,12 @@ class Rig:
         return self.folder / "data" / "bestex.db"
 
     async def takes_writes(self) -> None:
-        """Returns when the bus acknowledges again what was published; TimeoutError."""
+        """Returns when the bus acknowledges a write to a stream of the campaign's own; TimeoutError."""
         async with asyncio.timeout(HEALS_S_MAX):
-            before = len(self.load.ledger.acknowledged)
-            while len(self.load.ledger.acknowledged) == before:  # noqa: ASYNC110 - the load publishes
+            while True:
+                with suppress(nats.errors.Error, TimeoutError):
+                    if (await bus.publish(self.client, PROBE, b"", timeout=PROBE_S)).error is None:
+                        return
                 await asyncio.sleep(RETRY_S)
 
 
@@ -143,6 +149,8 @@ async def _apply(client: Client, config: Config) -> None:
     while True:
         try:
             await streams.apply(client, config)
+            probe = {"name": "PROBE", "subjects": [PROBE], "num_replicas": config.bus.replicas}
+            await bus.api(client, "STREAM.CREATE.PROBE", probe)
         except BusError:
             if time.monotonic() > deadline:
                 raise
