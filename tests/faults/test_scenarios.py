@@ -29,6 +29,7 @@ DISK_BYTES = 48_000_000
 BALLAST_BYTES = 1_000_000
 PROGRESS_S_MAX = 90.0  # what a frozen process had been given comes again after 30 s
 FROZEN_S = 3.0
+PARTED_S = 4.0
 PROBE_S = 2.0
 MESSAGES_MIN = 300  # enough that a bit in the middle of the file is of an old message
 
@@ -158,7 +159,7 @@ async def test_three_servers_of_which_each_is_parted_from_the_others_once_break_
         for number in range(3):
             work.servers.part(number)
             await until(partial(is_alone, work.servers.servers[number].url))
-            await work.takes_writes()
+            await asyncio.sleep(PARTED_S)
             work.servers.join(number)
             await work.takes_writes()
         await work.servers.kill(0)
