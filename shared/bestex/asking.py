@@ -57,8 +57,6 @@ class Asking:
             timer.cancel()
             self._open.pop(token, None)
         if message.headers and message.headers.get("Status") == NO_RESPONDERS:
-            if len(self._client.servers) > 1:  # one server alone says so for as long as it starts
-                await self._connect_anew_if_deaf()
             raise nats.errors.NoRespondersError
         self._unheard_since = 0.0
         return message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
 
 import nats.errors
 import pytest
@@ -14,7 +13,7 @@ from bestex import asking, bus
 from bestex.asking import ask
 from bestex.server import NatsServer
 from tests.faults.proxy import Proxy
-from tests.waiting import POLL_S, WAIT_S, until
+from tests.waiting import POLL_S, WAIT_S
 
 TIMEOUT_S = 0.05
 
@@ -52,20 +51,6 @@ async def test_a_server_that_leads_nowhere_is_left_for_another(
         assert client.connected_url is not None
         assert client.connected_url.geturl() == nats_server.url
         assert (await ask(client, "$JS.API.INFO", b"", 2.0)).data
-        await client.close()
-
-
-async def test_a_server_of_several_at_which_nobody_answers_is_left_and_one_alone_is_not(
-    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "DEAF_S", 0.0)
-    for url, reconnects in ((nats_server.url, 0), (f"{nats_server.url},nats://127.0.0.1:1", 1)):
-        client = await bus.connect(url, "test")
-        for _ in range(2):
-            with pytest.raises(nats.errors.NoRespondersError):
-                await ask(client, "nobody", b"", 2.0)
-            await until(partial(getattr, client, "is_connected"))
-        assert bool(client.stats["reconnects"]) == bool(reconnects)
         await client.close()
 
 
