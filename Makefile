@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench up lock image clean
+.PHONY: help setup demo test check bench campaign scenarios up lock image clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## work some twenty parent orders over four simulated venues, then audit them
 	$(BIN)/python -m bestex.demo $(ARGS)
@@ -26,6 +26,12 @@ check: setup ## lint, formatting, types, layers
 
 bench: setup ## measure against the bare bus; writes tests/bench/results.json
 	$(BIN)/python -m tests.bench $(ARGS)
+
+campaign: setup ## kill services and the bus under load, then audit; ARGS='--service-kills 1000 --minutes 40'
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+scenarios: setup ## a full disk, a lying disk, and three servers of which one is cut off from the others
+	$(BIN)/python -m pytest -m campaign tests/faults $(ARGS)
 
 up: setup ## the bus and all services on this machine, until ctrl-C
 	$(BIN)/bestex up $(ARGS)

@@ -7,6 +7,7 @@ that costs nothing but a few messages read once more after a crash.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -78,3 +79,37 @@ class Acks:
             self._open.pop(delivery, None)
 
         await asyncio.gather(*map(one, deliveries))
+
+
+class Underway:
+    """The writes under way, and the inputs from which nothing followed while they were.
+
+    Such an input may be another copy of one whose consequences are among those writes: memory knows them already,
+    the bus does not. Acknowledged now, it would be lost if this process died before they are stored.
+    """
+
+    def __init__(self, acknowledge: Callable[[Delivery], None]) -> None:
+        self._acknowledge = acknowledge
+        self._count = 0
+        self._open: dict[int, None] = {}  # in the order in which they began
+        self._waiting: deque[tuple[int, Delivery]] = deque()
+
+    def begin(self) -> int:
+        """A write has been decided; its number, for `end`."""
+        self._count += 1
+        self._open[self._count] = None
+        return self._count
+
+    def end(self, number: int) -> None:
+        """It is stored, and what follows from it."""
+        del self._open[number]
+        oldest = next(iter(self._open), self._count + 1)
+        while self._waiting and self._waiting[0][0] < oldest:
+            self._acknowledge(self._waiting.popleft()[1])
+
+    def acknowledge_after(self, delivery: Delivery) -> None:
+        """Acknowledge when all that was decided before is stored; at once where nothing is under way."""
+        if self._open:
+            self._waiting.append((self._count, delivery))
+        else:
+            self._acknowledge(delivery)

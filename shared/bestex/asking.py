@@ -2,6 +2,9 @@
 
 nats-py draws random bytes and sets up a task for each request, and leaves a request that was in flight at a
 disconnect to run into its time-out. Here a reply is found by a counter, and a disconnect answers all at once.
+
+A connection can be up and lead nowhere: to a server that is cut off from its cluster, or because its reader is
+dead. Where requests go unanswered for a while it is made anew, with another server if there is one.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 NO_RESPONDERS = "503"
+DEAF_S = 5.0  # longer than the disk of a busy server takes, and than a cluster takes to elect a leader
 
 
 class Asking:
@@ -25,6 +29,7 @@ class Asking:
         self._open: dict[str, asyncio.Future[Msg]] = {}
         self._count = 0
         self._listening: asyncio.Task[None] | None = None
+        self._unheard_since = 0.0  # when the first request was sent that nobody has answered; 0 for none
 
     async def ask(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float
@@ -42,13 +47,23 @@ class Asking:
         timer = loop.call_later(timeout_s, _fail, reply, nats.errors.TimeoutError())
         try:
             await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+            self._unheard_since = self._unheard_since or loop.time()
             message = await reply
+        except nats.errors.TimeoutError:
+            await self._connect_anew_if_deaf()
+            raise
         finally:
             timer.cancel()
             self._open.pop(token, None)
         if message.headers and message.headers.get("Status") == NO_RESPONDERS:
             raise nats.errors.NoRespondersError
+        self._unheard_since = 0.0
         return message
+
+    async def _connect_anew_if_deaf(self) -> None:
+        if self._unheard_since and asyncio.get_running_loop().time() - self._unheard_since > DEAF_S:
+            self._unheard_since = 0.0
+            await self._client.force_reconnect()
 
     async def _listen(self) -> None:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
@@ -60,6 +75,7 @@ class Asking:
 
     def disconnected(self) -> None:
         """What was asked may have been done or not: that is for those to find out who asked."""
+        self._unheard_since = 0.0
         for waiting in self._open.values():
             _fail(waiting, nats.errors.ConnectionClosedError())
 

@@ -6,10 +6,10 @@ are NATS 2.15 with nats-py 2.16.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +41,14 @@ async def connect(
 ) -> Client:
     """A connection that never buffers a publish while it is down and never gives up reconnecting.
 
+    `url` may name several servers of one cluster, separated by commas: then one that is down keeps nobody out.
     Raises BusError with what to do where nothing listens at `url`.
     """
 
     async def report(error: Exception) -> None:
+        # An exception raised here would kill nats-py's reader; the loop's handler is told of it instead.
         if on_error is not None:
-            # An exception raised here would kill nats-py's reader, and a log can fail (a full disk, a closed pipe).
-            with suppress(Exception):
-                on_error(error)
+            asyncio.get_running_loop().call_soon(on_error, error)
 
     client = Client()
 
@@ -59,7 +59,7 @@ async def connect(
 
     try:
         await client.connect(
-            url,
+            url.split(","),
             name=name,
             # A buffered publish would leave seconds later, stale: fail at once instead.
             pending_size=-1,

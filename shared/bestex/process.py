@@ -166,10 +166,12 @@ async def _serve(
                 await _give_back(client, runtime)
             raise error
         logger.info("stopping")
-        if micro is not None:
-            await micro.stop()
+        with suppress(nats.errors.Error):  # where the bus is away there is nobody to be told
+            if micro is not None and client.is_connected:
+                await micro.stop()
         await runtime.stop()
-        await client.drain()
+        with suppress(nats.errors.Error):
+            await client.drain()
     except Fenced as error:
         logger.error("fenced: another writer holds this history", error=str(error))
         return EXIT_FENCED
@@ -180,7 +182,7 @@ async def _serve(
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
         return EXIT_MISCONFIGURED
-    except BusError as error:
+    except (BusError, nats.errors.Error) as error:
         logger.error("the bus failed", error=str(error))
         return EXIT_FAILED
     except Exception:

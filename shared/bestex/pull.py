@@ -20,10 +20,12 @@ from bestex.errors import BusError, StreamMismatch
 
 PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this process
 MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
+READ_BATCH = 2048  # of a whole history: read as fast as it comes
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
 PULL_AGAIN_S = 0.1  # before a request that met nobody is made again
-UNANSWERED_MAX = 100  # ten seconds of such answers: longer than a server takes to start
+UNANSWERED_MAX = 100  # ten seconds of such answers: longer than most servers take to start
+READ_CHECK_S = 1.0  # a whole history is read in less, mostly; then it is asked whether its consumer is there
 ACK_WAIT_S = 30.0
 CONSUMER_NOT_FOUND = 10014
 
@@ -145,8 +147,7 @@ class StandingPull:
                 self._unanswered += 1
                 self.renew()
                 if self._unanswered >= UNANSWERED_MAX:
-                    gone = StreamMismatch(f"nobody answers for consumer {self._consumer} of {self._stream}")
-                    self._on_failure(gone)
+                    await self._ask_whether_it_is_gone()
                 return
             if status == "409" and ("Deleted" in text or "push based" in text):
                 self._on_failure(StreamMismatch(f"consumer {self._consumer} of {self._stream}: {text}"))
@@ -154,6 +155,13 @@ class StandingPull:
             self._outstanding -= int(headers.get("Nats-Pending-Messages", self._outstanding))
         if self._outstanding <= self._batch // 2:
             await self._ask()
+
+    async def _ask_whether_it_is_gone(self) -> None:
+        """A server that starts and a cluster without a leader give the same silence, and come back."""
+        self._unanswered = 0
+        if await is_gone(self._client, self._stream, self._consumer):
+            gone = StreamMismatch(f"nobody answers for consumer {self._consumer} of {self._stream}")
+            self._on_failure(gone)
 
     async def _watch_silence(self) -> None:
         """A lost request shows as silence, a new connection is told of by `renew`: ask anew."""
@@ -289,7 +297,8 @@ async def read_all(
 ) -> int:
     """Read what the stream holds under `subjects` up to now, in order; the number of messages.
 
-    `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end.
+    `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end, as it does
+    when the server is killed meanwhile: it keeps the consumer of this one reading in memory only.
     """
     config: dict[str, Any] = {
         "deliver_policy": "by_start_sequence" if start_seq else deliver,
@@ -322,23 +331,39 @@ async def read_all(
         if not done.done():
             done.set_exception(error)
 
+    def fallen_silent() -> BusError:
+        return BusError(f"stream {stream} fell silent after {count} of {expected} messages")
+
     if expected == 0:
         await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
         return 0
-    pull = StandingPull(client, stream, made["name"], take, fail, batch=2048)
+    pull = StandingPull(client, stream, made["name"], take, fail, batch=READ_BATCH)
     await pull.start()
     try:
-        seen = -1
-        while not done.done():
-            if count == seen:
-                raise BusError(f"stream {stream} fell silent after {count} of {expected} messages")
-            seen = count
-            await asyncio.wait([done], timeout=PULL_EXPIRES_S)
-        await done
+        loop = asyncio.get_running_loop()
+        seen, moved_at = 0, loop.time()
+        while not (await asyncio.wait([done], timeout=READ_CHECK_S))[0]:
+            if count != seen:
+                seen, moved_at = count, loop.time()
+            elif loop.time() - moved_at > PULL_EXPIRES_S or await is_gone(client, stream, made["name"]):
+                raise fallen_silent()
+        try:
+            await done
+        except StreamMismatch as error:
+            raise fallen_silent() from error
     finally:
         await pull.stop()
         await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
     return count
+
+
+async def is_gone(client: Client, stream: str, consumer: str) -> bool:
+    """Whether the server says that there is no such consumer; not where it says nothing."""
+    try:
+        found = await api(client, f"CONSUMER.INFO.{stream}.{consumer}", {})
+    except BusError:
+        return False
+    return error_code(found) in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND)
 
 
 async def not_acknowledged(client: Client, stream: str, durable: str) -> int:

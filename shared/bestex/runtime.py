@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bestex import codec, pull, recovery, streams
-from bestex.acks import Acks
+from bestex.acks import Acks, Underway
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import BusBack, BusLost, Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
@@ -57,6 +57,7 @@ class _Step:
     fact: Fact
     effects: list[Effect]
     input: _Input
+    number: int
 
 
 class Runtime:
@@ -100,6 +101,7 @@ class Runtime:
         self._outbox: deque[Emit] = deque()
         self._held: deque[Call] = deque()
         self._acks = Acks(self._footing.confirmed)
+        self._underway = Underway(self._acks.add)
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.ready = False
@@ -289,13 +291,14 @@ class Runtime:
                 effects = list(core.apply(out.event))
                 if self._tape is not None:
                     self._tape.decided(out, now_ns)
-                self._queue(_Step(out, [e for e in effects if not self._timers.take(e)], incoming))
+                later = [effect for effect in effects if not self._timers.take(effect)]
+                self._queue(_Step(out, later, incoming, self._underway.begin()))
             elif not self._timers.take(out):
                 if self._tape is not None and isinstance(out, Emit):
                     self._tape.emitted(out, now_ns)
                 self._release_now(out)
         if delivery is not None and not incoming.open:
-            self._acks.add(delivery)
+            self._underway.acknowledge_after(delivery)
 
     # -- storing and releasing -------------------------------------------------------------------------------
 
@@ -322,6 +325,7 @@ class Runtime:
             for step in steps:
                 await self._release(step.effects)
                 lane.popleft()
+                self._underway.end(step.number)
                 step.input.open -= 1
                 if not step.input.open and step.input.delivery is not None:
                     self._acks.add(step.input.delivery)

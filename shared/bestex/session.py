@@ -91,7 +91,7 @@ def prepare(options: Options) -> Session:
     if port != base.exchange.port:
         environment["BESTEX__EXCHANGE__PORT"] = str(port)
     config = configuration.load(environment.get(ENV_CONFIG), {**os.environ, **environment})
-    wanted = 0 if options.any_port else urlsplit(config.bus.url).port or 0
+    wanted = 0 if options.any_port else urlsplit(config.bus.url.partition(",")[0]).port or 0
     # Where it is taken the server chooses for itself: a port that is free now may not be when it starts.
     nats_port = wanted if wanted and free_port(wanted) == wanted else 0
     return Session(

@@ -76,6 +76,14 @@ async def test_sigterm_stores_and_releases_what_was_decided_before_the_process_e
         check_history(stored, parent_id)
 
 
+async def test_a_process_that_is_asked_to_end_while_the_bus_is_away_ends_as_it_was_asked(
+    rig: Rig,
+) -> None:
+    small = await (await rig.start()).ready(rig.client)
+    rig.server.kill()
+    assert await small.stop() == 0
+
+
 async def test_a_stream_that_is_not_as_it_must_be_is_refused(rig: Rig) -> None:
     spec = next(s for s in streams.specs(configuration.load(None, {})) if s.name == subjects.ROUTE)
     changed = {**spec.config(), "max_msgs_per_subject": 5}

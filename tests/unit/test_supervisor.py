@@ -9,7 +9,7 @@ import pytest
 from bestex import config
 from bestex.bus_address import BusNote, find_url, note_path, read_note, remove_note, write_note
 from bestex.errors import UsageError
-from bestex.session import Options, prepare
+from bestex.session import Options, free_port, prepare
 from bestex.supervisor import BACKOFF_S_MAX, BACKOFF_S_MIN, STABLE_S, Restarts, service_specs
 
 ALGOS = ("market", "twap")
@@ -84,6 +84,14 @@ def test_a_session_keeps_everything_in_its_data_directory(tmp_path: Path) -> Non
     assert Path(session.config.data_dir) == tmp_path
     assert Path(session.config.recorder.database).parent == tmp_path
     assert session.environment["BESTEX__EXCHANGE__PORT"] == str(session.config.exchange.port)
+
+
+def test_a_session_of_its_own_bus_takes_the_port_of_the_first_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = free_port(0)
+    monkeypatch.setenv("BESTEX__BUS__URL", f"nats://127.0.0.1:{free},nats://127.0.0.1:1")
+    assert prepare(Options(data_dir=tmp_path)).nats_port == free
 
 
 def test_importing_the_library_imports_nothing_heavy() -> None:

@@ -16,13 +16,14 @@ from typing import Any
 import nats.errors
 
 from bestex.asking import asking
-from bestex.clock import US
+from bestex.clock import MS, US
 from tests.faults.simulation.faults import Line, LineFault, Step
 from tests.faults.simulation.jetstream import Headers, Message, Server, Subscription
 from tests.faults.simulation.world import ProcessLoop, World
 
 HOP_NS = 60 * US  # one way
 JITTER_NS = 60 * US
+RECONNECT_NS = 100 * MS
 
 Callback = Callable[[Message], Coroutine[Any, Any, None]]
 
@@ -117,6 +118,10 @@ class LinkClient:
 
     async def drain(self) -> None:
         self.close()
+
+    async def force_reconnect(self) -> None:
+        self.lose()
+        self._world.after(RECONNECT_NS, self.come_back)
 
     # -- the line ----------------------------------------------------------------------------------------------
 

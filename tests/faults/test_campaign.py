@@ -1,0 +1,126 @@
+"""The campaign in small, and its judgement: that it finds what is wrong when something is."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from bestex import plugins, subjects
+from bestex.pull import Delivery
+from tests.faults.campaign import verdict
+from tests.faults.campaign.load import Ledger, Notes
+from tests.faults.campaign.orders import Message, Orders
+from tests.faults.campaign.plan import Kind, Settings, server_faults, service_faults
+from tests.faults.campaign.run import campaign
+
+SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4, in_flight=24)
+NAMES = ["router", "gateway-sim_a", "scheduler-twap"]
+
+
+@pytest.mark.timeout(240)  # it takes about fifty seconds; a machine under load starts processes slowly
+async def test_no_promise_is_broken_by_twenty_kills_of_services_and_three_of_the_bus() -> None:
+    told: list[str] = []
+    result = await campaign(SMALL, told.append)
+    assert result.ok, result
+    assert result.service_kills_total == 20
+    assert result.server_kills == 3
+    assert result.parents == sum(result.parents_by_algo.values()) > 20
+    assert result.children > 50
+    assert result.fills > 0
+
+
+# -- the schedule ------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_a_function_of_its_seed_and_holds_every_kill() -> None:
+    settings = Settings(service_kills=100, server_kills=20, minutes=5, replicas=3, seed=9)
+    faults = service_faults(settings, NAMES)
+    assert faults == service_faults(settings, NAMES)
+    assert faults != service_faults(Settings(100, 20, 5, seed=8), NAMES)
+    assert sum(fault.kind is Kind.KILL for fault in faults) == 100
+    assert {fault.kind for fault in faults} == {Kind.KILL, Kind.FREEZE, Kind.REPLACE, Kind.STOP}
+    servers = server_faults(settings)
+    assert sum(fault.kind is Kind.KILL for fault in servers) == 20
+    assert {fault.target for fault in servers} == {"0", "1", "2"}
+    assert [fault.at_s for fault in servers] == sorted(fault.at_s for fault in servers)
+
+
+def test_one_server_is_never_parted_from_others() -> None:
+    faults = server_faults(Settings(service_kills=0, server_kills=100, minutes=5))
+    assert Kind.PARTITION not in {fault.kind for fault in faults}
+    assert {fault.target for fault in faults} == {"0"}
+
+
+def test_the_orders_are_of_every_algorithm_and_strategy_and_some_are_changed() -> None:
+    orders = Orders(seed=1, run="run")
+    mids = {"BTC/USDT": Decimal(60_000), "ETH/USDT": Decimal(3_000)}
+    made = [orders.next(mids) for _ in range(200)]
+    assert {order.algo for order in made} == set(plugins.ALGOS)
+    bodies = b"".join(order.new.body for order in made)
+    for words in (*plugins.STRATEGIES, "buy", "sell", "limit_price"):
+        assert f'"{words}"'.encode() in bodies
+    verbs = {change.subject.split(".")[3] for order in made for change in order.changes}
+    assert verbs == {"modify", "pause", "resume", "cancel"}
+    assert len({order.parent_id for order in made}) == 200
+
+
+# -- the judgement -----------------------------------------------------------------------------------------
+
+NEW = Message(0.0, subjects.order("new", "twap", "BTC/USDT"), b"{}")
+STORED = {
+    subjects.ORDERS: [(1, NEW.subject, NEW.body)],
+    subjects.SCHED: [
+        (1, subjects.parent("BTC/USDT", "p1", "accepted"), b"a"),
+        (2, subjects.parent("BTC/USDT", "p1", "done"), b"d"),
+    ],
+}
+
+
+def seen(stream: str, seq: int, subject: str, data: bytes) -> Notes:
+    """Notes that hold one message."""
+
+    class Message:
+        reply = f"$JS.ACK.{stream}.c.1.{seq}.1.1.0"
+
+    message = Message()
+    message.subject, message.data = subject, data  # type: ignore[attr-defined]
+    notes = Notes()
+    notes.take(Delivery(None, message))  # type: ignore[arg-type]
+    return notes
+
+
+def ledger() -> Ledger:
+    made = Ledger()
+    made.acknowledged[1] = NEW
+    made.parents.add("p1")
+    return made
+
+
+def test_what_is_all_there_is_right() -> None:
+    notes = seen(subjects.SCHED, 2, *STORED[subjects.SCHED][1][1:])
+    assert verdict.disagreements(ledger(), notes, STORED) == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "kept", "words"),
+    [
+        (subjects.ORDERS, [], "the bus acknowledged"),
+        (subjects.ORDERS, [(1, NEW.subject, b'{"qty":"2"}')], "the bus acknowledged"),
+        (subjects.SCHED, STORED[subjects.SCHED][:1], "has only"),
+        (subjects.SCHED, STORED[subjects.SCHED][1:], "has only"),
+    ],
+)
+def test_an_order_that_was_acknowledged_and_is_lost_or_changed_or_unended_is_found(
+    stream: str, kept: list[tuple[int, str, bytes]], words: str
+) -> None:
+    [problem] = verdict.disagreements(ledger(), Notes(), {**STORED, stream: kept})
+    assert words in problem
+
+
+def test_what_was_seen_and_is_gone_or_changed_is_found() -> None:
+    subject = subjects.parent("BTC/USDT", "p1", "accepted")
+    gone = verdict.disagreements(ledger(), seen(subjects.SCHED, 7, subject, b"a"), STORED)
+    assert gone == ["SCHED 7 was seen and is gone"]
+    [changed] = verdict.disagreements(ledger(), seen(subjects.SCHED, 1, subject, b"other"), STORED)
+    assert "is not what it was" in changed
