@@ -26,7 +26,8 @@ from services.gateway import chase as chases
 from services.gateway import facts
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
-from services.gateway.checks import Checks, Refusal
+from services.gateway.checks import Checks
+from services.gateway.controls.wanted import Refusal
 from services.gateway.evidence import weigh
 from services.gateway.orders import Child, Status
 
@@ -43,12 +44,13 @@ class GatewayCore:
     """One gateway for `venues` (their capabilities by name). See `bestex.core` for the contract."""
 
     def __init__(
-        self, venues: Mapping[str, p.Capabilities], instruments: Instruments, config: Config
+        self, venues: Mapping[str, p.Capabilities], instruments: Instruments, config: Config, build: str
     ) -> None:
         self.venues = venues
         self.instruments = instruments
         self.timeout_ns = int(config.execution.timeout)
-        self.checks = Checks(venues, instruments, config.limits)
+        self.checks = Checks(venues, instruments, config.limits, build)
+        self.controls = self.checks.controls
         # Durable: a function of the journal.
         self.children: dict[str, Child] = {}
         self.open: dict[str, dict[str, Child]] = {venue: {} for venue in venues}
@@ -67,6 +69,7 @@ class GatewayCore:
             m.ChildCancel: self._cancel,
             m.ChildReplace: self._replace,
             m.Halt: self._halt,
+            m.ConsolidatedBook: self._book,
             Wakeup: self._wakeup,
             Recovered: self._recovered,
             p.SessionState: self._session,
@@ -88,11 +91,12 @@ class GatewayCore:
             self._compare(order)
             return []
         venue = order.venue
-        refusal = self.checks.new(order, self.sessions[venue], len(self.open[venue]), now)
+        refusal = self.checks.new(order, self.sessions[venue], self.open[venue], now)
         if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
             refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
         if refusal is not None:
-            return [facts.about(m.ExecRejected, order, now, **refusal._asdict())]
+            refused = facts.about(m.ExecRejected, order, now, **refusal._asdict())
+            return [refused, *self._make_way(order, refusal, now)]
         return [
             facts.about(
                 m.ExecSubmitting,
@@ -109,8 +113,16 @@ class GatewayCore:
                 good_till=order.good_till,
                 account=order.account,
                 algo=order.algo,
+                parent_qty=order.parent_qty,
             )
         ]
+
+    def _make_way(self, order: m.ChildNew, refusal: Refusal, now: Time) -> list[Fact | Effect]:
+        """Cancel what the refused order would have traded with, where that is the policy."""
+        if refusal.code is not Code.SELF_TRADE:
+            return []
+        resting = self.controls.to_cancel(self.checks.wanted(order), self.open[order.venue].values())
+        return [facts.about(m.ExecCanceling, child, now, reason=Code.SELF_TRADE) for child in resting]
 
     def _compare(self, order: m.ChildNew) -> None:
         """A command that comes again changes nothing; one that says something else is not ours to obey."""
@@ -139,13 +151,7 @@ class GatewayCore:
         child = self.children.get(order.child_id)
         if child is None or child.ended or child.replaced_once:
             return []
-        refusal = self.checks.replace(order, now)
-        if refusal is None and (child.status is not Status.WORKING or child.cancel is not None):
-            refusal = Refusal(
-                Code.INVALID_STATE, "only an order that works, with no cancel on it, is replaced"
-            )
-        if refusal is None and child.instrument.qty_units(order.qty) <= child.cum_qty:
-            refusal = Refusal(Code.INVALID_QTY, "that much has filled already")
+        refusal = self.checks.replace(order, child, self.open[child.venue], now)
         if refusal is not None:
             return [facts.about(m.ExecReplaceRejected, child, now, **refusal._asdict())]
         terms = {"qty": order.qty, "price": order.price}
@@ -154,6 +160,17 @@ class GatewayCore:
 
     def _halt(self, halt: m.Halt, _now: Time) -> list[Fact | Effect]:
         self.checks.halts.hear(halt.scope, halt.at, halt.halted)
+        return []
+
+    def halted(self, child_id: str) -> str:
+        """The scope that halts this child now; empty where none does."""
+        child = self.children.get(child_id)
+        if child is None:
+            return ""
+        return self.checks.halts.covers(child.venue, child.account, child.algo, child.parent_id)
+
+    def _book(self, book: m.ConsolidatedBook, _now: Time) -> list[Fact | Effect]:
+        self.controls.collar.hear(book)
         return []
 
     # -- the venue ---------------------------------------------------------------------------------------------
@@ -248,10 +265,13 @@ class GatewayCore:
         if child is None:
             # Refused by our own checks, or of an instrument that the configuration has no more.
             self._know(event.child_id)
+            if isinstance(event, m.ExecRejected):
+                self.controls.refused(event)
             if event.ends:
                 self._orphans.pop(event.child_id, None)
             return []
         child.advance(event)
+        self.controls.advanced(child, event)
         if child.ended:
             return self._apply_end(child)
         if child.status is Status.SUBMITTING:
@@ -272,6 +292,7 @@ class GatewayCore:
             return []
         child = Child.submitting(event, instrument)
         self.children[child.child_id] = self.open[child.venue][child.child_id] = child
+        self.controls.submitted(child)
         send = p.Submit(
             venue=child.venue,
             symbol=child.symbol,
@@ -313,8 +334,9 @@ class GatewayCore:
         if fill.flag:
             self.anomalies[f"{fill.flag} fill"] += 1
         child = self.children.get(fill.child_id)
-        if child is not None:
-            child.count(fill)
+        instrument = self.instruments.by_symbol.get(fill.symbol)
+        if instrument is not None and (child is None or child.count(fill)):
+            self.controls.filled(fill, instrument, child)
         return []
 
     def _apply_end(self, child: Child) -> list[Effect]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bestex import plugins, subjects
+from bestex import fleet, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Read, Service
@@ -27,13 +27,14 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
     else:
         orders = tuple(f"{root}.order.*.{name}.>" for name in sorted(mine))
     durable = f"scheduler-{'-'.join(sorted(names)) or 'all'}"
-    core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown)
+    core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown, fleet.build())
     return Service(
         name="scheduler",
         names=names,
         core=core,
         journal=(Read(subjects.SCHED, (f"{root}.parent.>",)),),
         reads=(
+            Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
             Read(subjects.ORDERS, orders, durable),
             Read(subjects.ROUTE, (f"{root}.route.*.*.*.done",), durable),
         ),

@@ -36,7 +36,10 @@ class Actor(Protocol):
 @dataclass(frozen=True)
 class Service:
     """`journal`: the service's own histories, read whole at start. `missing`: after that, other histories to
-    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet."""
+    read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet.
+
+    `answers`: requests that one process of the service answers for all. `reports`: requests that every process
+    answers for itself, from before its first input on."""
 
     name: str
     names: tuple[str, ...]
@@ -46,4 +49,5 @@ class Service:
     hears: tuple[str, ...] = ()
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
+    reports: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None

@@ -28,12 +28,9 @@ Each command takes --json and --config, and explains itself with --help.
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from bestex.fleet import package_version
 
-    try:
-        return version("bestex")
-    except PackageNotFoundError:
-        return "0.0.0"  # run from a source tree that was never installed
+    return package_version()
 
 
 # The sentences stand here so that the list of commands imports none of them.

@@ -12,11 +12,11 @@ from bestex.clock import SECOND, Time
 from bestex.config import parse
 from bestex.core import Call, Fact
 from bestex.errors import Code
+from bestex.halts import Halts
 from bestex.messages import Tif
 from services.gateway import checks
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
-from services.gateway.checks import Halts
 from services.gateway.orders import AFTER, Status
 from tests.unit.gateway.bench import (
     QTY,
@@ -72,7 +72,7 @@ def test_a_known_id_with_another_order_is_counted_and_not_sent(bench: Bench) -> 
 
 
 def test_the_last_moment_to_send_is_the_earlier_of_expiry_and_timeout(bench: Bench) -> None:
-    bench.hear(child_new("c1"), child_new("c2", expires_at=Time(START + 9 * SECOND)))
+    bench.hear(child_new("c1"), child_new("c2", parent_id="p2", expires_at=Time(START + 9 * SECOND)))
     assert [s.deadline_ns - START for s in bench.asked(p.Submit)] == [SECOND, 2 * SECOND]
 
 
@@ -202,7 +202,10 @@ def test_a_fill_counts_once_however_often_it_is_told(bench: Bench) -> None:
 
 def test_one_trade_with_both_sides_ours_makes_two_fills(bench: Bench) -> None:
     bench.hear(
-        child_new("c1"), child_new("c2"), fill("t1", 400, child_id="c1"), fill("t1", 400, child_id="c2")
+        child_new("c1"),
+        child_new("c2", parent_id="p2"),
+        fill("t1", 400, child_id="c1"),
+        fill("t1", 400, child_id="c2"),
     )
     assert [e.fill_id for e in bench.journal if isinstance(e, m.Fill)] == ["t1-c1", "t1-c2"]
 

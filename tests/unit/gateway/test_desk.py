@@ -64,7 +64,8 @@ class Table:
         self.venue = Scripted()
         self.said: list[Any] = []
         self.heard = asyncio.Event()
-        self.desk = Desk({"sim_a": self.venue}, Counter())  # type: ignore[dict-item]
+        self.halted = ""
+        self.desk = Desk({"sim_a": self.venue}, Counter(), lambda _: self.halted)  # type: ignore[dict-item]
 
     async def __aenter__(self) -> Table:
         await self.desk.start(self.deliver, lambda: self.now_ns)
