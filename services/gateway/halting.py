@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 
 import msgspec
@@ -24,7 +25,7 @@ def answer(data: bytes, _now_ns: int, *, venues: Sequence[str], core: GatewayCor
     return codec.to_json(
         m.HaltAnswer(
             venues=list(venues),
-            pid=os.getpid(),
+            process=f"{socket.gethostname()}:{os.getpid()}",
             scope=scope,
             halted=halted,
             at=Time(at_ns) if at_ns else None,

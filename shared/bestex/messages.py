@@ -707,10 +707,11 @@ class HaltQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 class HaltAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What this gateway obeys. `at` is that of the newest word it has heard on the scope, nothing where it has
-    heard none; `sending` how many orders have left and await the venue's answer."""
+    heard none; `sending` how many orders have left and await the venue's answer. `process` is host:pid, because
+    in containers every process has the same id."""
 
     venues: list[str]
-    pid: int
+    process: str
     scope: str
     halted: bool = False
     at: Time | None = None
