@@ -8,20 +8,32 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bestex import messages as m
 from bestex.clock import MS, SECOND, Time
 from bestex.errors import Code
+from bestex.human import Duration
+from bestex.limits import CollarLimits, LimitsConfig, RepeatLimits
 from bestex.messages import Tif
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
+from services.gateway.controls.ledger import Place, PlaceSums
 from services.gateway.orders import Child, Status
-from tests.unit.gateway.bench import SYMBOL, VENUE, Bench, child_cancel, child_new
+from tests.unit.gateway.bench import CONFIG, SYMBOL, VENUE, Bench, child_cancel, child_new
 
 QTY = 1_000
 PRICE = 6_000_000
+PARENTS = ("p0", "p1", "p2")
+PARENT_QTY = 4 * QTY  # each parent has several times as many children as fit into it at once
+
+# No aggregator speaks here, and everything is tried again and again.
+CONTROLS = LimitsConfig(
+    collar=CollarLimits(enabled=False),
+    repeats=RepeatLimits(duplicate_window=Duration(0), max_same=1_000, max_rejected=1_000),
+)
 
 
 @dataclass
@@ -44,7 +56,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.bench = Bench().ready()
+        self.bench = Bench(msgspec.structs.replace(CONFIG, limits=CONTROLS)).ready()
         self.orders: dict[str, Order] = {}
         self.requests: list[Any] = []
         self.words: list[Any] = []
@@ -58,9 +70,9 @@ class World:
     def new(self) -> None:
         child_id = f"c{len(self.commands)}"
         tif = self.random.choice([Tif.IOC, Tif.GTC])
-        self.commands[child_id] = [
-            child_new(child_id, self.bench.now, tif=tif, good_till=Time(self.bench.now + 40 * SECOND))
-        ]
+        more: dict[str, Any] = {"tif": tif, "parent_id": self.random.choice(PARENTS)}
+        more |= {"good_till": Time(self.bench.now + 40 * SECOND), "parent_qty": Decimal(PARENT_QTY) / 10**5}
+        self.commands[child_id] = [child_new(child_id, self.bench.now, **more)]
         self.hear(self.commands[child_id][0])
 
     def again(self) -> None:
@@ -308,7 +320,11 @@ class World:
 
 def durable(bench: Bench) -> Any:
     core = bench.core
-    return dict(core.children), dict(core.open[VENUE]), core.last_fill_ns, list(core._known), core.reserved
+    controls = core.controls
+    sums = controls.ledger.parents, controls.ledger.places, controls.ledger._open
+    history = controls._repeats._records, controls._rate._drained_ns
+    of_children = dict(core.children), dict(core.open[VENUE]), core.last_fill_ns, list(core._known)
+    return *of_children, core.reserved, *sums, *history
 
 
 RARE = ["sleep", "sleep", "again", "cancel", "replace", "close", "sleep", "crash", "reconnect"]
@@ -324,6 +340,7 @@ def test_whatever_is_lost_doubled_or_killed_the_gateway_agrees_with_the_venue(
     for act in acts:
         getattr(world, act)()
         check_reserved(world)
+        check_caps(world)
     world.settle()
     check_ends(world)
 
@@ -336,6 +353,24 @@ def check_reserved(world: World) -> None:
             child: Child = children[child_id]
             assert not child.ended, f"{child_id} works at the venue and has ended here"
             assert child.cum_qty + child.reserved >= order.qty
+
+
+def check_caps(world: World) -> None:
+    """No parent can fill more than it is for, whatever the venue does next; and the sums are those of a slow look."""
+    children, ledger = world.bench.core.children, world.bench.core.controls.ledger
+    parent_of = {child_id: new.parent_id for child_id, (new, *_) in world.commands.items()}
+    for parent_id in PARENTS:
+        orders = [order for child_id, order in world.orders.items() if parent_of[child_id] == parent_id]
+        assert sum(order.qty if order.state == "open" else order.cum for order in orders) <= PARENT_QTY
+        sums = ledger.parent(SYMBOL, parent_id)
+        mine = [child for child in children.values() if child.parent_id == parent_id]
+        assert sums.filled == sum(child.cum_qty for child in mine)
+        assert sums.reserved == sum(child.reserved for child in mine)
+        assert sums.filled + sums.reserved <= PARENT_QTY
+    place = ledger.places.get(Place("default", VENUE, SYMBOL), PlaceSums())
+    assert place.position == sum(child.cum_qty for child in children.values())
+    assert place.buys == world.bench.core.reserved
+    assert place.value == sum(child.reserved_value for child in children.values())
 
 
 def check_ends(world: World) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bestex import fleet
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.config import parse
@@ -148,6 +149,38 @@ def test_a_halt_refuses_new_children_and_lets_cancels_pass(bench: Bench, scope: 
     assert bench.hear(child_new("c3", algo="twap"))[0].code is Code.HALTED
     bench.hear(m.Halt(scope=scope, halted=False, reason="over", by="me", at=Time(START + SECOND)))
     assert bench.hear(child_new("c4", algo="twap"))[0].__class__ is m.ExecSubmitting
+
+
+def test_a_halted_order_is_not_replaced(bench: Bench) -> None:
+    working(bench)
+    bench.hear(m.Halt(scope="parent-p1", halted=True, reason="", by="me", at=Time(START)))
+    terms: dict[str, Any] = {"child_id": "c1", "parent_id": "p1", "venue": VENUE, "symbol": "BTC/USDT"}
+    terms |= {"qty": Decimal("0.02"), "price": Decimal("60000"), "expires_at": Time(START + SECOND)}
+    assert bench.hear(m.ChildReplace(**terms))[0].code is Code.HALTED
+    assert bench.core.halted("c1") == "parent-p1"
+    bench.hear(m.Halt(scope="parent-p1", halted=False, reason="", by="me", at=Time(START + SECOND)))
+    assert bench.core.halted("c1") == ""
+
+
+@pytest.mark.parametrize(
+    "changed", [{"build": ""}, {"slice_build": ""}, {"build": "x"}, {"slice_build": "x"}]
+)
+def test_what_another_build_decided_is_not_sent(bench: Bench, changed: dict[str, Any]) -> None:
+    (event,) = bench.hear(child_new(**changed))
+    assert event.code is Code.MIXED_FLEET
+    assert fleet.build() in event.text
+    assert ("router" in event.text) == ("build" in changed)
+    assert isinstance(bench.hear(child_new("c2"))[0], m.ExecSubmitting)
+
+
+def test_an_instrument_may_have_limits_of_its_own() -> None:
+    text = '[venues.sim_a]\n[instruments."BTC/USDT"]\nprice_scale=2\nqty_scale=5\n'
+    text += '[instruments."BTC/USDT".venues]\nsim_a = { tick = "0.1", lot = "0.0001" }\n'
+    text += '[limits]\nmax_order_qty = "1"\nmax_order_value = "1000000"\n'
+    text += '[limits.instruments."BTC/USDT"]\nmax_order_qty = "2"\n'
+    bench = Bench(parse(text)).ready()
+    assert isinstance(bench.hear(child_new("c1", qty=Decimal("2")))[0], m.ExecSubmitting)
+    assert "above our own 2" in bench.hear(child_new("c2", qty=Decimal("2.1")))[0].text
 
 
 def test_a_command_for_another_venue_writes_nothing(bench: Bench) -> None:

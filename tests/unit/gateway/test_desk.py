@@ -120,6 +120,22 @@ async def test_an_order_whose_time_passed_is_not_sent() -> None:
         assert table.venue.seen == []
 
 
+async def test_an_order_that_waits_when_a_halt_is_heard_does_not_go_out_and_a_cancel_does() -> None:
+    async with Table() as table:
+        table.desk.call(submit("c1"))
+        table.desk.call(submit("c2"))
+        await asyncio.sleep(0)
+        assert table.desk.sending == 1
+        table.halted = "global"
+        table.desk.call(cancel("x1"))
+        table.venue.gate.set()
+        await table.until(3)
+        assert [order.child_id for order in table.venue.seen] == ["c1", "x1"]  # type: ignore[attr-defined]
+        (refused,) = [said for said in table.said if isinstance(said, p.VenueNotSent)]
+        assert (refused.child_id, refused.code) == ("c2", Code.HALTED)
+        assert table.desk.sending == 0
+
+
 async def test_a_replace_whose_time_passed_is_not_sent() -> None:
     replace = p.Replace(
         venue="sim_a", symbol="BTC/USDT", child_id="c1", venue_order_id="v", qty=1, price=1, deadline_ns=10
