@@ -36,24 +36,20 @@ class Checks:
         self.halts = Halts()
         self.controls = Controls(limits, instruments, self.halts)
 
-    def new(
-        self, order: ChildNew, session: Session, open_children: Mapping[str, Child], now_ns: int
-    ) -> Refusal | None:
-        """Why `order` must not be sent now; None where it may. `open_children` are those of its venue."""
+    def new(self, order: ChildNew, session: Session, open_children: int, now_ns: int) -> Refusal | None:
+        """Why `order` must not be sent now; None where it may. `open_children` counts its venue's."""
         refusal = (
             self._fleet(order)
-            or self._now(order, session, len(open_children), now_ns)
+            or self._now(order, session, open_children, now_ns)
             or self.terms(order.venue, order.symbol, order.qty, order.price)
         )
-        return refusal or self.controls.check(self.wanted(order), open_children.values(), now_ns)
+        return refusal or self.controls.check(self.wanted(order), now_ns)
 
     def wanted(self, order: ChildNew) -> Wanted:
         """An order whose terms have passed, as the controls look at it."""
         return Wanted.new(order, self._instruments.by_symbol[order.symbol])
 
-    def replace(
-        self, order: ChildReplace, child: Child, open_children: Mapping[str, Child], now_ns: int
-    ) -> Refusal | None:
+    def replace(self, order: ChildReplace, child: Child, now_ns: int) -> Refusal | None:
         if order.expires_at <= now_ns:
             return Refusal(Code.EXPIRED, f"not to be sent after {order.expires_at}")
         if scope := self.halts.covers(child.venue, child.account, child.algo, child.parent_id):
@@ -68,7 +64,7 @@ class Checks:
         if qty <= child.cum_qty:
             return Refusal(Code.INVALID_QTY, "that much has filled already")
         wanted = Wanted.replacing(child, qty, child.instrument.price_units(order.price))
-        return self.controls.check(wanted, open_children.values(), now_ns)
+        return self.controls.check(wanted, now_ns)
 
     def _fleet(self, order: ChildNew) -> Refusal | None:
         """Nothing that another build decided: what it knows of limits is not what we know."""

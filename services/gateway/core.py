@@ -91,7 +91,7 @@ class GatewayCore:
             self._compare(order)
             return []
         venue = order.venue
-        refusal = self.checks.new(order, self.sessions[venue], self.open[venue], now)
+        refusal = self.checks.new(order, self.sessions[venue], len(self.open[venue]), now)
         if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
             refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
         if refusal is not None:
@@ -121,7 +121,7 @@ class GatewayCore:
         """Cancel what the refused order would have traded with, where that is the policy."""
         if refusal.code is not Code.SELF_TRADE:
             return []
-        resting = self.controls.to_cancel(self.checks.wanted(order), self.open[order.venue].values())
+        resting = self.controls.to_cancel(self.checks.wanted(order))
         return [facts.about(m.ExecCanceling, child, now, reason=Code.SELF_TRADE) for child in resting]
 
     def _compare(self, order: m.ChildNew) -> None:
@@ -151,7 +151,7 @@ class GatewayCore:
         child = self.children.get(order.child_id)
         if child is None or child.ended or child.replaced_once:
             return []
-        refusal = self.checks.replace(order, child, self.open[child.venue], now)
+        refusal = self.checks.replace(order, child, now)
         if refusal is not None:
             return [facts.about(m.ExecReplaceRejected, child, now, **refusal._asdict())]
         terms = {"qty": order.qty, "price": order.price}

@@ -63,6 +63,8 @@ class Halts:
 
     def released_ns(self, venue: str, account: str, algo: str, parent_id: str) -> int:
         """When a person last said that such a child may go; 0 where nobody ever had to."""
+        if len(self._said) == len(self._halted):
+            return 0
         said = (self._said.get(scope) for scope in _scopes(venue, account, algo, parent_id))
         return max((word[0] for word in said if word is not None and not word[1]), default=0)
 

@@ -97,6 +97,9 @@ class Runtime:
         await streams.verify(self._client, self._config)
         commands = await self._recover()
         await self._read_settings()
+        for pattern in self.service.hears:
+            # Before the actor, which takes a while to be ready: what was said meanwhile is known when orders come.
+            await self._client.subscribe(pattern, cb=self._on_live)
         if self.service.actor is not None:
             await self.service.actor.start(self._deliver_local, self._clock.now_ns)
         self.receive(Recovered())
@@ -105,8 +108,6 @@ class Runtime:
         self._timers.start()
         self._spawn(self._watchdog())
         self._spawn(self._look_again())
-        for pattern in self.service.hears:
-            await self._client.subscribe(pattern, cb=self._on_live)
         for read in self.service.reads:
             if read.durable:
                 await pull.ensure_consumer(self._client, read.stream, read.durable, read.subjects)

@@ -7,19 +7,17 @@ changes no answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bestex import messages as m
-from bestex.errors import Code
 from bestex.halts import Halts
 from bestex.instruments import Instrument, Instruments
 from bestex.limits import LimitsConfig
-from services.gateway.controls import parent_cap, restricted, self_trade
+from services.gateway.controls import parent_cap, restricted
 from services.gateway.controls.collar import Collar
 from services.gateway.controls.exposure import Exposure
 from services.gateway.controls.ledger import Ledger
 from services.gateway.controls.rate import Rate
 from services.gateway.controls.repeats import Repeats
+from services.gateway.controls.self_trade import SelfTrade
 from services.gateway.controls.wanted import Refusal, Wanted
 from services.gateway.orders import Child
 
@@ -34,29 +32,26 @@ class Controls:
         self.collar = Collar(limits.collar)
         self._rate = Rate(limits)
         self._repeats = Repeats(limits.repeats)
+        self._self_trade = SelfTrade(limits.self_trade)
         scales = {one.symbol: one.price_scale + one.qty_scale for one in instruments.all}
         self._exposure = Exposure(limits.exposure, self.ledger, scales)
 
     # -- before a send -----------------------------------------------------------------------------------------
 
-    def check(self, wanted: Wanted, open_children: Iterable[Child], now_ns: int) -> Refusal | None:
-        """`open_children` are all of the venue's, unknown ones included."""
+    def check(self, wanted: Wanted, now_ns: int) -> Refusal | None:
         return (
             restricted.check(wanted, self._limits.restricted, self.ledger)
             or self._repeated(wanted, now_ns)
             or self.collar.check(wanted, now_ns)
             or parent_cap.check(wanted, self.ledger, self._limits.parent)
             or self._exposure.check(wanted)
-            or self._self_trade(wanted, open_children)
+            or self._self_trade.check(wanted)
             or self._rate.check(wanted, now_ns)
         )
 
-    def to_cancel(self, wanted: Wanted, open_children: Iterable[Child]) -> list[Child]:
-        """Our resting orders that make way, where the configuration says that they do."""
-        limits = self._limits.self_trade
-        if limits.policy != "cancel_resting":
-            return []
-        return [c for c in self_trade.met(wanted, open_children, limits.groups) if c.cancel is None]
+    def to_cancel(self, wanted: Wanted) -> list[Child]:
+        """Our own orders that make way for one that was refused because of them."""
+        return self._self_trade.to_cancel(wanted)
 
     def _repeated(self, wanted: Wanted, now_ns: int) -> Refusal | None:
         if wanted.replaces:
@@ -64,26 +59,19 @@ class Controls:
         released_ns = self._halts.released_ns(wanted.venue, wanted.account, wanted.algo, wanted.parent_id)
         return self._repeats.check(wanted, now_ns, released_ns)
 
-    def _self_trade(self, wanted: Wanted, open_children: Iterable[Child]) -> Refusal | None:
-        limits = self._limits.self_trade
-        if limits.policy == "off":
-            return None
-        met = self_trade.met(wanted, open_children, limits.groups)
-        if not met:
-            return None
-        text = f"it would meet our own {met[0].side} {met[0].child_id} of {met[0].parent_id}"
-        return Refusal(Code.SELF_TRADE, text)
-
     # -- from the journal --------------------------------------------------------------------------------------
 
     def submitted(self, child: Child) -> None:
         self.ledger.submitted(child)
         self._repeats.submitted(child)
+        self._self_trade.submitted(child)
         self._rate.sent(child.venue, child.account, child.submitted_at)
 
     def advanced(self, child: Child, event: m.ExecEvent) -> None:
         """One event of the child's history has been made part of it."""
         self.ledger.moved(child)
+        if child.ended:
+            self._self_trade.ended(child)
         if isinstance(event, m.ExecRejected):
             self._repeats.rejected(event)
         elif isinstance(event, _WORKED):
