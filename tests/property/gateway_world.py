@@ -318,6 +318,7 @@ def durable(bench: Bench) -> Any:
     core = bench.core
     controls = core.controls
     sums = controls.ledger.parents, controls.ledger.places, controls.ledger._open
-    history = controls._repeats._records, controls._rate._drained_ns, controls._self_trade._resting
+    history = controls._repeats._records, controls._repeats._open, controls._rate._drained_ns
+    resting = {key: dict(children) for key, children in controls._self_trade._resting.items() if children}
     of_children = dict(core.children), dict(core.open[VENUE]), core.last_fill_ns, list(core._known)
-    return *of_children, core.reserved, *sums, *history
+    return *of_children, core.reserved, *sums, *history, resting

@@ -72,6 +72,7 @@ class Controls:
         self.ledger.moved(child)
         if child.ended:
             self._self_trade.ended(child)
+            self._repeats.ended(child)
         if isinstance(event, m.ExecRejected):
             self._repeats.rejected(event)
         elif isinstance(event, _WORKED):

@@ -18,6 +18,8 @@ from services.gateway.orders import Child
 
 PARENTS_KEPT = 100_000  # parents without an open child: days of trading, 300 bytes each
 
+PLACES_KEPT = 10_000  # accounts x venues x symbols; beyond that, those that hold nothing are dropped
+
 ParentKey = tuple[str, str]
 
 
@@ -50,6 +52,10 @@ class PlaceSums:
     buys: int = 0
     sells: int = 0
     value: int = 0
+
+    @property
+    def is_flat(self) -> bool:
+        return not (self.position or self.buys or self.sells)
 
 
 class _Reserved(NamedTuple):
@@ -110,7 +116,9 @@ class Ledger:
         if found is None:
             found = self.parents[key] = ParentSums()
             if len(self.parents) > PARENTS_KEPT:
-                idle = next((k for k, sums in self.parents.items() if not sums.reserved and k != key), None)
+                idle = next(
+                    (one for one, sums in self.parents.items() if not sums.reserved and one != key), None
+                )
                 if idle is not None:
                     del self.parents[idle]
         else:
@@ -121,4 +129,8 @@ class Ledger:
         found = self.places.get(place)
         if found is None:
             found = self.places[place] = PlaceSums()
+            if len(self.places) > PLACES_KEPT:
+                flat = next((key for key, sums in self.places.items() if sums.is_flat and key != place), None)
+                if flat is not None:
+                    del self.places[flat]
         return found

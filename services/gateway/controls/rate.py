@@ -11,6 +11,8 @@ from bestex.errors import Code
 from bestex.limits import LimitsConfig
 from services.gateway.controls.wanted import Refusal, Wanted
 
+ACCOUNTS_KEPT = 10_000  # per process; a bucket that was not used for as many others' use is full again
+
 
 class Rate:
     def __init__(self, limits: LimitsConfig) -> None:
@@ -20,7 +22,10 @@ class Rate:
     def sent(self, venue: str, account: str, at_ns: int) -> None:
         """A message was decided; whether it leaves or not, it is paid for."""
         key = venue, account
-        self._drained_ns[key] = max(self._drained_ns.get(key, 0), at_ns) + self._interval_ns(venue)
+        drained_ns = max(self._drained_ns.pop(key, 0), at_ns)
+        self._drained_ns[key] = drained_ns + self._interval_ns(venue)
+        if len(self._drained_ns) > ACCOUNTS_KEPT:
+            del self._drained_ns[next(iter(self._drained_ns))]
 
     def check(self, wanted: Wanted, now_ns: int) -> Refusal | None:
         limits = self._limits.of_rate(wanted.venue)

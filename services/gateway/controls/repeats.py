@@ -23,7 +23,9 @@ from bestex.messages import Side, Tif
 from services.gateway.controls.wanted import Refusal, Wanted
 from services.gateway.orders import Child
 
-PARENTS_KEPT = 20_000  # the last ones that sent anything: as many as may be open
+PARENTS_KEPT = (
+    20_000  # the last ones that sent anything, as many as may be open; stopped ones are kept longest
+)
 TERMS_KEPT = 256  # of one parent: more different orders than this in a window repeat nothing
 
 # Refusals that say nothing about the order, and so are no sign that its maker has gone wrong.
@@ -54,10 +56,10 @@ _Terms = tuple[str, str, Side, Tif, int, int]
 
 @dataclass(slots=True)
 class _Sent:
-    """One set of terms: when it was sent last, and the child that it last became."""
+    """One set of terms: when it was sent, newest last, and the child that it last became."""
 
     times: deque[int]
-    child: Child
+    child_id: str = ""
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class Repeats:
     def __init__(self, limits: RepeatLimits) -> None:
         self._limits = limits
         self._records: OrderedDict[tuple[str, str, str], _Record] = OrderedDict()
+        self._open: set[str] = set()
 
     # -- from the journal --------------------------------------------------------------------------------------
 
@@ -81,12 +84,15 @@ class Repeats:
         terms = child.symbol, child.account, child.side, child.tif, child.qty, child.price
         sent = record.sent.get(terms)
         if sent is None:
-            sent = record.sent[terms] = _Sent(deque(maxlen=self._limits.max_same), child)
-            if len(record.sent) > TERMS_KEPT:
-                record.sent.popitem(last=False)
+            sent = record.sent[terms] = _Sent(deque(maxlen=self._limits.max_same))
         sent.times.append(child.submitted_at)
-        sent.child = child
+        sent.child_id = child.child_id
         record.sent.move_to_end(terms)
+        self._open.add(child.child_id)
+        self._forget_old_terms(record, child.submitted_at)
+
+    def ended(self, child: Child) -> None:
+        self._open.discard(child.child_id)
 
     def rejected(self, event: m.ExecRejected) -> None:
         record = self._record(event.venue, event.symbol, event.parent_id)
@@ -126,7 +132,7 @@ class Repeats:
         if len(sent.times) >= limits.max_same and sent.times[0] > since_ns:
             text = f"{who} sent the same order {limits.max_same} times within {limits.window}; {until}"
             return Refusal(Code.REPEATED_ORDER, text)
-        if not sent.child.ended and now_ns - sent.times[-1] < limits.duplicate_window:
+        if sent.child_id in self._open and now_ns - sent.times[-1] < limits.duplicate_window:
             text = f"{who} sent the same order less than {limits.duplicate_window} ago, and it is open"
             return Refusal(Code.DUPLICATE_TERMS, text)
         return None
@@ -137,7 +143,17 @@ class Repeats:
         if found is None:
             found = self._records[key] = _Record()
             if len(self._records) > PARENTS_KEPT:
-                self._records.popitem(last=False)
+                going = (k for k, record in self._records.items() if not self._is_stopped(record))
+                del self._records[next(going)]
         else:
             self._records.move_to_end(key)
         return found
+
+    def _is_stopped(self, record: _Record) -> bool:
+        return bool(record.repeated_ns) or len(record.refused) >= self._limits.max_rejected
+
+    def _forget_old_terms(self, record: _Record, now_ns: int) -> None:
+        """Those that were sent longest ago stand first; beyond both windows they matter no more."""
+        since_ns = now_ns - max(self._limits.window, self._limits.duplicate_window)
+        while len(record.sent) > TERMS_KEPT or next(iter(record.sent.values())).times[-1] < since_ns:
+            record.sent.popitem(last=False)

@@ -22,6 +22,7 @@ The first minutes:
     bestex watch fill                   every fill as it happens
     bestex status                       every parent and where it stands
     bestex audit                        was every promise kept?
+    bestex halt global --reason "why"   no order goes out any more
 
 Each command takes --json and --config, and explains itself with --help.
 """
