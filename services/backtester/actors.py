@@ -11,6 +11,7 @@ from bestex.config import Config
 from bestex.errors import Code
 from bestex.replay import World
 from services.backtester.exchange import VirtualExchange
+from services.gateway import desk
 from services.gateway import port as p
 from services.gateway.venues import sim_inputs
 
@@ -32,10 +33,13 @@ class VirtualFeeds:
 
 
 class VirtualDesk:
-    """The gateway's actor. One account per venue, sessions that never break, requests that all arrive."""
+    """The gateway's actor. One account per venue, sessions that never break, requests that all arrive.
 
-    def __init__(self, config: Config, exchange: VirtualExchange) -> None:
+    `halted` names the scope that halts a child now, as for the live desk."""
+
+    def __init__(self, config: Config, exchange: VirtualExchange, halted: Callable[[str], str]) -> None:
         self._exchange = exchange
+        self._halted = halted
         self._accounts = {
             name: str(config.venues[name].options.get("account", "default"))
             for name in config.enabled_venues()
@@ -58,18 +62,16 @@ class VirtualDesk:
         venue, now_ns = request.venue, self._world.now_ns
         account = self._accounts[venue]
         match request:
-            case p.Submit() if now_ns >= request.deadline_ns:
-                text = "its time passed before it could be sent"
-                late = p.VenueNotSent(child_id=request.child_id, code=Code.EXPIRED, text=text)
+            case p.Submit() if why := self._too_late(request):
+                late = p.VenueNotSent(child_id=request.child_id, code=why[0], text=why[1])
                 self._world.after(0, partial(self._deliver, late))
             case p.Submit():
                 order = sim_inputs.submit(request, account, self._symbols[venue, request.symbol])
                 self._ask(order, partial(sim_inputs.submitted, request.child_id))
             case p.Cancel():
                 self._ask(sim_inputs.cancel(request, account), partial(sim_inputs.canceled, request.child_id))
-            case p.Replace() if now_ns >= request.deadline_ns:
-                text = "its time passed before it could be sent"
-                refused = p.VenueReplaceRejected(child_id=request.child_id, code=Code.EXPIRED, text=text)
+            case p.Replace() if why := self._too_late(request):
+                refused = p.VenueReplaceRejected(child_id=request.child_id, code=why[0], text=why[1])
                 self._world.after(0, partial(self._deliver, refused))
             case p.Replace():
                 self._ask(
@@ -84,6 +86,9 @@ class VirtualDesk:
                 self._query(lambda: [*self._fills(venue, request.since_ns), p.VenuePulled(venue, now_ns)])
             case p.MassStatus():
                 self._query(partial(self._mass_status, request, now_ns))
+
+    def _too_late(self, order: p.Submit | p.Replace) -> tuple[Code, str] | None:
+        return desk.too_late(order, self._world.now_ns, self._halted)
 
     def _ask(self, request: w.AnyRequest, translate: Callable[[w.Answer], Sequence[Any]]) -> None:
         self._exchange.ask(request, lambda answer: self._say(translate(answer)))

@@ -28,6 +28,7 @@ from services.aggregator.service import build as build_aggregator
 from services.backtester.actors import VirtualDesk, VirtualFeeds
 from services.backtester.exchange import VirtualExchange
 from services.collector.service import build as build_collector
+from services.gateway.core import GatewayCore
 from services.gateway.service import build as build_gateway
 from services.router.service import build as build_router
 from services.scheduler.service import build as build_scheduler
@@ -84,7 +85,7 @@ class VirtualSession:
         service = self._services[name] = BUILDERS[name](self.config, ())
         actors: dict[str, Callable[[], VirtualActor]] = {
             "collector": lambda: VirtualFeeds(self.exchange),
-            "gateway": lambda: VirtualDesk(self.config, self.exchange),
+            "gateway": lambda: VirtualDesk(self.config, self.exchange, _halted(service)),
         }
         self.world.add(service, actors[name]() if name in actors else None)
 
@@ -187,6 +188,12 @@ class VirtualSession:
             for stored in self.world.stored
         )
         return audit(records, self.exchange.journals, complete=complete)
+
+
+def _halted(gateway: Service) -> Callable[[str], str]:
+    core = gateway.core
+    assert isinstance(core, GatewayCore), "only a gateway knows of children"
+    return core.halted
 
 
 def _simulated(config: Config, seed: int, recordings: Mapping[str, Sequence[str]] | None) -> Config:

@@ -1,86 +1,100 @@
-"""The checks before a child is sent. Pure, and closed: what is not known to be right is refused, with a code."""
+"""The checks before a child is sent. Pure, and closed: what is not known to be right is refused, with a code.
+
+Here is what needs no history: builds, time, halts, the session, the venue's grid, the size of one order. What
+needs some stands in `controls`, one idea a file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
-from bestex.config import LimitsConfig
 from bestex.errors import Code
-from bestex.ids import token
-from bestex.instruments import Instrument, Instruments
+from bestex.halts import Halts
+from bestex.instruments import Instruments
+from bestex.limits import LimitsConfig
 from bestex.messages import ChildNew, ChildReplace
-from bestex.units import UnitError
+from bestex.units import UnitError, to_units
+from services.gateway.controls.controls import Controls
+from services.gateway.controls.wanted import Refusal, Wanted
+from services.gateway.orders import Child, Status
 from services.gateway.port import Capabilities, Session
 
 OPEN_MAX = 10_000  # open children per venue: beyond any venue's own limit, and small enough to reconcile
 
 
-class Refusal(NamedTuple):
-    code: Code
-    text: str
-
-
-class Halts:
-    """What operators have halted: the newest word per scope."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, tuple[int, bool]] = {}
-
-    def hear(self, scope: str, at_ns: int, halted: bool) -> None:
-        """A word without a time is one that could not be read: it halts, until a readable one follows."""
-        scope = token(scope)
-        if not at_ns:
-            self._said[scope] = (self._said.get(scope, (0, False))[0], True)
-        elif at_ns >= self._said.get(scope, (0, False))[0]:
-            self._said[scope] = (at_ns, halted)
-
-    def covers(self, venue: str, account: str, algo: str) -> str:
-        """The scope that halts such a child; empty where none does."""
-        for scope in ("global", f"venue-{venue}", f"account-{account}", f"algo-{algo}"):
-            if self._said.get(token(scope), (0, False))[1]:
-                return scope
-        return ""
-
-
 class Checks:
+    """`build` is this process's own (`bestex.fleet`)."""
+
     def __init__(
-        self, venues: Mapping[str, Capabilities], instruments: Instruments, limits: LimitsConfig
+        self, venues: Mapping[str, Capabilities], instruments: Instruments, limits: LimitsConfig, build: str
     ) -> None:
         self._venues = venues
         self._instruments = instruments
         self._limits = limits
+        self._build = build
         self.halts = Halts()
+        self.controls = Controls(limits, instruments, self.halts)
 
     def new(self, order: ChildNew, session: Session, open_children: int, now_ns: int) -> Refusal | None:
-        """Why `order` must not be sent now; None where it may."""
+        """Why `order` must not be sent now; None where it may. `open_children` counts its venue's."""
+        refusal = (
+            self._fleet(order)
+            or self._now(order, session, open_children, now_ns)
+            or self.terms(order.venue, order.symbol, order.qty, order.price)
+        )
+        return refusal or self.controls.check(self.wanted(order), now_ns)
+
+    def wanted(self, order: ChildNew) -> Wanted:
+        """An order whose terms have passed, as the controls look at it."""
+        return Wanted.new(order, self._instruments.by_symbol[order.symbol])
+
+    def replace(self, order: ChildReplace, child: Child, now_ns: int) -> Refusal | None:
+        if order.expires_at <= now_ns:
+            return Refusal(Code.EXPIRED, f"not to be sent after {order.expires_at}")
+        if scope := self.halts.covers(child.venue, child.account, child.algo, child.parent_id):
+            return Refusal(Code.HALTED, f"{scope} is halted")
+        if not self._venues[order.venue].native_replace:
+            return Refusal(Code.INVALID_PARAMETER, f"{order.venue} cannot replace an order")
+        if refusal := self.terms(order.venue, order.symbol, order.qty, order.price):
+            return refusal
+        if child.status is not Status.WORKING or child.cancel is not None:
+            return Refusal(Code.INVALID_STATE, "only an order that works, with no cancel on it, is replaced")
+        qty = child.instrument.qty_units(order.qty)
+        if qty <= child.cum_qty:
+            return Refusal(Code.INVALID_QTY, "that much has filled already")
+        wanted = Wanted.replacing(child, qty, child.instrument.price_units(order.price))
+        return self.controls.check(wanted, now_ns)
+
+    def _fleet(self, order: ChildNew) -> Refusal | None:
+        """Nothing that another build decided: what it knows of limits is not what we know."""
+        for who, build in (("scheduler", order.slice_build), ("router", order.build)):
+            if build != self._build:
+                said = f"is of build {build}" if build else "names no build"
+                text = f"its {who} {said}, this gateway is of {self._build}; start all from one release"
+                return Refusal(Code.MIXED_FLEET, text)
+        return None
+
+    def _now(self, order: ChildNew, session: Session, open_count: int, now_ns: int) -> Refusal | None:
         capabilities = self._venues[order.venue]
         if order.expires_at <= now_ns:
             return Refusal(Code.EXPIRED, f"not to be sent after {order.expires_at}")
         if order.good_till <= now_ns:
             return Refusal(Code.EXPIRED, f"not to rest beyond {order.good_till}")
-        if scope := self.halts.covers(order.venue, order.account, order.algo):
+        if scope := self.halts.covers(order.venue, order.account, order.algo, order.parent_id):
             return Refusal(Code.HALTED, f"{scope} is halted")
         if session is not Session.RECONCILED:
             return Refusal(Code.NOT_READY, f"the session with {order.venue} is {session}")
-        if open_children >= OPEN_MAX:
+        if open_count >= OPEN_MAX:
             return Refusal(Code.LIMIT_EXCEEDED, f"{OPEN_MAX} children are open on {order.venue}")
         if order.tif not in capabilities.tifs:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no {order.tif} orders")
         if order.post_only and not capabilities.post_only:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no post-only orders")
-        return self.terms(order.venue, order.symbol, order.qty, order.price)
-
-    def replace(self, order: ChildReplace, now_ns: int) -> Refusal | None:
-        if order.expires_at <= now_ns:
-            return Refusal(Code.EXPIRED, f"not to be sent after {order.expires_at}")
-        if not self._venues[order.venue].native_replace:
-            return Refusal(Code.INVALID_PARAMETER, f"{order.venue} cannot replace an order")
-        return self.terms(order.venue, order.symbol, order.qty, order.price)
+        return None
 
     def terms(self, venue: str, symbol: str, qty: Decimal, price: Decimal) -> Refusal | None:
-        """The venue's grid and minimums, and our own limits."""
+        """The venue's grid and minimums, and our own limits of one order."""
         instrument = self._instruments.by_symbol.get(symbol)
         listing = instrument.listing(venue) if instrument else None
         if instrument is None or listing is None:
@@ -88,7 +102,7 @@ class Checks:
         try:
             lots, ticks = instrument.qty_units(qty), instrument.price_units(price)
         except UnitError as error:
-            return Refusal(Code.OFF_LOT if _is_off(instrument, qty) else Code.OFF_TICK, str(error))
+            return Refusal(Code.OFF_LOT if _is_off(qty, instrument.qty_scale) else Code.OFF_TICK, str(error))
         if lots <= 0:
             return Refusal(Code.INVALID_QTY, f"{qty} is no quantity")
         if ticks <= 0:
@@ -104,17 +118,18 @@ class Checks:
         if lots * ticks < listing.min_notional:
             least = instrument.cash(listing.min_notional)
             return Refusal(Code.BELOW_MINIMUM, f"{instrument.cash(lots * ticks)} is below {least}")
-        if self._limits.max_order_qty is not None and qty > self._limits.max_order_qty:
-            return Refusal(Code.LIMIT_EXCEEDED, f"{qty} is above our own {self._limits.max_order_qty}")
+        own = self._limits.of_order(symbol)
+        if own.max_order_qty is not None and qty > own.max_order_qty:
+            return Refusal(Code.LIMIT_EXCEEDED, f"{qty} is above our own {own.max_order_qty}")
         value = instrument.cash(lots * ticks)
-        if self._limits.max_order_value is not None and value > self._limits.max_order_value:
-            return Refusal(Code.LIMIT_EXCEEDED, f"{value} is above our own {self._limits.max_order_value}")
+        if own.max_order_value is not None and value > own.max_order_value:
+            return Refusal(Code.LIMIT_EXCEEDED, f"{value} is above our own {own.max_order_value}")
         return None
 
 
-def _is_off(instrument: Instrument, qty: Decimal) -> bool:
+def _is_off(value: Decimal, scale: int) -> bool:
     try:
-        instrument.qty_units(qty)
+        to_units(value, scale)
     except UnitError:
         return True
     return False

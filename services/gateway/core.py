@@ -26,7 +26,8 @@ from services.gateway import chase as chases
 from services.gateway import facts
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
-from services.gateway.checks import Checks, Refusal
+from services.gateway.checks import Checks
+from services.gateway.controls.wanted import Refusal
 from services.gateway.evidence import weigh
 from services.gateway.orders import Child, Status
 
@@ -44,13 +45,14 @@ class GatewayCore:
     """One gateway for `venues` (their capabilities by name). See `bestex.core` for the contract."""
 
     def __init__(
-        self, venues: Mapping[str, p.Capabilities], instruments: Instruments, config: Config
+        self, venues: Mapping[str, p.Capabilities], instruments: Instruments, config: Config, build: str
     ) -> None:
         self.venues = venues
         self.instruments = instruments
         self.timeout_ns = int(config.execution.timeout)
         self.bus_loss_grace_ns = int(config.execution.bus_loss_grace)
-        self.checks = Checks(venues, instruments, config.limits)
+        self.checks = Checks(venues, instruments, config.limits, build)
+        self.controls = self.checks.controls
         # Durable: a function of the journal.
         self.children: dict[str, Child] = {}
         self.open: dict[str, dict[str, Child]] = {venue: {} for venue in venues}
@@ -70,6 +72,7 @@ class GatewayCore:
             m.ChildCancel: self._cancel,
             m.ChildReplace: self._replace,
             m.Halt: self._halt,
+            m.ConsolidatedBook: self._book,
             Wakeup: self._wakeup,
             Recovered: self._recovered,
             BusLost: self._bus_lost,
@@ -99,7 +102,8 @@ class GatewayCore:
         if self.bus_lost:
             refusal = Refusal(Code.NOT_READY, "the bus is lost")
         if refusal is not None:
-            return [facts.about(m.ExecRejected, order, now, **refusal._asdict())]
+            refused = facts.about(m.ExecRejected, order, now, **refusal._asdict())
+            return [refused, *self._make_way(order, refusal, now)]
         return [
             facts.about(
                 m.ExecSubmitting,
@@ -116,8 +120,16 @@ class GatewayCore:
                 good_till=order.good_till,
                 account=order.account,
                 algo=order.algo,
+                parent_qty=order.parent_qty,
             )
         ]
+
+    def _make_way(self, order: m.ChildNew, refusal: Refusal, now: Time) -> list[Fact | Effect]:
+        """Cancel what the refused order would have traded with, where that is the policy."""
+        if refusal.code is not Code.SELF_TRADE:
+            return []
+        resting = self.controls.to_cancel(self.checks.wanted(order))
+        return [facts.about(m.ExecCanceling, child, now, reason=Code.SELF_TRADE) for child in resting]
 
     def _compare(self, order: m.ChildNew) -> None:
         """A command that comes again changes nothing; one that says something else is not ours to obey."""
@@ -146,13 +158,7 @@ class GatewayCore:
         child = self.children.get(order.child_id)
         if child is None or child.ended or child.replaced_once:
             return []
-        refusal = self.checks.replace(order, now)
-        if refusal is None and (child.status is not Status.WORKING or child.cancel is not None):
-            refusal = Refusal(
-                Code.INVALID_STATE, "only an order that works, with no cancel on it, is replaced"
-            )
-        if refusal is None and child.instrument.qty_units(order.qty) <= child.cum_qty:
-            refusal = Refusal(Code.INVALID_QTY, "that much has filled already")
+        refusal = self.checks.replace(order, child, now)
         if refusal is not None:
             return [facts.about(m.ExecReplaceRejected, child, now, **refusal._asdict())]
         terms = {"qty": order.qty, "price": order.price}
@@ -161,6 +167,17 @@ class GatewayCore:
 
     def _halt(self, halt: m.Halt, _now: Time) -> list[Fact | Effect]:
         self.checks.halts.hear(halt.scope, halt.at, halt.halted)
+        return []
+
+    def halted(self, child_id: str) -> str:
+        """The scope that halts this child now; empty where none does."""
+        child = self.children.get(child_id)
+        if child is None:
+            return ""
+        return self.checks.halts.covers(child.venue, child.account, child.algo, child.parent_id)
+
+    def _book(self, book: m.ConsolidatedBook, _now: Time) -> list[Fact | Effect]:
+        self.controls.collar.hear(book)
         return []
 
     # -- the venue ---------------------------------------------------------------------------------------------
@@ -285,10 +302,13 @@ class GatewayCore:
         if child is None:
             # Refused by our own checks, or of an instrument that the configuration has no more.
             self._know(event.child_id)
+            if isinstance(event, m.ExecRejected):
+                self.controls.refused(event)
             if event.ends:
                 self._orphans.pop(event.child_id, None)
             return []
         child.advance(event)
+        self.controls.advanced(child, event)
         if child.ended:
             return self._apply_end(child)
         if child.status is Status.SUBMITTING:
@@ -309,6 +329,7 @@ class GatewayCore:
             return []
         child = Child.submitting(event, instrument)
         self.children[child.child_id] = self.open[child.venue][child.child_id] = child
+        self.controls.submitted(child)
         send = p.Submit(
             venue=child.venue,
             symbol=child.symbol,
@@ -350,8 +371,9 @@ class GatewayCore:
         if fill.flag:
             self.anomalies[f"{fill.flag} fill"] += 1
         child = self.children.get(fill.child_id)
-        if child is not None:
-            child.count(fill)
+        instrument = self.instruments.by_symbol.get(fill.symbol)
+        if instrument is not None and (child is None or child.count(fill)):
+            self.controls.filled(fill, instrument, child)
         return []
 
     def _apply_end(self, child: Child) -> list[Effect]:

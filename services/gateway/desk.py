@@ -63,11 +63,16 @@ class Lane:
 
 
 class Desk:
-    """The gateway's actor. `anomalies` are the core's counts, logged when they grow."""
+    """The gateway's actor. `anomalies` are the core's counts, logged when they grow; `halted` names the scope
+    that halts a child now. `sending` counts the orders that have left and were not answered yet."""
 
-    def __init__(self, venues: Mapping[str, p.Venue], anomalies: Counter[str]) -> None:
+    def __init__(
+        self, venues: Mapping[str, p.Venue], anomalies: Counter[str], halted: Callable[[str], str]
+    ) -> None:
         self._lanes = {name: Lane(venue) for name, venue in venues.items()}
         self._anomalies, self._logged = anomalies, Counter[str]()
+        self._halted = halted
+        self.sending = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger(service="gateway")
@@ -156,19 +161,25 @@ class Desk:
     async def _submit(self, venue: p.Venue, order: p.Submit) -> Any:
         if not await self._may_send():
             return [p.VenueNotSent(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
-        # The last look at the clock; from here to the send nothing is awaited.
-        if self._now_ns() >= order.deadline_ns:
-            text = "its time passed before it could be sent"
-            return [p.VenueNotSent(child_id=order.child_id, code=Code.EXPIRED, text=text)]
-        return await venue.submit(order)
+        # The last look; from here to the send nothing is awaited.
+        if why := too_late(order, self._now_ns(), self._halted):
+            return [p.VenueNotSent(child_id=order.child_id, code=why[0], text=why[1])]
+        self.sending += 1
+        try:
+            return await venue.submit(order)
+        finally:
+            self.sending -= 1
 
     async def _modify(self, venue: p.Venue, order: p.Replace) -> Any:
         if not await self._may_send():
             return [p.VenueReplaceRejected(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
-        if self._now_ns() >= order.deadline_ns:
-            text = "its time passed before it could be sent"
-            return [p.VenueReplaceRejected(child_id=order.child_id, code=Code.EXPIRED, text=text)]
-        return await venue.modify(order)
+        if why := too_late(order, self._now_ns(), self._halted):
+            return [p.VenueReplaceRejected(child_id=order.child_id, code=why[0], text=why[1])]
+        self.sending += 1
+        try:
+            return await venue.modify(order)
+        finally:
+            self.sending -= 1
 
     async def _reconcile(self, lane: Lane, ask: p.MassStatus) -> None:
         """Trades and orders as the venue has them, and only then is the session good for new orders."""
@@ -205,3 +216,14 @@ class Desk:
         if self._anomalies != self._logged:
             self._log.error("anomalies", **self._anomalies)
             self._logged = self._anomalies.copy()
+
+
+def too_late(
+    order: p.Submit | p.Replace, now_ns: int, halted: Callable[[str], str]
+) -> tuple[Code, str] | None:
+    """The last look, at the clock and at the halts. From here to the send nothing is awaited."""
+    if now_ns >= order.deadline_ns:
+        return Code.EXPIRED, "its time passed before it could be sent"
+    if scope := halted(order.child_id):
+        return Code.HALTED, f"{scope} was halted before it could be sent"
+    return None

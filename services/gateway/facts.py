@@ -91,5 +91,6 @@ def fill(child: Child, at: Time, said: VenueFill) -> Fact:
         venue_at=Time(said.venue_ns),
         at=at,
         flag=flag,  # type: ignore[arg-type]
+        account=child.account,
     )
     return Fact(subjects.fill(child.venue, child.symbol, fill_id), event, lane=child.child_id, once=True)

@@ -89,6 +89,7 @@ class Child:
     submitted_at: Time
     deadline: Time
     good_till: Time
+    parent_qty: int = 0
     status: Status = Status.SUBMITTING
     venue_order_id: str = ""
     cancel: Code | None = None
@@ -118,6 +119,7 @@ class Child:
             submitted_at=event.at,
             deadline=event.deadline,
             good_till=event.good_till,
+            parent_qty=instrument.qty_units(event.parent_qty),
         )
 
     @property
@@ -137,6 +139,16 @@ class Child:
     def reserved(self) -> int:
         """What may still fill: unknown children reserve it all, ended ones nothing."""
         return 0 if self.ended else max(0, self.qty_max - self.cum_qty)
+
+    @property
+    def price_max(self) -> int:
+        """The highest price that it may stand at, a replace that may have been done included."""
+        return max(self.price, self.replacing.price) if self.replacing else self.price
+
+    @property
+    def reserved_value(self) -> int:
+        """What may still fill at the highest price, in price units x quantity units."""
+        return self.reserved * self.price_max
 
     def advance(self, event: m.ExecEvent) -> None:
         """Make one event of the history part of the child. KeyError for one that must not follow: a bug."""
@@ -166,13 +178,14 @@ class Child:
             case _:
                 pass
 
-    def count(self, fill: m.Fill) -> None:
-        """Add one trade to the sums, once."""
+    def count(self, fill: m.Fill) -> bool:
+        """Add one trade to the sums, once; False where it had been."""
         if fill.trade_id in self.trades:
-            return
+            return False
         qty = self.instrument.qty_units(fill.qty)
         self.trades[fill.trade_id] = qty
         self.cum_qty += qty
         self.notional += qty * self.instrument.price_units(fill.price)
         self.fees = total(self.fees, fill.fee)
         self.venue_order_id = self.venue_order_id or fill.venue_order_id
+        return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bestex import subjects
+from functools import partial
+
+from bestex import fleet, subjects
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import UsageError
@@ -10,6 +12,7 @@ from bestex.plugins import GATEWAYS, load
 from bestex.service import Claim, Read, Service
 from services.gateway.core import GatewayCore
 from services.gateway.desk import Desk
+from services.gateway.halting import answer
 from services.gateway.port import Venue
 
 
@@ -26,7 +29,10 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         name: load(GATEWAYS, config.venues[name].adapter)(name, config, clock) for name in served
     }
     capabilities = {name: venue.capabilities for name, venue in venues.items()}
-    core = GatewayCore(capabilities, config.make_instruments(), config)
+    instruments = config.make_instruments()
+    core = GatewayCore(capabilities, instruments, config, fleet.build())
+    desk = Desk(venues, core.anomalies, core.halted)
+    traded = [one.symbol for one in instruments.all if any(one.listing(name) for name in served)]
     return Service(
         name="gateway",
         names=names,
@@ -40,7 +46,10 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
                 for name in served
             ),
         ),
-        actor=Desk(venues, core.anomalies),
+        # The references of the price collar: of what is traded here, and no more.
+        hears=tuple(subjects.book(symbol) for symbol in traded),
+        reports={subjects.HALTS: partial(answer, venues=served, core=core, desk=desk)},
+        actor=desk,
         claims=tuple(Claim(subjects.epoch("gateway", name), (name,)) for name in served),
     )
 

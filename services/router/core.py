@@ -14,10 +14,11 @@ from typing import Any
 
 from bestex import ids, subjects
 from bestex import messages as m
-from bestex.clock import Time
+from bestex.clock import MS, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, Publish, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
+from bestex.halts import Halts
 from bestex.instruments import Instrument, Instruments
 from bestex.ladder import Ladder
 from services.router.routing import find_route, make_strategy, rest_leg
@@ -25,6 +26,7 @@ from services.router.state import SliceState, key_of
 from services.router.strategies.base import Allocation, Route, Strategy
 
 DECISIONS_MAX = 100  # of one slice: each is a durable write, and a market that needs more is not worth it
+PAUSE_MIN_NS = 10 * MS  # between two looks at a market that has nothing, whatever `retry_pause` says
 ENDED_REMEMBERED_MAX = 100_000  # far more than can be redelivered; the journal refuses what is older
 
 Outputs = list[Fact | Effect]
@@ -32,11 +34,13 @@ Outputs = list[Fact | Effect]
 
 class RouterCore:
     def __init__(
-        self, instruments: Instruments, config: Config, strategies: Mapping[str, type[Strategy]]
+        self, instruments: Instruments, config: Config, strategies: Mapping[str, type[Strategy]], build: str
     ) -> None:
         self._instruments = instruments
         self._config = config
         self._strategies = strategies
+        self._build = build
+        self._halts = Halts()
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
         self._orphans: dict[str, str] = {}
@@ -55,6 +59,9 @@ class RouterCore:
                 return self._new_slice(message, now_ns)
             case m.ParentRecalled():
                 return self._recalled(message, now_ns)
+            case m.Halt():
+                self._halts.hear(message.scope, message.at, message.halted)
+                return [] if message.halted else [Wake(key, now_ns) for key in self._slices]
             case Recovered() if self._orphans:
                 symbols = ", ".join(sorted(set(self._orphans.values())))
                 raise ConfigError(f"open slices in {symbols}, which the configuration does not have any more")
@@ -99,10 +106,17 @@ class RouterCore:
             return [self._done(state, Code.FILLED, now_ns)]
         if state.recalled is not None:
             return [self._done(state, state.recalled, now_ns)]
+        if state.slice.build != self._build:
+            text = f"sliced by build {state.slice.build or 'unknown'}, this router is {self._build}"
+            return [self._done(state, Code.MIXED_FLEET, now_ns, text)]
         if state.instrument.is_dust(left, state.last_price, state.slice.venues):
             return [self._done(state, Code.DUST, now_ns, "no venue takes so little")]
+        scopes = self._halted(state)
         if now_ns >= state.expires_ns:
-            return [self._done(state, Code.EXPIRED, now_ns, state.why)]
+            code, why = (Code.HALTED, f"halted: {scopes}") if scopes else (Code.EXPIRED, state.why)
+            return [self._done(state, code, now_ns, why)]
+        if scopes:
+            return [Wake(key, state.expires_ns)]  # the word that ends the halt wakes it too
         if state.misses > self._config.execution.retries or state.decisions >= DECISIONS_MAX:
             return [self._done(state, Code.RETRIES_EXHAUSTED, now_ns, state.why)]
         again_ns = state.ended_ns + self._config.execution.retry_pause
@@ -110,9 +124,23 @@ class RouterCore:
             return [Wake(key, min(again_ns, state.expires_ns))]
         event = self._decision(m.RouteRerouted, state, state.decisions, now_ns)
         if not event.legs:
-            pause_ns = now_ns + self._config.execution.retry_pause
-            return [Wake(key, min(pause_ns, state.expires_ns))]
+            pause_ns = max(self._config.execution.retry_pause, PAUSE_MIN_NS)
+            return [Wake(key, min(now_ns + pause_ns, state.expires_ns))]
         return [self._fact(event)]
+
+    def _halted(self, state: SliceState) -> str:
+        """The scopes that keep the slice from every venue that it may use; empty where one is left."""
+        sliced = state.slice
+        venues = sliced.venues or [listing.venue for listing in state.instrument.listings]
+        return self._halts.covers_all(venues, sliced.account, sliced.algo, sliced.parent_id)
+
+    def _avoid(self, state: SliceState, now_ns: int) -> dict[str, str]:
+        """Venues not to use now, each with the reason."""
+        sliced, avoid = state.slice, state.avoided(now_ns)
+        for listing in state.instrument.listings:
+            if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
+                avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
+        return avoid
 
     def _decision(
         self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
@@ -122,7 +150,9 @@ class RouterCore:
         strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
         book = self.books.get(sliced.symbol)
         route = Route()
-        if now_ns < state.expires_ns:
+        avoid = self._avoid(state, now_ns)
+        may_trade = now_ns < state.expires_ns and sliced.build == self._build
+        if may_trade:
             route = find_route(
                 instrument,
                 self._config,
@@ -133,15 +163,15 @@ class RouterCore:
                 state.limit,
                 now_ns,
                 venues=sliced.venues,
-                avoid=state.avoid,
+                avoid=avoid,
                 used=state.used,
             )
         legs = [
             self._leg(sliced, number, leg_no, allocation, m.Tif.IOC, instrument)
             for leg_no, allocation in enumerate(route.allocations)
         ]
-        if sliced.tif is m.Tif.GTC and state.limit is not None:
-            self._add_rest(state, number, route, legs)
+        if sliced.tif is m.Tif.GTC and state.limit is not None and may_trade:
+            self._add_rest(state, number, route, legs, avoid)
         sent = sum(instrument.qty_units(leg.qty) for leg in legs)
         assert sent <= state.left, "legs are parts of what is left"
         taken = sum(allocation.notional for allocation in route.allocations)
@@ -164,12 +194,15 @@ class RouterCore:
             mid_px=_mid(instrument, book),
             book_at=None if book is None else Time(book.at_ns),
             slice=sliced if number == 0 else None,
+            build=self._build,
         )
 
-    def _add_rest(self, state: SliceState, number: int, route: Route, legs: list[m.Leg]) -> None:
+    def _add_rest(
+        self, state: SliceState, number: int, route: Route, legs: list[m.Leg], avoid: Mapping[str, str]
+    ) -> None:
         """Post at the limit what does not cross, where the best venue that may be used takes it."""
         assert state.limit is not None, "only a limit can rest"
-        reached = {column.venue for column in self._live(state.slice.symbol)} - state.avoid.keys()
+        reached = {column.venue for column in self._live(state.slice.symbol)} - avoid.keys()
         usable = reached if state.slice.venues is None else reached & set(state.slice.venues)
         rest = rest_leg(
             state.instrument,
@@ -274,7 +307,7 @@ class RouterCore:
         state.decided(event)
         for leg in event.legs:
             self._children[leg.child_id] = key
-        children = [_child(event, leg) for leg in event.legs]
+        children = [_child(state.slice, event, leg) for leg in event.legs]
         return [
             *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),
             Wake(key, event.at),
@@ -302,7 +335,7 @@ class RouterCore:
         return wanted
 
 
-def _child(event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
+def _child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
     return m.ChildNew(
         child_id=leg.child_id,
         parent_id=event.parent_id,
@@ -318,6 +351,9 @@ def _child(event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
         good_till=event.good_till,
         account=event.account,
         algo=event.algo,
+        parent_qty=sliced.parent_qty,
+        build=event.build,
+        slice_build=sliced.build,
     )
 
 

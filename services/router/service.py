@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bestex import plugins, subjects
+from bestex import fleet, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Claim, Read, Service
@@ -18,7 +18,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         raise UsageError("the router takes no names: it routes every symbol")
     strategies = {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES}
     instruments = config.make_instruments()
-    core = RouterCore(instruments, config, strategies)
+    core = RouterCore(instruments, config, strategies, fleet.build())
     root = subjects.ROOT
     return Service(
         name="router",
@@ -26,6 +26,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         core=core,
         journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=(f"{root}.route.*.*.*.done",)),),
         reads=(
+            Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
             Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
             *(
                 Read(

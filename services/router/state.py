@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from bestex import messages as m
-from bestex.clock import Time
+from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.units import total
@@ -16,15 +16,34 @@ from bestex.units import total
 _AVOID_AFTER = frozenset(
     {
         Code.NOT_READY,
-        Code.HALTED,
         Code.VENUE_REJECTED,
         Code.INSUFFICIENT_FUNDS,
         Code.UNKNOWN_SYMBOL,
         Code.VENUE_DOWN,
         Code.TIMEOUT,
         Code.NOT_SENT,
+        Code.RESTRICTED,
+        Code.PARENT_CAP,
+        Code.REPEATED_ORDER,
+        Code.REJECTED_REPEATEDLY,
     }
 )
+
+# One that gave one of these may take the order a little later: the rest goes elsewhere meanwhile, so that a
+# refusal does not bring the next one at once. (A halt is heard here too, and needs neither.)
+_PAUSE_AFTER = frozenset(
+    {
+        Code.RATE_LIMITED,
+        Code.MIXED_FLEET,
+        Code.NO_REFERENCE,
+        Code.PRICE_COLLAR,
+        Code.POSITION_LIMIT,
+        Code.OPEN_VALUE_LIMIT,
+        Code.SELF_TRADE,
+        Code.DUPLICATE_TERMS,
+    }
+)
+PAUSE_NS = 2 * SECOND  # a slice of the usual ten seconds asks such a venue five times at most
 
 
 def key_of(symbol: str, parent_id: str, slice_no: int) -> str:
@@ -56,6 +75,7 @@ class SliceState:
         "misses",
         "notional",
         "open",
+        "pauses",
         "qty",
         "recalled",
         "slice",
@@ -79,6 +99,7 @@ class SliceState:
         self.filled_before = 0
         self.recalled: Code | None = None
         self.avoid: dict[str, str] = {}
+        self.pauses: dict[str, tuple[int, str]] = {}
         self.used: dict[str, int] = {}
         self.ended_ns = 0
         self.last_price = self.limit or 0
@@ -92,6 +113,11 @@ class SliceState:
     @property
     def rests(self) -> bool:
         return any(self.children[child_id].rests for child_id in self.open)
+
+    def avoided(self, now_ns: int) -> dict[str, str]:
+        """The venues that refused of late, each with its reason."""
+        paused = {venue: why for venue, (until_ns, why) in self.pauses.items() if now_ns < until_ns}
+        return {**paused, **self.avoid}
 
     def base(self, now_ns: int) -> dict[str, Any]:
         return {
@@ -131,7 +157,16 @@ class SliceState:
         self.ended_ns = max(self.ended_ns, end.at)
         if not self.open:
             # A decision of several legs is one try, however many of them came back empty.
-            self.misses = 0 if self.filled > self.filled_before else self.misses + 1
-        if isinstance(end, m.ExecRejected) and end.code in _AVOID_AFTER:
-            self.avoid[child.venue] = f"{end.code}: {end.text}"
+            self.misses = 0 if self.filled > self.filled_before else self.misses + (not _is_halted(end))
+        if isinstance(end, m.ExecRejected):
+            why = f"{end.code}: {end.text}"
+            if end.code in _AVOID_AFTER:
+                self.avoid[child.venue] = why
+            elif end.code in _PAUSE_AFTER:
+                self.pauses[child.venue] = end.at + PAUSE_NS, why
         return True
+
+
+def _is_halted(end: m.ExecEnded) -> bool:
+    """A halt is no try of ours that failed."""
+    return isinstance(end, m.ExecRejected) and end.code is Code.HALTED

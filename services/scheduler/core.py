@@ -19,6 +19,7 @@ from bestex.clock import MS, SECOND, Time
 from bestex.config import Config
 from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
+from bestex.halts import Halts
 from bestex.units import total
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
@@ -40,12 +41,14 @@ class SchedulerCore:
     """Decides for the parents of the algorithms `mine`; remembers the ids of all."""
 
     def __init__(
-        self, intake: Intake, config: Config, mine: frozenset[str], answers_for_unknown: bool
+        self, intake: Intake, config: Config, mine: frozenset[str], answers_for_unknown: bool, build: str
     ) -> None:
         self._intake = intake
         self._config = config
         self._mine = mine
         self._answers_for_unknown = answers_for_unknown
+        self._build = build
+        self._halts = Halts()
         self._parents: dict[str, Parent] = {}
         self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()
@@ -69,6 +72,9 @@ class SchedulerCore:
                 return self._order(message, now_ns)
             case m.ParentAccepted():
                 self._remember(message)
+            case m.Halt():
+                self._halts.hear(message.scope, message.at, message.halted)
+                return [] if message.halted else [Wake(key, now_ns) for key in self._parents]
             case Recovered():
                 self._recovered_ns = now_ns
                 if self._orphans:
@@ -237,6 +243,12 @@ class SchedulerCore:
             return []  # all of it is with the router: its result comes back as an input
         if parent.slices >= SLICES_MAX:
             return [] if parent.open else [self._done(key, parent, Code.RETRIES_EXHAUSTED, "", now_ns)]
+        if scopes := self._halted(key, parent):
+            # Nothing is sliced that would be refused. The word that ends the halt wakes it; its end does too.
+            if now_ns < parent.end_ns:
+                return [Wake(key, parent.end_ns)]
+            text = f"its time ended while {scopes} was halted"
+            return [] if parent.open else [self._done(key, parent, Code.HALTED, text, now_ns)]
         decision = parent.params.decide(parent.task(), now_ns)
         match decision:
             case Wait(until_ns):
@@ -245,6 +257,12 @@ class SchedulerCore:
                 return [] if parent.open else [self._done(key, parent, reason, text, now_ns)]
             case Slice():
                 return self._slice(key, parent, decision, now_ns)
+
+    def _halted(self, key: str, parent: Parent) -> str:
+        """The scopes that keep the parent from every venue that it may use; empty where one is left."""
+        order = parent.order
+        venues = order.venues or [listing.venue for listing in parent.instrument.listings]
+        return self._halts.covers_all(venues, order.account, order.algo, key)
 
     def _slice(self, key: str, parent: Parent, wanted: Slice, now_ns: int) -> Outputs:
         order, execution = parent.order, self._config.execution
@@ -276,6 +294,8 @@ class SchedulerCore:
             venues=order.venues,
             account=order.account,
             algo=order.algo,
+            parent_qty=order.qty,
+            build=self._build,
         )
         return [self._fact(event)]
 
@@ -300,29 +320,10 @@ class SchedulerCore:
         if refusal.seq in self._refused:
             return []  # redelivered
         parent = self._parents.get(refusal.parent_id)
-        base = (
-            self._base(refusal.parent_id, parent, now_ns)
-            if parent is not None and parent.order.symbol == refusal.symbol
-            else {
-                "symbol": refusal.symbol,
-                "parent_id": refusal.parent_id,
-                "at": Time(now_ns),
-                "cum_qty": Decimal(0),
-                "leaves_qty": Decimal(0),
-                "avg_px": None,
-            }
-        )
-        return [
-            self._fact(
-                m.ParentRejected(
-                    **base,
-                    code=refusal.code,
-                    text=refusal.text,
-                    request=refusal.verb,
-                    order_seq=refusal.seq,
-                )
-            )
-        ]
+        base = None
+        if parent is not None and parent.order.symbol == refusal.symbol:
+            base = self._base(refusal.parent_id, parent, now_ns)
+        return [self._fact(refusal.event(base, now_ns))]
 
     # -- apply -----------------------------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from bestex import codec, ids
+from bestex.clock import Time
 from bestex.config import Config
 from bestex.core import RawOrder
 from bestex.errors import Code
 from bestex.instruments import Instrument
-from bestex.messages import ModifyOrder, ParentOrder
+from bestex.messages import ModifyOrder, ParentOrder, ParentRejected
 from bestex.subjects import ORDER_VERBS
 from bestex.units import UnitError
 from services.scheduler.algos.base import Params
@@ -58,6 +59,14 @@ class Refusal:
     seq: int
     code: Code
     text: str
+
+    def event(self, base: dict[str, Any] | None, now_ns: int) -> ParentRejected:
+        """`base`: where the parent stands that the request was for; None where there is none."""
+        if base is None:
+            nothing = {"cum_qty": Decimal(0), "leaves_qty": Decimal(0), "avg_px": None}
+            base = {"symbol": self.symbol, "parent_id": self.parent_id, "at": Time(now_ns), **nothing}
+        what: dict[str, Any] = {"code": self.code, "text": self.text, "request": self.verb}
+        return ParentRejected(**base, **what, order_seq=self.seq)
 
 
 class Intake:
@@ -185,7 +194,7 @@ class Intake:
                 Code.BELOW_MINIMUM,
                 f"qty {qty} is below the minimum {instrument.qty(instrument.min_qty)}",
             )
-        most = self.config.limits.max_order_qty
+        most = self.config.limits.of_order(instrument.symbol).max_order_qty
         if most is not None and qty > most:
             raise Refused(Code.LIMIT_EXCEEDED, f"qty {qty} is above limits.max_order_qty {most}")
 
@@ -202,7 +211,7 @@ class Intake:
     def check_value(self, order: ParentOrder, instrument: Instrument, double_mid: int | None) -> None:
         """The order's value, at its limit or the mid (given in half price units), within the limits and above
         what some venue takes. Raises Refused; also where a limit is set and the order cannot be valued."""
-        most = self.config.limits.max_order_value
+        most = self.config.limits.of_order(instrument.symbol).max_order_value
         price = None if double_mid is None else double_mid // 2
         if order.limit_price is not None:
             price = instrument.price_units(order.limit_price)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bestex import plugins, subjects
+from bestex import fleet, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Claim, Read, Service
@@ -28,13 +28,14 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         orders = tuple(f"{root}.order.*.{name}.>" for name in sorted(mine))
     together = "-".join(sorted(names)) or "all"
     durable = f"scheduler-{together}"
-    core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown)
+    core = SchedulerCore(Intake(config, algos, strategies), config, mine, answers_for_unknown, fleet.build())
     return Service(
         name="scheduler",
         names=names,
         core=core,
         journal=(Read(subjects.SCHED, (f"{root}.parent.>",)),),
         reads=(
+            Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
             Read(subjects.ORDERS, orders, durable),
             Read(subjects.ROUTE, (f"{root}.route.*.*.*.done",), durable),
         ),

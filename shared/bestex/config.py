@@ -22,6 +22,7 @@ from bestex.clock import SECOND
 from bestex.errors import ConfigError, UsageError
 from bestex.human import Duration, Ratio
 from bestex.instruments import BPS_E8, Instrument, Instruments, Listing
+from bestex.limits import LimitsConfig
 from bestex.units import MAX_SCALE, UnitError, to_units
 
 ENV_CONFIG = "BESTEX_CONFIG"
@@ -95,13 +96,6 @@ class SplittingConfig(Section, frozen=True, kw_only=True):
     enabled: bool = True
     min_split_size: Decimal = Decimal(0)
     max_splits: Annotated[int, Meta(ge=1, le=100)] = 10
-
-
-class LimitsConfig(Section, frozen=True, kw_only=True):
-    max_order_qty: Decimal | None = None
-    max_order_value: Decimal | None = None
-    max_open_parents: Annotated[int, Meta(ge=1)] = 20_000
-    max_book_age: Duration = Duration(3 * SECOND)
 
 
 class MarketDataConfig(Section, frozen=True, kw_only=True):
@@ -314,9 +308,9 @@ def _check(config: Config, source: str) -> None:
     ):
         for name, given in parameters.items():
             _check_name(f"{source}: {section}.{name}", name, registry)
-            wrong = _wrong_parameter((section, name), given, plugins.load(registry, name))
-            if wrong:
-                raise ConfigError(f"{source}: {wrong}")
+            problem = _wrong_parameter((section, name), given, plugins.load(registry, name))
+            if problem:
+                raise ConfigError(f"{source}: {problem}")
     if not 0 <= config.execution.max_slippage < 1:
         raise ConfigError(f"{source}: execution.max_slippage: must be from 0% to below 100%")
     for path, value in (
@@ -326,9 +320,14 @@ def _check(config: Config, source: str) -> None:
         ("execution.child_ttl", config.execution.child_ttl),
         ("market_data.stale_after", config.market_data.stale_after),
         ("limits.max_book_age", config.limits.max_book_age),
+        ("limits.collar.max_age", config.limits.collar.max_age),
+        ("limits.repeats.window", config.limits.repeats.window),
     ):
         if value <= 0:
             raise ConfigError(f"{source}: {path}: must be longer than nothing")
+    wrong = config.limits.problem(config.instruments, config.venues)
+    if wrong:
+        raise ConfigError(f"{source}: limits.{wrong}")
     config.make_instruments()
 
 

@@ -109,6 +109,17 @@ class Code(StrEnum):
     HALTED = "halted"
     NOT_READY = "not_ready"
     BUS_LOST = "bus_lost"  # the bus stayed away, so what rested was cancelled at the venue
+    MIXED_FLEET = "mixed_fleet"  # scheduler, router and gateway are of different builds
+    RESTRICTED = "restricted"  # an instrument, or a side of it, that is not to be traded
+    NO_REFERENCE = "no_reference"  # no fresh price to compare the order's with
+    PRICE_COLLAR = "price_collar"  # too far beyond that price
+    PARENT_CAP = "parent_cap"  # with it, more might fill than the parent is for
+    POSITION_LIMIT = "position_limit"
+    OPEN_VALUE_LIMIT = "open_value_limit"
+    SELF_TRADE = "self_trade"  # it would meet an order of ours
+    DUPLICATE_TERMS = "duplicate_terms"  # the same again while the first one's outcome is open
+    REPEATED_ORDER = "repeated_order"  # the same too often: a person must look
+    REJECTED_REPEATEDLY = "rejected_repeatedly"  # too many refusals in a row: a person must look
     # endings
     FILLED = "filled"
     CANCELED = "canceled"

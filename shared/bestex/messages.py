@@ -141,7 +141,10 @@ class ParentRejected(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="sliced"):
-    """A slice, and thereby the router's command."""
+    """A slice, and thereby the router's command.
+
+    `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`).
+    """
 
     slice_no: int
     side: Side
@@ -155,6 +158,8 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     venues: list[str] | None = None
     account: str = "default"
     algo: str = ""
+    parent_qty: Decimal = Decimal(0)
+    build: str = ""
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -241,7 +246,7 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
-    """The first route of a slice, whole: the children follow from it."""
+    """The first route of a slice, whole: the children follow from it. `build` is the router's."""
 
     decision_no: int
     side: Side
@@ -257,6 +262,7 @@ class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     mid_px: Decimal | None = None
     book_at: Time | None = None
     slice: ParentSliced | None = None
+    build: str = ""
 
 
 class RouteRerouted(RouteDecided, frozen=True, kw_only=True, omit_defaults=True, tag="rerouted"):
@@ -283,7 +289,11 @@ class RouteDone(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """child.<venue>.<symbol>.<child_id>.new. Not to be sent after `expires_at`; not to rest beyond `good_till`."""
+    """child.<venue>.<symbol>.<child_id>.new. Not to be sent after `expires_at`; not to rest beyond `good_till`.
+
+    `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
+    the scheduler's: a gateway sends only what its own build decided.
+    """
 
     child_id: str
     parent_id: str
@@ -299,6 +309,9 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     good_till: Time
     account: str = "default"
     algo: str = ""
+    parent_qty: Decimal = Decimal(0)
+    build: str = ""
+    slice_build: str = ""
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -352,6 +365,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     good_till: Time
     account: str = "default"
     algo: str = ""
+    parent_qty: Decimal = Decimal(0)
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
@@ -455,6 +469,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     venue_at: Time
     at: Time
     flag: Literal["", "late", "overfill"] = ""
+    account: str = "default"
 
 
 # -- metrics and control -----------------------------------------------------------------------------------
@@ -524,7 +539,7 @@ class AlgoMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """control.halt.<scope>; the scope is global, venue-<v>, account-<a> or algo-<a>."""
+    """control.halt.<scope>; the scope is global, venue-<v>, account-<a>, algo-<a> or parent-<id>."""
 
     scope: str
     halted: bool
@@ -712,3 +727,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: list[LeftOut] = []
     error: Code | None = None
     text: str = ""
+
+
+class HaltQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """halts: what do you know of this scope? Every gateway answers for itself."""
+
+    scope: str
+
+
+class HaltAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What this gateway obeys. `at` is that of the newest word it has heard on the scope, nothing where it has
+    heard none; `sending` how many orders have left and await the venue's answer. `process` is host:pid, because
+    in containers every process has the same id."""
+
+    venues: list[str]
+    process: str
+    scope: str
+    halted: bool = False
+    at: Time | None = None
+    sending: int = 0

@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import nats.errors
@@ -22,11 +21,12 @@ import nats.micro
 import structlog
 import uvloop
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig
 from nats.micro.service import Service as MicroService
 
-from bestex import bus, codec, log
+from bestex import bus, codec, fleet, log
 from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
@@ -48,13 +48,6 @@ ENV_URL = "NATS_URL"
 ENV_TAPE = "BESTEX_TAPE"
 ENV_HTTP_PORT = "BESTEX_HTTP_PORT"
 ENV_HTTP_HOST = "BESTEX_HTTP_HOST"
-
-
-def package_version() -> str:
-    try:
-        return version("bestex")
-    except PackageNotFoundError:
-        return "0.0.0"  # run from a source tree that was never installed
 
 
 class Host(Protocol):
@@ -146,11 +139,12 @@ async def _serve(
                 service=service.name,
                 names=service.names,
                 config=codec.to_json(config).decode(),
-                version=package_version(),
+                version=fleet.build(),
             )
             tape = Tape(tape_path(tape_dir, service, clock.now_ns()), header)
         runtime = make_host(service, client, config, clock, logger, tape)
         http = await _serve_http(runtime)
+        await _report(client, service, clock)
         starting = asyncio.create_task(runtime.start())
         ends: list[asyncio.Future[Any]] = [starting, runtime.stopped]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -203,14 +197,31 @@ async def _give_back(client: Client, runtime: Host) -> None:
         await client.flush(timeout=GIVEN_BACK_S_MAX)  # type: ignore[arg-type]  # nothing is read after it
 
 
+async def _report(client: Client, service: Service, clock: AffineClock) -> None:
+    """Answer for this very process, and not for one of several: so without a queue group, unlike nats.micro."""
+    for subject, answer in service.reports.items():
+
+        async def handle(message: Msg, answer=answer) -> None:  # type: ignore[no-untyped-def]
+            if message.reply:
+                with suppress(nats.errors.Error):  # whoever asked asks again
+                    await message.respond(answer(message.data, clock.now_ns()))
+
+        await client.subscribe(subject, cb=handle)
+
+
 async def _announce(client: Client, service: Service, clock: AffineClock) -> MicroService:
     """Answer $SRV.PING, INFO and STATS, and the service's requests. Announced only when ready."""
     micro = await nats.micro.add_service(
         client,
         name=f"bestex-{service.name}",
-        version=package_version(),
+        version=fleet.package_version(),
         description=f"bestex {service.name}",
-        metadata={"ready": "true", "names": ",".join(service.names) or ALL, "pid": str(os.getpid())},
+        metadata={
+            "ready": "true",
+            "names": ",".join(service.names) or ALL,
+            "pid": str(os.getpid()),
+            "build": fleet.build(),
+        },
     )
     for subject, answer in service.answers.items():
 
@@ -257,4 +268,4 @@ async def _serve_http(runtime: Host) -> web.AppRunner | None:
     return runner
 
 
-__all__ = ["EXIT_DAMAGED", "EXIT_FAILED", "EXIT_FENCED", "EXIT_MISCONFIGURED", "package_version", "run"]
+__all__ = ["EXIT_DAMAGED", "EXIT_FAILED", "EXIT_FENCED", "EXIT_MISCONFIGURED", "run"]

@@ -124,6 +124,9 @@ class Runtime:
         self._marks.save()
         self._spawn(self._marks.keep())
         await recovery.hear_settings(client, service, self._on_live, self._hear)
+        for pattern in service.hears:
+            # Before the actor, which takes a while to be ready: what was said meanwhile is known when orders come.
+            await client.subscribe(pattern, cb=self._on_live)
         if service.actor is not None:
             await service.actor.start(self._deliver_local, self._clock.now_ns, self._footing.may_send)
         self.receive(Recovered())
@@ -137,8 +140,6 @@ class Runtime:
         self._spawn(self._look_again())
         if self._tape is not None:
             self._spawn(self._flush_tape(self._tape))
-        for pattern in service.hears:
-            await client.subscribe(pattern, cb=self._on_live)
         for read in service.reads:
             if read.durable:
                 standing = pull.StandingPull(client, read.stream, read.durable, self._on_delivery, self.fail)

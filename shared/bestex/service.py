@@ -66,7 +66,9 @@ class Actor(Protocol):
 class Service:
     """`journal`: the service's own histories, read whole at start. `missing`: after that, other histories to
     read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet.
-    `claims`: what this process alone may do; nothing where it writes no history."""
+    `claims`: what this process alone may do; nothing where it writes no history. `answers`: requests that one process
+    of the service answers for all. `reports`: requests that every process answers for itself, from before its first
+    input on."""
 
     name: str
     names: tuple[str, ...]
@@ -76,6 +78,7 @@ class Service:
     hears: tuple[str, ...] = ()
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
+    reports: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
     claims: tuple[Claim, ...] = ()
 

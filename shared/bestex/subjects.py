@@ -94,9 +94,11 @@ TABLE = (
     Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
     Row("stats.<symbol>", m.Stats, Plane.LIVE, "", "aggregator"),
     Row("plan", m.PlanRequest, Plane.REQUEST, "", "any"),
+    Row("halts", m.HaltQuestion, Plane.REQUEST, "", "any"),
 )
 
 PLAN = f"{ROOT}.plan"
+HALTS = f"{ROOT}.halts"
 
 
 def event_name(event: Any) -> str:

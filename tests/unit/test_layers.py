@@ -17,7 +17,7 @@ SHELL_ONLY = frozenset(
 # Library modules that act; a core imports none of them.
 ACTING = frozenset(
     f"bestex.{name}"
-    for name in """bus bus_address client cli demo journal log process runtime server streams
+    for name in """bus bus_address client cli demo halting journal log process runtime server streams
     tail""".split()  # noqa: SIM905
 )
 ALLOWED_FROM = frozenset({("random", "Random")})

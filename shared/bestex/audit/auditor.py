@@ -339,4 +339,7 @@ def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
 
 
 _LEG_TERMS = ("venue", "qty", "price", "tif", "post_only")
-_DECISION_TERMS = ("symbol", "parent_id", "slice_no", "side", "expires_at", "good_till", "account", "algo")
+_DECISION_TERMS = (
+    *("symbol", "parent_id", "slice_no", "side", "expires_at", "good_till", "account", "algo"),
+    "build",
+)

@@ -10,7 +10,7 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import bus, codec, streams, subjects
+from bestex import bus, codec, fleet, halting, streams, subjects
 from bestex import messages as m
 from bestex.bus import api
 from bestex.clock import SECOND, AffineClock, parse_time
@@ -65,6 +65,8 @@ async def examine(config: Config, url: str, clock: AffineClock) -> list[Finding]
         )
         uptimes = {one.id: one.started for one in stats}
         found.extend(_services(infos, uptimes))
+        found.append(_fleet(infos))
+        found.append(await _halts(client))
         found.extend(_books(config, books, clock.now_ns()))
     finally:
         await client.close()
@@ -141,6 +143,31 @@ def _services(infos: Iterable[Info], started: dict[str, str]) -> list[Finding]:
                 text += f", answers {subjects_served}"
             found.append(Finding(what=name, ok=True, text=text))
     return found
+
+
+def _fleet(infos: Iterable[Info]) -> Finding:
+    """Whether all services are of one build, and this command too."""
+    builds: dict[str, set[str]] = {fleet.build(): {"this command"}}
+    for info in infos:
+        name = info.name.removeprefix("bestex-")
+        builds.setdefault(info.metadata.get("build", "an unknown build"), set()).add(name)
+    if len(builds) == 1:
+        return Finding(what="builds", ok=True, text=fleet.build())
+    text = "; ".join(f"{', '.join(sorted(names))}: {build}" for build, names in sorted(builds.items()))
+    remedy = "start all services from one release: gateways refuse what another build has decided"
+    return Finding(what="builds", ok=False, text=text, remedy=remedy)
+
+
+async def _halts(client: Client) -> Finding:
+    try:
+        words = [word for word in await halting.words(client) if word.halted]
+    except BusError as error:
+        return Finding(what="halts", ok=False, text=str(error), remedy="see streams above")
+    if not words:
+        return Finding(what="halts", ok=True, text="nothing is halted")
+    text = "; ".join(f"{word.scope} by {word.by}: {word.reason}" for word in words)
+    remedy = "nothing goes out there until `bestex unhalt`; see `bestex halts`"
+    return Finding(what="halts", ok=False, text=text, remedy=remedy)
 
 
 def _uptime(started: str) -> str:

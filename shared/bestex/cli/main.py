@@ -23,18 +23,16 @@ The first minutes:
     bestex status                       every parent and where it stands
     bestex explain PARENT               all that happened to one order
     bestex audit                        was every promise kept?
+    bestex halt global --reason "why"   no order goes out any more
 
 Each command takes --json and --config, and explains itself with --help.
 """
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from bestex.fleet import package_version
 
-    try:
-        return version("bestex")
-    except PackageNotFoundError:
-        return "0.0.0"  # run from a source tree that was never installed
+    return package_version()
 
 
 # The sentences stand here so that the list of commands imports none of them.
@@ -50,6 +48,9 @@ _COMMANDS = {
     "modify": ("orders:modify", "Change a parent that is at work."),
     "pause": ("orders:pause", "Let a parent send nothing more for now."),
     "resume": ("orders:resume", "Let a paused parent go on."),
+    "halt": ("halt:halt", "Let no new order out: of all, a venue, an account or an algorithm."),
+    "unhalt": ("halt:unhalt", "Let orders out again that were halted."),
+    "halts": ("halt:halts", "What is halted, by whom, since when and why."),
     "status": ("show:status", "Where parents stand."),
     "watch": ("show:watch", "Live lines of all that happens to orders."),
     "algos": ("catalogue:algos", "The execution algorithms and their parameters."),

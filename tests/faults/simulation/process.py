@@ -22,6 +22,7 @@ from bestex.errors import Fenced
 from bestex.runtime import Runtime
 from bestex.service import Service
 from services.collector.service import Feeds
+from services.gateway.core import GatewayCore
 from services.gateway.desk import Desk
 from tests.faults.simulation.faults import Freeze, Kill, Line, Steps
 from tests.faults.simulation.jetstream import Server
@@ -183,7 +184,9 @@ class Process:
             return replace(service, actor=Feeds({v: _Source(self._market, v) for v in venues}))
         if service.name == "gateway":
             life.sessions = {venue: self._session(venue, life) for venue in self._venues}
-            return replace(service, actor=Desk(life.sessions, service.core.anomalies))  # type: ignore[attr-defined]
+            core = service.core
+            assert isinstance(core, GatewayCore), "a gateway's core"
+            return replace(service, actor=Desk(life.sessions, core.anomalies, core.halted))
         return service
 
     def _session(self, venue: str, life: Life) -> VirtualVenue:

@@ -151,8 +151,40 @@ def test_pause_resume_modify_and_halt_reach_the_services() -> None:
     verbs = [stored.subject.rpartition(".")[2] for stored in session.events("parent.*.p1.*")]
     assert {"paused", "resumed", "modified", "done"} <= set(verbs)
     assert not [fill for fill in session.fills() if fill.at > start_ns + 16 * SECOND]
-    refused = [s.message.code for s in session.events("exec.*.*.*.rejected")]
-    assert Code.HALTED in refused
+    (done,) = session.events("parent.*.p1.done")
+    assert (done.message.reason, "global" in done.message.text) == (Code.HALTED, True)
+    check(session)
+
+
+@pytest.mark.parametrize("scope", ["global", "algo-twap", "account-default", "parent-p1"])
+def test_a_halted_parent_sends_nothing_and_goes_on_when_it_may(scope: str) -> None:
+    session = on_model()
+    start_ns = session.now_ns + 3 * SECOND
+    session.submit(order("1"), start_ns)
+    halted_ns, may_ns = start_ns + 5 * SECOND, start_ns + 12 * SECOND
+    for at_ns, halted in ((halted_ns, True), (may_ns, False)):
+        session.halt(m.Halt(scope=scope, halted=halted, reason="test", by="me", at=Time(at_ns)), at_ns)
+    assert session.finish(start_ns + 60 * SECOND)
+    # What was on its way when the halt was heard comes back; after that nobody even tries.
+    written = [s.subject for s in session.world.stored if halted_ns + SECOND < s.at_ns < may_ns]
+    assert written == []
+    assert [fill for fill in session.fills() if fill.at > may_ns]
+    check(session)
+
+
+def test_a_halted_venue_is_left_out_and_used_again() -> None:
+    session = on_model()
+    start_ns = session.now_ns + 3 * SECOND
+    session.submit(order("1"), start_ns)
+    may_ns = start_ns + 12 * SECOND
+    for venue in ("sim_a", "sim_b", "sim_c"):
+        for at_ns, halted in ((start_ns, True), (may_ns, False)):
+            halt = m.Halt(scope=f"venue-{venue}", halted=halted, reason="", by="me", at=Time(at_ns))
+            session.halt(halt, at_ns)
+    assert session.finish(start_ns + 60 * SECOND)
+    early = {fill.venue for fill in session.fills() if fill.at < may_ns}
+    assert early == {"sim_d"}
+    assert {fill.venue for fill in session.fills()} > early
     check(session)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from bestex import codec, subjects
+from bestex import codec, fleet, subjects
 from bestex import messages as m
-from bestex.clock import SECOND, Time
+from bestex.clock import DAY, SECOND, Time
 from bestex.config import Config, parse
 from bestex.core import BusBack, BusLost, Call, Fact, Recovered, Wake, Wakeup
 from bestex.errors import Code
@@ -52,8 +52,17 @@ def child_new(child_id: str = "c1", now_ns: int = START, **changed: Any) -> m.Ch
         "tif": Tif.IOC,
         "expires_at": Time(now_ns + SECOND),
         "good_till": Time(now_ns + 60 * SECOND),
+        "parent_qty": Decimal(1_000),
+        "build": fleet.build(),
+        "slice_build": fleet.build(),
     }
     return m.ChildNew(**{**usual, **changed})
+
+
+def book(at_ns: int = START, bid: int = 5_999_000, ask: int = 6_001_000, venue: str = VENUE) -> Any:
+    """The consolidated book of one venue, in units; its mid is the usual child's price."""
+    column = m.VenueColumn(venue, m.BookStatus.LIVE, 0, at_ns, at_ns, [bid], [1], [ask], [1])
+    return m.ConsolidatedBook(SYMBOL, 1, at_ns, 2, 5, False, False, [column])
 
 
 def child_cancel(child_id: str = "c1", reason: Code = Code.CANCELED) -> m.ChildCancel:
@@ -100,10 +109,12 @@ class Bench:
 
     def _new_core(self) -> GatewayCore:
         instruments: Instruments = self.config.make_instruments()
-        return GatewayCore(self.capabilities, instruments, self.config)
+        return GatewayCore(self.capabilities, instruments, self.config, fleet.build())
 
     def ready(self) -> Bench:
+        """A reconciled session, and a book that stays fresh."""
         self.hear(p.SessionState(VENUE, p.Session.UP), p.SessionState(VENUE, p.Session.RECONCILED))
+        self.hear(book(at_ns=START + DAY))
         self.calls.clear()
         return self
 

@@ -16,7 +16,6 @@ from bestex.messages import Tif
 from services.gateway import checks
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
-from services.gateway.checks import Halts
 from services.gateway.orders import AFTER, Status
 from tests.unit.gateway.bench import (
     QTY,
@@ -72,7 +71,7 @@ def test_a_known_id_with_another_order_is_counted_and_not_sent(bench: Bench) -> 
 
 
 def test_the_last_moment_to_send_is_the_earlier_of_expiry_and_timeout(bench: Bench) -> None:
-    bench.hear(child_new("c1"), child_new("c2", expires_at=Time(START + 9 * SECOND)))
+    bench.hear(child_new("c1"), child_new("c2", parent_id="p2", expires_at=Time(START + 9 * SECOND)))
     assert [s.deadline_ns - START for s in bench.asked(p.Submit)] == [SECOND, 2 * SECOND]
 
 
@@ -135,19 +134,14 @@ def test_without_a_reconciled_session_nothing_is_sent(states: list[p.Session]) -
     assert not bench.asked(p.Submit)
 
 
-@pytest.mark.parametrize("scope", ["global", "venue-sim_a", "account-default", "algo-twap"])
-def test_a_halt_refuses_new_children_and_lets_cancels_pass(bench: Bench, scope: str) -> None:
-    working(bench)
-    halt = m.Halt(scope=scope, halted=True, reason="test", by="me", at=Time(START))
-    bench.hear(halt)
-    assert bench.hear(child_new("c2", algo="twap"))[0].code is Code.HALTED
-    bench.hear(child_cancel())
-    assert len(bench.asked(p.Cancel)) == 1
-    earlier = m.Halt(scope=scope, halted=False, reason="old", by="me", at=Time(START - SECOND))
-    bench.hear(earlier)
-    assert bench.hear(child_new("c3", algo="twap"))[0].code is Code.HALTED
-    bench.hear(m.Halt(scope=scope, halted=False, reason="over", by="me", at=Time(START + SECOND)))
-    assert bench.hear(child_new("c4", algo="twap"))[0].__class__ is m.ExecSubmitting
+def test_an_instrument_may_have_limits_of_its_own() -> None:
+    text = '[venues.sim_a]\n[instruments."BTC/USDT"]\nprice_scale=2\nqty_scale=5\n'
+    text += '[instruments."BTC/USDT".venues]\nsim_a = { tick = "0.1", lot = "0.0001" }\n'
+    text += '[limits]\nmax_order_qty = "1"\nmax_order_value = "1000000"\n'
+    text += '[limits.instruments."BTC/USDT"]\nmax_order_qty = "2"\n'
+    bench = Bench(parse(text)).ready()
+    assert isinstance(bench.hear(child_new("c1", qty=Decimal("2")))[0], m.ExecSubmitting)
+    assert "above our own 2" in bench.hear(child_new("c2", qty=Decimal("2.1")))[0].text
 
 
 def test_a_command_for_another_venue_writes_nothing(bench: Bench) -> None:
@@ -202,7 +196,10 @@ def test_a_fill_counts_once_however_often_it_is_told(bench: Bench) -> None:
 
 def test_one_trade_with_both_sides_ours_makes_two_fills(bench: Bench) -> None:
     bench.hear(
-        child_new("c1"), child_new("c2"), fill("t1", 400, child_id="c1"), fill("t1", 400, child_id="c2")
+        child_new("c1"),
+        child_new("c2", parent_id="p2"),
+        fill("t1", 400, child_id="c1"),
+        fill("t1", 400, child_id="c2"),
     )
     assert [e.fill_id for e in bench.journal if isinstance(e, m.Fill)] == ["t1-c1", "t1-c2"]
 
@@ -359,12 +356,3 @@ def test_no_status_is_left_by_a_second_submission_and_none_after_the_end() -> No
     assert not [key for key in AFTER if key[1] is m.ExecSubmitting]
     assert not [key for key in AFTER if key[0] is Status.ENDED]
     assert all((status is Status.ENDED) == event.ends for (_, event), status in AFTER.items())
-
-
-def test_a_word_that_could_not_be_read_halts_until_a_readable_one_follows() -> None:
-    halts = Halts()
-    halts.hear("global", START, False)
-    halts.hear("global", 0, True)
-    assert halts.covers("sim_a", "default", "twap") == "global"
-    halts.hear("global", START + SECOND, False)
-    assert halts.covers("sim_a", "default", "twap") == ""

@@ -65,7 +65,8 @@ class Table:
         self.said: list[Any] = []
         self.heard = asyncio.Event()
         self.bus_is_there = True
-        self.desk = Desk({"sim_a": self.venue}, Counter())  # type: ignore[dict-item]
+        self.halted = ""
+        self.desk = Desk({"sim_a": self.venue}, Counter(), lambda _: self.halted)  # type: ignore[dict-item]
 
     async def __aenter__(self) -> Table:
         await self.desk.start(self.deliver, lambda: self.now_ns, self.may_send)
@@ -121,6 +122,22 @@ async def test_an_order_whose_time_passed_is_not_sent() -> None:
         await table.until(1)
         assert table.said == [p.VenueNotSent(child_id="c1", code=Code.EXPIRED, text=table.said[0].text)]
         assert table.venue.seen == []
+
+
+async def test_an_order_that_waits_when_a_halt_is_heard_does_not_go_out_and_a_cancel_does() -> None:
+    async with Table() as table:
+        table.desk.call(submit("c1"))
+        table.desk.call(submit("c2"))
+        await asyncio.sleep(0)
+        assert table.desk.sending == 1
+        table.halted = "global"
+        table.desk.call(cancel("x1"))
+        table.venue.gate.set()
+        await table.until(3)
+        assert [order.child_id for order in table.venue.seen] == ["c1", "x1"]  # type: ignore[attr-defined]
+        (refused,) = [said for said in table.said if isinstance(said, p.VenueNotSent)]
+        assert (refused.child_id, refused.code) == ("c2", Code.HALTED)
+        assert table.desk.sending == 0
 
 
 async def test_a_replace_whose_time_passed_is_not_sent() -> None:

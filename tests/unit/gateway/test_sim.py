@@ -14,7 +14,7 @@ import pytest
 import structlog
 from aiohttp import web
 
-from bestex import codec
+from bestex import codec, fleet
 from bestex import messages as m
 from bestex import sim_wire as w
 from bestex.clock import MINUTE, SECOND, AffineClock, Time
@@ -50,6 +50,10 @@ def config(url: str, folder: Path | None = None, timeout: str = "5s") -> Config:
         timeout = "{timeout}"
         [exchange]
         latency = "0s"
+        [limits.collar]
+        enabled = false
+        [limits.self_trade]
+        policy = "off"
         """
     )
 
@@ -87,8 +91,10 @@ class Live:
     def __init__(self, url: str, journal: list[Any] | None = None, timeout: str = "5s") -> None:
         settings = config(url, timeout=timeout)
         venue = SimVenue(VENUE, settings, CLOCK)
-        self.core = GatewayCore({VENUE: venue.capabilities}, settings.make_instruments(), settings)
-        self.desk = Desk({VENUE: venue}, self.core.anomalies)
+        self.core = GatewayCore(
+            {VENUE: venue.capabilities}, settings.make_instruments(), settings, fleet.build()
+        )
+        self.desk = Desk({VENUE: venue}, self.core.anomalies, self.core.halted)
         self.journal: list[Any] = list(journal or [])
         self.inputs: list[Any] = []
         self._changed = asyncio.Event()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from bestex import codec, config
+from bestex import codec, config, fleet
 from bestex import messages as m
 from bestex.clock import MS, SECOND, Time
 from bestex.core import Fact, Publish, Wake, Wakeup
@@ -53,6 +53,8 @@ def make_slice(qty: str = "1", **changes: Any) -> m.ParentSliced:
         "expires_at": Time(NOW + 10 * SECOND),
         "limit_price": Decimal("60300"),
         "strategy": "sweep",
+        "parent_qty": Decimal(qty),
+        "build": fleet.build(),
     }
     return m.ParentSliced(**{**fields, **changes})
 

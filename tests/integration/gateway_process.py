@@ -1,0 +1,130 @@
+"""A gateway as a process, the children it is given, and its venue's history as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from nats.aio.client import Client
+
+from bestex import bus, codec, fleet, subjects
+from bestex import messages as m
+from bestex import sim_wire as w
+from bestex.clock import SECOND, AffineClock, Time
+from bestex.messages import Side, Tif
+from bestex.sim_journal import journal_path, read_journal
+from tests.integration.exchange_process import ExchangeProcess
+
+SYMBOL, VENUE = "BTC/USDT", "sim_a"
+WAIT_S = 40.0
+
+
+class GatewayProcess:
+    """Without a price collar: there is no aggregator, and so no reference."""
+
+    def __init__(self, bus_url: str, exchange_url: str, data_dir: Path, **settings: str) -> None:
+        self.environment = os.environ | {
+            "NATS_URL": bus_url,
+            "BESTEX__DATA_DIR": str(data_dir),
+            "BESTEX__VENUES__SIM_A__URL": exchange_url,
+            "BESTEX__EXECUTION__TIMEOUT": "500ms",
+            "BESTEX__LIMITS__COLLAR__ENABLED": "false",
+            **settings,
+        }
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "services.gateway", VENUE]
+        self._process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        self._process.terminate()
+        return self._process.wait(20)
+
+
+class History:
+    """Everything in the venue's stream, as it comes."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, m.ExecEvent | m.Fill]] = []
+        self._changed = asyncio.Event()
+
+    async def follow(self, client: Client) -> History:
+        async def heard(message: Any) -> None:
+            kind = subjects.kind_of(message.subject).message
+            self.events.append((message.subject, codec.from_json(message.data, kind)))
+            self._changed.set()
+
+        await client.subscribe(f"{subjects.ROOT}.exec.{VENUE}.>", cb=heard)
+        await client.subscribe(f"{subjects.ROOT}.fill.{VENUE}.>", cb=heard)
+        return self
+
+    def of(self, kind: type) -> list[Any]:
+        return [event for _, event in self.events if isinstance(event, kind)]
+
+    async def until(self, kind: type, count: int) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while len(self.of(kind)) < count:
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def end_of(self, child_id: str) -> Any:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                ends = [event for event in self.of(m.ExecEnded) if event.child_id == child_id]
+                if ends:
+                    return ends[0]
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def order(child_id: str, **changed: Any) -> m.ChildNew:
+    """An IOC that trades at once: buys for odd ids, sells for even ones, each of a parent of its own."""
+    now = AffineClock().now_ns()
+    buys = bool(int(child_id[1:]) % 2)
+    usual: dict[str, Any] = {
+        "child_id": child_id,
+        "parent_id": f"p{child_id}",
+        "slice_no": 1,
+        "venue": VENUE,
+        "symbol": SYMBOL,
+        "side": Side.BUY if buys else Side.SELL,
+        "qty": Decimal("0.001"),
+        "price": Decimal("66000") if buys else Decimal("54000"),
+        "tif": Tif.IOC,
+        "expires_at": Time(now + 20 * SECOND),
+        "good_till": Time(now + 20 * SECOND),
+        "parent_qty": Decimal("0.001"),
+        "build": fleet.build(),
+        "slice_build": fleet.build(),
+    }
+    return m.ChildNew(**{**usual, **changed})
+
+
+async def publish(client: Client, message: m.ChildNew | m.ChildCancel) -> None:
+    command = "new" if isinstance(message, m.ChildNew) else "cancel"
+    subject = subjects.child(VENUE, SYMBOL, message.child_id, command)
+    ack = await bus.publish(client, subject, codec.to_json(message), {bus.EXPECTED_SEQ: "0"})
+    assert ack.error is None, ack.error
+
+
+def journal_of(exchange: ExchangeProcess) -> list[w.JournalEntry]:
+    lines = read_journal(journal_path(str(exchange.data_dir), VENUE))
+    return [line for line in lines if isinstance(line, w.JournalEntry)]
