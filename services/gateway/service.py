@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bestex import subjects
+from bestex import consumers, subjects
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import UsageError
@@ -34,11 +34,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         journal=tuple(Read(subjects.exec_stream(name), _histories(name)) for name in served),
         reads=(
             Read(subjects.CONTROL, (f"{subjects.ROOT}.control.halt.>",)),
-            *(
-                # A consumer per venue, so that a venue can move to another process with its place kept.
-                Read(subjects.ROUTE, (f"{subjects.ROOT}.child.{name}.>",), durable=f"gateway-{name}")
-                for name in served
-            ),
+            *(consumers.gateway(name) for name in served),
         ),
         actor=Desk(venues, core.anomalies),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bestex import plugins, subjects
+from bestex import consumers, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Read, Service
@@ -25,20 +25,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         names=names,
         core=core,
         journal=(Read(subjects.ROUTE, (f"{root}.route.>",)),),
-        reads=(
-            Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
-            *(
-                Read(
-                    subjects.exec_stream(venue),
-                    tuple(
-                        f"{root}.exec.{venue}.*.*.{event}"
-                        for event in ("canceled", "expired", "filled", "rejected")
-                    ),
-                    "router",
-                )
-                for venue in config.enabled_venues()
-            ),
-        ),
+        reads=consumers.router(config),
         hears=(f"{root}.book.*",),
         missing=core.missing,
         answers={

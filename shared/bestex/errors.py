@@ -5,6 +5,7 @@
     ├── UsageError          the caller asked for something that does not exist; says what to type instead
     ├── BusError            the bus did not do what it must
     │   ├── StreamMismatch  a stream or consumer is not configured as it must be; run `bestex streams apply`
+    │   ├── Forbidden       the role may not do this; names the role, the subject and who may
     │   ├── Fenced          another writer holds this history; this process must stop and reload
     │   └── OutcomeUnknown  a write timed out and could not be read back in time
     ├── RecordingError      a recording is damaged or of another format
@@ -35,6 +36,10 @@ class BusError(BestexError):
 
 
 class StreamMismatch(BusError):
+    pass
+
+
+class Forbidden(BusError):
     pass
 
 

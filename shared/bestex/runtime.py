@@ -20,9 +20,10 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import codec, pull, streams
+from bestex import codec, pull, reading, streams
 from bestex.acks import Acks
 from bestex.asking import ask
+from bestex.bus_access import api_subject
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
@@ -34,7 +35,7 @@ from bestex.subjects import ROOT, history
 from bestex.tape import Tape, decode_bus, encode_live
 from bestex.timers import Timers
 
-MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
+MISSING_BATCH = 64  # histories asked for at once; each is a filter of its own
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
 LOOK_AGAIN_S = 60.0  # an order that hangs for a minute is a nuisance, one that hangs for good is lost
 WATCHDOG_INTERVAL_S = 2.0
@@ -94,7 +95,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Verify the streams, apply the journal, then open the inputs. Ready when it returns."""
-        await streams.verify(self._client, self._config)
+        await streams.verify(self._client, self._config, self._streams())
         commands = await self._recover()
         await self._read_settings()
         if self.service.actor is not None:
@@ -149,6 +150,10 @@ class Runtime:
         for standing in self._pulls:
             standing.renew()
 
+    def _streams(self) -> set[str]:
+        """Those that this service writes or reads; the others are none of its business."""
+        return {read.stream for read in (*self.service.journal, *self.service.reads)}
+
     # -- recovery --------------------------------------------------------------------------------------------
 
     async def _recover(self) -> list[Publish]:
@@ -156,7 +161,7 @@ class Runtime:
         commands: dict[str, list[Publish]] = {}
         core = self.service.core
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             event = decode_bus(delivery.subject, delivery.data, delivery.seq)
             if self._tape is not None:
                 self._tape.applied(delivery.subject, delivery.data)
@@ -175,7 +180,7 @@ class Runtime:
 
         count = 0
         for read in self.service.journal:
-            count += await pull.read_all(self._client, read.stream, read.subjects, take)
+            count += await reading.read_all(self._client, read.stream, read.subjects, take)
         again = [command for of in commands.values() for command in of]
         self._log.info("recovered", events=count, commands=len(again))
         return again
@@ -201,7 +206,7 @@ class Runtime:
                 # Heard first and read second: a setting that changes meanwhile arrives twice, never not at all.
                 for pattern in read.subjects:
                     await self._client.subscribe(pattern, cb=self._on_live)
-                await pull.read_all(
+                await reading.read_all(
                     self._client,
                     read.stream,
                     read.subjects,
@@ -212,11 +217,12 @@ class Runtime:
     async def _read_missing(self) -> None:
         for stream, filters in self.service.missing().items():
             for start in range(0, len(filters), MISSING_BATCH):
-                await pull.read_all(
+                await reading.read_all(
                     self._client,
                     stream,
                     filters[start : start + MISSING_BATCH],
                     lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
+                    deliver="last_per_subject",
                 )
 
     async def _read_unacknowledged(self, read: Read) -> None:
@@ -224,12 +230,12 @@ class Runtime:
         again only after the acknowledgement's time-out; it does that too, and then it changes nothing."""
         first, last = await pull.in_flight(self._client, read.stream, read.durable)
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             if delivery.seq <= last:
                 self.receive_bus(delivery.subject, delivery.data, delivery.seq, None)
 
         if first <= last:
-            await pull.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
+            await reading.read_all(self._client, read.stream, read.subjects, take, start_seq=first)
 
     async def _look_again(self) -> None:
         """What `missing` names, now and then: a process at the same work that was frozen, woke and died may have
@@ -387,7 +393,7 @@ class Runtime:
                 failures = 0
                 continue
             try:
-                await ask(self._client, "$JS.API.INFO", b"", WATCHDOG_INTERVAL_S)
+                await ask(self._client, api_subject(self._client, "INFO"), b"", WATCHDOG_INTERVAL_S)
                 failures = 0
             except (nats.errors.Error, TimeoutError):
                 failures += 1

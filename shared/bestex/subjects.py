@@ -13,6 +13,7 @@ from bestex import messages as m
 from bestex.ids import token
 
 ROOT = "bestex.v1"
+STORED = "_BESTEX.stored"  # below it, each message again as soon as its stream holds it
 
 ORDERS, SCHED, ROUTE, METRICS, CONTROL = "ORDERS", "SCHED", "ROUTE", "METRICS", "CONTROL"
 EXEC = "EXEC_{venue}"

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 import pytest
 from nats.aio.client import Client
 
-from bestex import bus, codec, pull, streams, subjects
+from bestex import bus, codec, reading, streams, subjects
 from bestex import config as configuration
 from bestex import messages as m
 from bestex.bus import Stored
@@ -85,7 +85,7 @@ class Rig:
     async def stored(self) -> list[Stored]:
         """All of ROUTE, in order."""
         found: list[Stored] = []
-        await pull.read_all(
+        await reading.read_all(
             self.client,
             subjects.ROUTE,
             [f"{subjects.ROOT}.>"],
