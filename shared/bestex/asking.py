@@ -69,7 +69,7 @@ class Asking:
     def refused(self, subject: str, error: Forbidden) -> None:
         """The bus lets this connection not publish on `subject`: nobody will ever answer."""
         for asked, waiting in self._open.values():
-            if asked == subject:
+            if asked.lower() == subject.lower():  # nats-py writes errors in small letters
                 _fail(waiting, error)
 
 

@@ -110,7 +110,16 @@ def _identity(access: Access) -> dict[str, Any]:
 
 async def _introduce(client: Client, access: Access) -> None:
     """Ask the bus whom it takes us for. Forbidden where that is not the role that this process needs."""
-    reply = await client.request(rights.WHOAMI, timeout=API_TIMEOUT_S)
+    # Not the inbox of the role that we think we are: with another's key it would be refused in silence.
+    inbox = f"{rights.HELLO}.{client.new_inbox().rpartition('.')[2]}"
+    hello = await client.subscribe(inbox, max_msgs=1)
+    await client.publish(rights.WHOAMI, reply=inbox)
+    try:
+        reply = await hello.next_msg(API_TIMEOUT_S)
+    except (nats.errors.Error, TimeoutError) as error:
+        raise BusError(
+            f"the bus at {access.url} does not say whose key {access.key} is; it must let it ask on {rights.WHOAMI}"
+        ) from error
     account = str(json.loads(reply.data).get("data", {}).get("account", ""))
     if not rights.is_role(account):
         return  # a bus that somebody else has set up: his accounts are his own

@@ -74,7 +74,9 @@ def init(
     return Setup(folder, tuple(made), bool(hosts))
 
 
-def give_to(folder: Path, uid: int) -> None:
-    """Make `uid` the owner of all that was made: the user of a container that mounts it. Needs to be root."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, uid, uid)
+def give_to(setup: Setup, config: Config, uid: int) -> None:
+    """Make `uid` the owner of the services' keys: the user of the containers that mount them. People keep theirs.
+    Needs to be root."""
+    for role in rights.roles(config):
+        if role.name not in rights.PEOPLE:
+            os.chown(setup.key(role.name), uid, uid)

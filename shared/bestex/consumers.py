@@ -1,7 +1,7 @@
 """The durable consumers: what each service is given of the streams, each message until it is acknowledged.
 
-`bestex streams apply` makes them: whoever may make a consumer may have what is stored pushed to any subject, so
-on a bus with roles only the provisioner does.
+`bestex streams apply` makes them: whoever may make a consumer may change everybody's, so on a bus with roles only
+the provisioner does.
 """
 
 from __future__ import annotations

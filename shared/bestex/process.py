@@ -201,7 +201,8 @@ async def _refuse_a_second(client: Client, service: Service) -> None:
     others: list[dict[str, Any]] = []
 
     async def take(message: Msg) -> None:
-        others.append(json.loads(message.data))
+        if message.data:  # an empty message says that nobody is there
+            others.append(json.loads(message.data))
 
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox, cb=take)

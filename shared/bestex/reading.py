@@ -1,8 +1,7 @@
 """Reading what a stream holds, without a consumer: whole histories, and the last word on each subject.
 
-Whoever may make a consumer may have it push what is stored to a subject of his choice, and so write where he may
-only read. A direct read can do nothing but read. It may be answered by a replica that is behind, so the end of
-what there is comes from the leader.
+Whoever may make a consumer may change that of another, by its name. A direct read can do nothing but read. It may
+be answered by a replica that is behind, so the end of what there is comes from the leader.
 """
 
 from __future__ import annotations

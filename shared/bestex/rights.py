@@ -5,8 +5,8 @@ so that a reply subject of its own choosing leads nowhere but to what it may wri
 publish goes where the publisher says, with the server's rights. The streams live in an account in which nobody
 is. What is stored there comes out again below `STORED`, and goes to the accounts that may hear it.
 
-Only the provisioner makes consumers: a consumer may push what is stored to any subject of the streams' account,
-so whoever makes one can write everything.
+Only the provisioner makes consumers: a request for one may carry the name of another's, and the server takes it
+for a change of that one. So a right to read would be a right to stop whoever works. Histories are read without.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BUS = "BUS"  # the account of the streams
 API = "$JS.API"  # JetStream's own subjects, as the streams' account knows them
 ROLE_API = "$JS.bestex.API"  # and as roles know them: the JetStream domain "bestex" of any client
 INBOX = "_INBOX"
+HELLO = "_INBOX.hello"  # where the bus answers who one is, whatever role one was taken for
 DOUBT = "_BESTEX.doubt"  # between processes of one service
 WHOAMI = "$SYS.REQ.USER.INFO"
 DISCOVERY = "$SRV.>"
@@ -124,7 +125,7 @@ class Role:
             heard: tuple[str, ...] = (f"{ROOT}.>", f"{STORED}.>")
         else:
             heard = tuple(map(self.heard_as, self.hears))
-        return (f"{inbox(self.name)}.>", *heard, *self.writes, *self.answers, *self.own)
+        return (f"{inbox(self.name)}.>", f"{HELLO}.*", *heard, *self.writes, *self.answers, *self.own)
 
     def heard_as(self, source: Source) -> str:
         """The name under which `source` arrives: the one that it was written to, unless it is written here. Then
@@ -166,11 +167,12 @@ def is_role(name: str) -> bool:
 
 
 def writer_of(subject: str) -> str:
-    """The role that publishes `subject`; empty where no row of the table has it."""
+    """The role that publishes `subject`, however its letters are written; empty where no row of the table has it."""
+    small = subject.lower()
     for row in TABLE:
-        if subjects.matches(pattern(row), subject):
+        if subjects.matches(pattern(row), small):
             return next((role for role, word in _WRITER_IN_TABLE.items() if word == row.writer), row.writer)
-    return PROVISIONER if subject.startswith((f"{API}.", f"{ROLE_API}.")) else ""
+    return PROVISIONER if small.startswith((API.lower(), ROLE_API.lower())) else ""
 
 
 def role_of(service: str, names: tuple[str, ...], venues: tuple[str, ...]) -> str:

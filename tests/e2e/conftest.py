@@ -17,7 +17,10 @@ STOP_SECONDS_MAX = 30
 
 @dataclass(frozen=True)
 class Platform:
+    """`credentials` is the key file of the user; the other roles' are beside it."""
+
     url: str
+    credentials: str
     data_dir: Path
     process: subprocess.Popen[str]
 
@@ -41,6 +44,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             break
     else:
         pytest.fail(f"bestex up ended with {process.wait()}: {''.join(said)}")
-    yield Platform(json.loads((data_dir / "bus.json").read_text())["url"], data_dir, process)
+    note = json.loads((data_dir / "bus.json").read_text())
+    yield Platform(note["url"], note["credentials"], data_dir, process)
     process.terminate()
     assert process.wait(STOP_SECONDS_MAX) == 0

@@ -25,7 +25,7 @@ def init(
     """Make a key for each role, the server's accounts, and with --host a certificate. Safe to repeat.
 
     bestex bus init
-    bestex bus init deploy/bus --config deploy/config/bestex.toml --host nats
+    bestex bus init deploy/bus --config deploy/config/bestex.toml --host nats localhost
     bestex bus init --rotate gateway
 
     `bestex up` does this by itself. A server of your own includes accounts.conf.
@@ -39,7 +39,7 @@ def init(
     rotate
         Roles that get a new key; the old one is void when the server has read its accounts again.
     owner
-        The number of the user who shall own all files, such as a container's; needs root.
+        The number of the user who shall own the services' keys, such as a container's; needs root.
     """
     from bestex import bus_setup, rights
 
@@ -48,10 +48,17 @@ def init(
         folder or Path(config.data_dir) / "bus", config, tuple(host or ()), rotate=tuple(rotate or ())
     )
     if owner is not None:
-        bus_setup.give_to(setup.folder, owner)
+        bus_setup.give_to(setup, config, owner)
     user = setup.key(rights.USER)
     if common.json:
-        print_json({"folder": setup.folder, "made": setup.made, "credentials": user, "ca": setup.ca})
+        print_json(
+            {
+                "folder": str(setup.folder),
+                "made": setup.made,
+                "credentials": str(user),
+                "ca": str(setup.ca or ""),
+            }
+        )
         return
     for name in setup.made:
         print(f"made {name}")

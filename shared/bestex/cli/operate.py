@@ -109,8 +109,8 @@ def _print_status(supervisor: Supervisor, data_dir: Path, common: Common) -> Non
         print_json(
             {
                 "url": supervisor.url,
-                "credentials": supervisor.user.key,
-                "ca": supervisor.user.ca,
+                "credentials": str(supervisor.user.key or ""),
+                "ca": str(supervisor.user.ca or ""),
                 "data_dir": str(data_dir),
                 "services": rows,
             }
