@@ -11,6 +11,7 @@ import pytest
 from bestex import bus_keys, bus_setup, bus_tls, config
 from bestex.bus_access import find
 from bestex.bus_address import BusNote, write_note
+from bestex.cli.main import run
 from bestex.errors import ConfigError, UsageError
 
 CONFIG = config.load(None, {})
@@ -117,3 +118,11 @@ def test_a_process_finds_its_own_roles_key(tmp_path: Path, monkeypatch: pytest.M
     assert find(folder, "router").key == Path("/other/router.nk")
     one = config.load(None, {"BESTEX__BUS__KEYS_DIR": "/other", "BESTEX__BUS__CREDENTIALS": "/mine.nk"})
     assert find(one, "router").key == Path("/mine.nk")
+
+
+def test_the_command_says_what_a_raw_client_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bus", "init", str(tmp_path / "bus"), "--host", "nats", "localhost"]) == 0
+    said = capsys.readouterr().out
+    key, ca = tmp_path / "bus" / "keys" / "user.nk", tmp_path / "bus" / "tls" / "ca.pem"
+    assert f"nats --nkey {key} --tlsca {ca} sub 'bestex.v1.fill.>'" in said
+    assert key.read_text() not in said
