@@ -95,7 +95,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Verify the streams, apply the journal, then open the inputs. Ready when it returns."""
-        await streams.verify(self._client, self._config, self._streams())
+        await streams.verify(self._client, self._config, self.service.streams)
         commands = await self._recover()
         await self._read_settings()
         if self.service.actor is not None:
@@ -150,10 +150,6 @@ class Runtime:
         for standing in self._pulls:
             standing.renew()
 
-    def _streams(self) -> set[str]:
-        """Those that this service writes or reads; the others are none of its business."""
-        return {read.stream for read in (*self.service.journal, *self.service.reads)}
-
     # -- recovery --------------------------------------------------------------------------------------------
 
     async def _recover(self) -> list[Publish]:
@@ -207,11 +203,7 @@ class Runtime:
                 for pattern in read.subjects:
                     await self._client.subscribe(pattern, cb=self._on_live)
                 await reading.read_all(
-                    self._client,
-                    read.stream,
-                    read.subjects,
-                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
-                    deliver="last_per_subject",
+                    self._client, read.stream, read.subjects, self._on_kept, deliver="last_per_subject"
                 )
 
     async def _read_missing(self) -> None:
@@ -221,7 +213,7 @@ class Runtime:
                     self._client,
                     stream,
                     filters[start : start + MISSING_BATCH],
-                    lambda delivery: self.receive_bus(delivery.subject, delivery.data, delivery.seq, None),
+                    self._on_kept,
                     deliver="last_per_subject",
                 )
 
@@ -248,6 +240,9 @@ class Runtime:
                 self._log.warning("could not look again", error=repr(error))
 
     # -- inputs ----------------------------------------------------------------------------------------------
+
+    def _on_kept(self, kept: reading.Kept) -> None:
+        self.receive_bus(kept.subject, kept.data, kept.seq, None)
 
     def _on_delivery(self, delivery: pull.Delivery) -> None:
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)

@@ -47,3 +47,8 @@ class Service:
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Those that it writes or reads; the others are none of its business."""
+        return frozenset(read.stream for read in (*self.journal, *self.reads))
