@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bestex")
 NATS_IMAGE = "nats:2.15-alpine"
-NATS_CONFIG = ROOT / "deploy" / "nats" / "nats.conf"
 NATS_PORT = 4222
 ENGINE_SECONDS_MAX = 2  # a Docker engine that is there answers in milliseconds
 
@@ -94,8 +93,7 @@ def start_container() -> Container | None:
 
     container = (
         DockerContainer(NATS_IMAGE)
-        .with_command(["nats-server", "--config", "/bestex.conf"])
-        .with_copy_into_container(NATS_CONFIG, "/bestex.conf")
+        .with_command(["nats-server", "--jetstream"])
         .waiting_for(LogMessageWaitStrategy("Server is ready"))
     )
     container.ports = {f"{NATS_PORT}/tcp": ("127.0.0.1",)}  # type: ignore[dict-item]  # loopback, any port

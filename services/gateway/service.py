@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bestex import fleet, subjects
+from bestex import consumers, fleet, subjects
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.errors import UsageError
@@ -40,11 +40,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         journal=tuple(Read(subjects.exec_stream(name), _histories(name)) for name in served),
         reads=(
             Read(subjects.CONTROL, (f"{subjects.ROOT}.control.halt.>",)),
-            *(
-                # A consumer per venue, so that a venue can move to another process with its place kept.
-                Read(subjects.ROUTE, (f"{subjects.ROOT}.child.{name}.>",), durable=f"gateway-{name}")
-                for name in served
-            ),
+            *(consumers.gateway(name) for name in served),
         ),
         # The references of the price collar: of what is traded here, and no more.
         hears=tuple(subjects.book(symbol) for symbol in traded),

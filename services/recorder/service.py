@@ -25,7 +25,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from structlog.stdlib import BoundLogger
 
-from bestex import bus, codec, pull, streams, subjects
+from bestex import bus, codec, consumers, pull, reading, streams, subjects
 from bestex import messages as m
 from bestex.clock import MINUTE, MS, SECOND, AffineClock, Time
 from bestex.config import Config
@@ -42,7 +42,6 @@ from services.recorder import metrics, tca
 from services.recorder.core import Record, RecorderCore, best_of
 from services.recorder.store import BookSample, Store
 
-DURABLE = "recorder"
 BATCH = 512  # one transaction; about 15 ms of SQLite
 BATCH_WAIT_S = 0.25  # how soon a stop is noticed
 DRAIN_WAIT_S = 0.05  # what arrived before a stop is stored; unacknowledged it would come again after 30 s
@@ -102,9 +101,8 @@ class Recorder:
         self._core = RecorderCore(*store.sums())
         self._stored = store.last_seqs()  # of each stream; everything before is stored too
         self._readers = [
-            pull.PullReader(client, spec.name, DURABLE, spec.subjects, BATCH)
-            for spec in streams.specs(config)
-            if spec.name != subjects.METRICS
+            pull.PullReader(client, read.stream, read.durable, read.subjects, BATCH)
+            for read in consumers.recorder(config)
         ]
         self._subscription: Subscription | None = None
         self._samples: list[BookSample] = []
@@ -224,14 +222,14 @@ class Recorder:
         """Store what the stream holds beyond the database, in order."""
         batch: list[Record] = []
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             batch.append(_record_of(delivery))
             if len(batch) == BATCH:
                 self.store(batch)
                 batch.clear()
 
         start = self._stored.get(stream, 0) + 1
-        await pull.read_all(self._client, stream, filters, take, start_seq=start)
+        await reading.read_all(self._client, stream, filters, take, start_seq=start)
         if batch:
             self.store(batch)
 
@@ -364,5 +362,5 @@ class Recorder:
         return True
 
 
-def _record_of(delivery: pull.Delivery) -> Record:
+def _record_of(delivery: pull.Delivery | reading.Kept) -> Record:
     return Record(delivery.stream, delivery.seq, delivery.subject, delivery.at_ns, delivery.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bestex import fleet, plugins, subjects
+from bestex import consumers, fleet, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Claim, Read, Service
@@ -25,21 +25,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         names=names,
         core=core,
         journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=(f"{root}.route.*.*.*.done",)),),
-        reads=(
-            Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
-            Read(subjects.SCHED, (f"{root}.parent.*.*.recalled", f"{root}.parent.*.*.sliced"), "router"),
-            *(
-                Read(
-                    subjects.exec_stream(venue),
-                    tuple(
-                        f"{root}.exec.{venue}.*.*.{event}"
-                        for event in ("canceled", "expired", "filled", "rejected")
-                    ),
-                    "router",
-                )
-                for venue in config.enabled_venues()
-            ),
-        ),
+        reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *consumers.router(config)),
         hears=(f"{root}.book.*",),
         missing=core.missing,
         claims=(Claim(subjects.epoch("router", "all"), ("all",)),),

@@ -21,14 +21,12 @@ from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.units import total
+from services.scheduler import memory
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.parent import Parent, average, fingerprint
 from services.scheduler.pricing import collar, mid_of, with_schedule
 
-IDS_REMEMBERED_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
-ENDED_REMEMBERED_MAX = 100_000  # ended parents whose last request may be redelivered; far more than in flight
-REFUSALS_REMEMBERED_MAX = 10_000  # far more than can be redelivered
 SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
 # After a start, what was missed has not come yet: the first book, and what users asked meanwhile.
 FIRST_BOOK_NS = 2 * SECOND
@@ -329,7 +327,7 @@ class SchedulerCore:
 
     def apply(self, event: Any) -> Sequence[Effect]:
         if isinstance(event, m.ParentRejected):
-            _remember(self._refused, event.order_seq, None, REFUSALS_REMEMBERED_MAX)
+            memory.remember(self._refused, event.order_seq, None, memory.REFUSALS_MAX)
             return []
         key = event.parent_id
         if isinstance(event, m.ParentAccepted):
@@ -367,7 +365,7 @@ class SchedulerCore:
                 parent.modified(event, self._params(event))
             case m.ParentDone():
                 del self._parents[key]
-                _remember(self._answered, key, parent.requests, ENDED_REMEMBERED_MAX)
+                memory.remember(self._answered, key, parent.requests, memory.ENDED_MAX)
                 return [Wake(key, 0)]
         return [Wake(key, event.at)]
 
@@ -398,10 +396,4 @@ class SchedulerCore:
         return params
 
     def _remember(self, event: m.ParentAccepted) -> None:
-        _remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), IDS_REMEMBERED_MAX)
-
-
-def _remember(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
-    table[key] = value
-    if len(table) > most:
-        table.popitem(last=False)
+        memory.remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), memory.IDS_MAX)

@@ -16,6 +16,8 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from bestex.errors import Forbidden
+
 NO_RESPONDERS = "503"
 DEAF_S = 5.0  # longer than the disk of a busy server takes, and than a cluster takes to elect a leader
 
@@ -26,7 +28,7 @@ class Asking:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._inbox = client.new_inbox()
-        self._open: dict[str, asyncio.Future[Msg]] = {}
+        self._open: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._count = 0
         self._listening: asyncio.Task[None] | None = None
         self._unheard_since = 0.0  # when the first request was sent that nobody has answered; 0 for none
@@ -34,7 +36,8 @@ class Asking:
     async def ask(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float
     ) -> Msg:
-        """The reply. Raises nats.errors.TimeoutError, NoRespondersError or another nats.errors.Error."""
+        """The reply. Raises nats.errors.TimeoutError, NoRespondersError or another nats.errors.Error, and
+        Forbidden where this connection's role may not ask that."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
         if not self._listening.done():
@@ -43,7 +46,7 @@ class Asking:
         self._count += 1
         token = str(self._count)
         reply: asyncio.Future[Msg] = loop.create_future()
-        self._open[token] = reply
+        self._open[token] = (subject, reply)
         timer = loop.call_later(timeout_s, _fail, reply, nats.errors.TimeoutError())
         try:
             await self._client.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
@@ -69,18 +72,24 @@ class Asking:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
 
     async def _take(self, message: Msg) -> None:
-        waiting = self._open.get(message.subject[len(self._inbox) + 1 :])
+        _, waiting = self._open.get(message.subject[len(self._inbox) + 1 :], ("", None))
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
     def disconnected(self) -> None:
         """What was asked may have been done or not: that is for those to find out who asked."""
         self._unheard_since = 0.0
-        for waiting in self._open.values():
+        for _, waiting in self._open.values():
             _fail(waiting, nats.errors.ConnectionClosedError())
 
+    def refused(self, subject: str, error: Forbidden) -> None:
+        """The bus lets this connection not publish on `subject`: nobody will ever answer."""
+        for asked, waiting in self._open.values():
+            if asked.lower() == subject.lower():  # nats-py writes errors in small letters
+                _fail(waiting, error)
 
-def _fail(waiting: asyncio.Future[Msg], error: nats.errors.Error) -> None:
+
+def _fail(waiting: asyncio.Future[Msg], error: Exception) -> None:
     if not waiting.done():
         waiting.set_exception(error)
 

@@ -17,8 +17,10 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from bestex import bus_keys, refusals, rights
 from bestex.asking import ask, asking
-from bestex.errors import BusError
+from bestex.bus_access import Access, api_subject, remember, role
+from bestex.errors import BusError, Forbidden
 
 API_TIMEOUT_S = 5.0  # creating a stream or a consumer writes files
 REQUEST_TIMEOUT_S = 2.0  # long against a 0.3 ms publish, short against a trader's patience
@@ -31,7 +33,7 @@ STREAM_NOT_FOUND = 10059
 
 
 async def connect(
-    url: str,
+    where: str | Access,
     name: str,
     *,
     on_closed: Callable[[], Awaitable[None]] | None = None,
@@ -41,16 +43,23 @@ async def connect(
 ) -> Client:
     """A connection that never buffers a publish while it is down and never gives up reconnecting.
 
-    `url` may name several servers of one cluster, separated by commas: then one that is down keeps nobody out.
-    Raises BusError with what to do where nothing listens at `url`.
+    An address may name several servers of one cluster, separated by commas: then one that is down keeps nobody out.
+    An address alone is enough for a bus without roles. Raises BusError with what to do where nothing listens, or
+    where the bus or this client does not know the other; Forbidden where the key is of another role.
     """
+    access = Access(where) if isinstance(where, str) else where
+    if access.key is not None:
+        bus_keys.check(access.key)
+    client = Client()
 
     async def report(error: Exception) -> None:
         # An exception raised here would kill nats-py's reader; the loop's handler is told of it instead.
+        refused = refusals.violation(role(client), error)
+        if refused is not None:
+            subject, error = refused
+            asking(client).refused(subject, error)
         if on_error is not None:
             asyncio.get_running_loop().call_soon(on_error, error)
-
-    client = Client()
 
     async def disconnected() -> None:
         asking(client).disconnected()
@@ -59,8 +68,9 @@ async def connect(
 
     try:
         await client.connect(
-            url.split(","),
+            access.url.split(","),
             name=name,
+            **_identity(access),
             # A buffered publish would leave seconds later, stale: fail at once instead.
             pending_size=-1,
             # The default of 120 s would notice a dead server far too late.
@@ -78,10 +88,52 @@ async def connect(
             error_cb=report,
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        raise BusError(f"no bus at {url} ({type(error).__name__}); start one with `bestex up`") from error
+        raise BusError(refusals.no_connection(access, error)) from error
     # The default of 60 attempts closes the connection for good.
     client.options.update(allow_reconnect=True, max_reconnect_attempts=-1)
+    if access.key is not None:
+        try:
+            await _introduce(client, access)
+        except BaseException:
+            await client.close()
+            raise
     return client
+
+
+def _identity(access: Access) -> dict[str, Any]:
+    """What nats-py must know of who we are and whom we trust."""
+    options: dict[str, Any] = {}
+    if access.key is not None:
+        options["nkeys_seed"] = str(access.key)
+        options["inbox_prefix"] = rights.inbox(access.role).encode()
+    if access.ca is not None:
+        from bestex import bus_tls  # its library is of no use on loopback
+
+        options["tls"] = bus_tls.context(access.ca)
+    return options
+
+
+async def _introduce(client: Client, access: Access) -> None:
+    """Ask the bus whom it takes us for. Forbidden where that is not the role that this process needs."""
+    # Not the inbox of the role that we think we are: with another's key it would be refused in silence.
+    inbox = f"{rights.HELLO}.{client.new_inbox().rpartition('.')[2]}"
+    hello = await client.subscribe(inbox, max_msgs=1)
+    await client.publish(rights.WHOAMI, reply=inbox)
+    try:
+        reply = await hello.next_msg(API_TIMEOUT_S)
+    except (nats.errors.Error, TimeoutError) as error:
+        raise BusError(
+            f"the bus at {access.url} does not say whose key {access.key} is; it must let it ask on {rights.WHOAMI}"
+        ) from error
+    account = str(json.loads(reply.data).get("data", {}).get("account", ""))
+    if not rights.is_role(account):
+        return  # a bus that somebody else has set up: his accounts are his own
+    if access.role and account != access.role:
+        raise Forbidden(
+            f"{access.key} is the key of role {account}, and this needs the one of {access.role}; "
+            f"give it {access.role}{bus_keys.SUFFIX} ([bus] credentials or keys_dir)"
+        )
+    remember(client, account)
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -142,7 +194,10 @@ async def read_seq(client: Client, stream: str, seq: int) -> Stored | None:
 
 async def _read(client: Client, stream: str, request: dict[str, Any]) -> Stored | None:
     reply = await ask(
-        client, f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps(request).encode(), REQUEST_TIMEOUT_S
+        client,
+        api_subject(client, f"STREAM.MSG.GET.{stream}"),
+        json.dumps(request).encode(),
+        REQUEST_TIMEOUT_S,
     )
     answer = json.loads(reply.data)
     error = answer.get("error")
@@ -167,7 +222,7 @@ def _parse_headers(block: bytes) -> dict[str, str]:
 async def api(client: Client, what: str, request: dict[str, Any]) -> dict[str, Any]:
     """One request of JetStream's API; its answer, which may be an error. BusError where none comes."""
     try:
-        reply = await ask(client, f"$JS.API.{what}", json.dumps(request).encode(), API_TIMEOUT_S)
+        reply = await ask(client, api_subject(client, what), json.dumps(request).encode(), API_TIMEOUT_S)
     except (nats.errors.Error, TimeoutError) as error:
         if not client.is_connected:
             raise BusError("the connection to the bus is lost for the moment; try again") from error

@@ -18,12 +18,15 @@ ENV_URL = "NATS_URL"
 
 class BusNote(msgspec.Struct, frozen=True, kw_only=True):
     """`<data_dir>/bus.json`. `config` is that session's configuration file, empty for the default; `clock` its
-    `AffineClock`, empty for the wall's."""
+    `AffineClock`, empty for the wall's; `credentials` the path of the user's key file, empty on a bus without
+    roles, with the other roles' beside it; `ca` the path of what the bus's certificate is checked with."""
 
     url: str
     pid: int
     config: str = ""
     clock: str = ""
+    credentials: str = ""
+    ca: str = ""
 
 
 def note_path(data_dir: str | Path) -> Path:

@@ -15,6 +15,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -23,9 +24,9 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client as Connection
 
-from bestex import bus, bus_address, codec, config, ids, pull, subjects
+from bestex import bus, bus_access, codec, config, ids, reading, rights, streams, subjects
 from bestex import messages as m
-from bestex.errors import BusError, OutcomeUnknown, UsageError
+from bestex.errors import BusError, Forbidden, OutcomeUnknown, UsageError
 from bestex.parent import Event, Parent
 from bestex.status import ParentStatus, status_of
 from bestex.tail import Tail
@@ -43,17 +44,21 @@ class Algorithm(Protocol):
 
 
 class Client:
-    """A connection to the platform. `url` beats NATS_URL, a running `bestex up` and the configuration."""
+    """A connection to the platform. `url` beats NATS_URL, a running `bestex up` and the configuration;
+    `credentials` is the path of a key file, which is found by itself where that platform runs."""
 
     def __init__(
         self,
         url: str | None = None,
         configuration: config.Config | str | Path | None = None,
         *,
+        credentials: str | Path | None = None,
         name: str = "bestex-client",
     ) -> None:
         loaded = configuration if isinstance(configuration, config.Config) else config.load(configuration)
-        self.url = bus_address.find_url(loaded) if url is None else url
+        found = bus_access.find(loaded, rights.USER, url)
+        self._access = found if credentials is None else replace(found, key=Path(credentials))
+        self.url = found.url
         self._default_algo = loaded.execution.default_algo
         self._name = name
         self._connection: Connection | None = None
@@ -62,7 +67,9 @@ class Client:
         self._parents: dict[str, Parent] = {}
 
     async def __aenter__(self) -> Self:
-        self._connection = await bus.connect(self.url, self._name, on_reconnected=self._renew)
+        self._connection = await bus.connect(
+            self._access, self._name, on_reconnected=self._renew, on_error=self._refused
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -195,13 +202,13 @@ class Client:
         """The scheduler's answer to the command at `request`; None where there is none yet."""
         found: list[Event] = []
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
             if getattr(event, "order_seq", 0) == request:
                 found.append(event)
 
         mine = f"{subjects.ROOT}.parent.*.{parent_id}.*"
-        await pull.read_all(self.connection, subjects.SCHED, [mine], take, deliver="last_per_subject")
+        await reading.read_all(self.connection, subjects.SCHED, [mine], take, deliver="last_per_subject")
         return found[0] if found else None
 
     # -- questions ------------------------------------------------------------------------------------------
@@ -264,8 +271,9 @@ class Client:
         async with self._following:
             if self._tails:
                 return
+            fills = f"{subjects.ROOT}.fill.>"
             sources = [(subjects.SCHED, f"{subjects.ROOT}.parent.>")]
-            sources += [(stream, f"{subjects.ROOT}.fill.>") for stream in await exec_streams(self.connection)]
+            sources += [(stream, fills) for stream in await streams.holding(self.connection, fills)]
             tails = [
                 Tail(self.connection, stream, [subject], self._hear, self._fail)
                 for stream, subject in sources
@@ -273,7 +281,7 @@ class Client:
             await asyncio.gather(*(tail.start() for tail in tails))
             self._tails = tails
 
-    def _hear(self, delivery: pull.Delivery) -> None:
+    def _hear(self, delivery: reading.Kept) -> None:
         if not self._parents:
             return
         event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
@@ -285,6 +293,10 @@ class Client:
         for parent in list(self._parents.values()):
             parent.fail(error)
 
+    def _refused(self, error: Exception) -> None:
+        if isinstance(error, Forbidden):
+            self._fail(error)
+
     async def _renew(self) -> None:
         for tail in self._tails:
             tail.renew()
@@ -293,27 +305,27 @@ class Client:
         """What is stored of a parent, in the order of its times."""
         found: list[tuple[str, int, Event]] = []
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             event = codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message)
             if event.parent_id == parent.parent_id:
                 found.append((delivery.stream, delivery.seq, event))
 
         mine = f"{subjects.ROOT}.parent.*.{parent.parent_id}.*"
-        await pull.read_all(self.connection, subjects.SCHED, [mine], take)
+        await reading.read_all(self.connection, subjects.SCHED, [mine], take)
         if found:
             fills = f"{subjects.ROOT}.fill.*.{ids.token(parent.symbol)}.*"
-            for stream in await exec_streams(self.connection):
-                await pull.read_all(self.connection, stream, [fills], take)
+            for stream in await streams.holding(self.connection, f"{subjects.ROOT}.fill.>"):
+                await reading.read_all(self.connection, stream, [fills], take)
         # The stable sort keeps each stream's own order; an event that counts a fill comes after it.
         return sorted(found, key=lambda item: (item[2].at, not isinstance(item[2], m.Fill)))
 
     async def _statuses(self, subject: str) -> dict[str, ParentStatus]:
         events: list[Event] = []
 
-        def take(delivery: pull.Delivery) -> None:
+        def take(delivery: reading.Kept) -> None:
             events.append(codec.from_json(delivery.data, subjects.kind_of(delivery.subject).message))
 
-        await pull.read_all(self.connection, subjects.SCHED, [subject], take, deliver="last_per_subject")
+        await reading.read_all(self.connection, subjects.SCHED, [subject], take, deliver="last_per_subject")
         return status_of(events)
 
     async def _home(self, parent_id: str) -> tuple[str, str]:
@@ -357,12 +369,6 @@ class Client:
                     raise BusError(f"{subject}: {ack.error.description}")
                 return ack.seq
             await asyncio.sleep(RETRY_S)
-
-
-async def exec_streams(connection: Connection) -> list[str]:
-    """The names of the gateways' streams, one per venue."""
-    answer = await bus.api(connection, "STREAM.NAMES", {"subject": f"{subjects.ROOT}.fill.>"})
-    return sorted(answer.get("streams") or ())
 
 
 def _is_same(order: m.ParentOrder, accepted: m.ParentOrder) -> bool:

@@ -38,7 +38,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class BusConfig(Section, frozen=True, kw_only=True):
+    """Keys are files: one by its path (`credentials`), or the one of the own role from `keys_dir`. `ca` signs
+    the bus's certificate. `host` is where `bestex up` lets its bus listen."""
+
     url: str = "nats://127.0.0.1:4222"
+    host: str = "127.0.0.1"
+    credentials: str = ""
+    keys_dir: str = ""
+    ca: str = ""
     replicas: Annotated[int, Meta(ge=1, le=5)] = 1
     max_age: Duration = Duration(7 * 86400 * SECOND)
 

@@ -20,10 +20,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bestex import codec, ids, subjects
+from bestex import codec, ids, rights, subjects
 from bestex.audit import run_audit
 from bestex.cli.common import table
 from bestex.client import Client
+from bestex.config import Config
 from bestex.demo_orders import DemoOrder, script
 from bestex.errors import BestexError
 from bestex.messages import Stats
@@ -45,9 +46,12 @@ KILLABLE = ("router", "gateway", "scheduler", "collector", "aggregator", "record
 class Demo:
     """One run. `problems` collects what must not be; an empty list is success."""
 
-    def __init__(self, console: Console, supervisor: Supervisor, *, small: bool, victim: str) -> None:
+    def __init__(
+        self, console: Console, supervisor: Supervisor, config: Config, *, small: bool, victim: str
+    ) -> None:
         self.console = console
         self.supervisor = supervisor
+        self.config = config
         self.small = small
         self.victim = victim
         self.orders = script(ids.new_parent_id()[:4], small=small)
@@ -55,7 +59,7 @@ class Demo:
         self.problems: list[str] = []
 
     async def run(self, deadline: float) -> None:
-        async with Client(self.supervisor.url, name="bestex-demo") as client:
+        async with Client(self.supervisor.url, self.config, name="bestex-demo") as client:
             mids = await self._mids(client)
             for order in self.orders:
                 self.parents[order.parent_id] = await client.submit(
@@ -197,10 +201,12 @@ async def demonstrate(*, small: bool, victim: str, data_dir: Path, console: Cons
     await supervisor.start()
     try:
         console.print(f"ready after {time.monotonic() - began:.1f} s, the bus is at {supervisor.url}")
-        demo = Demo(console, supervisor, small=small, victim=victim)
+        demo = Demo(console, supervisor, session.config, small=small, victim=victim)
         await demo.run(deadline)
         demo.show()
-        report = await run_audit(supervisor.url, journals=data_dir / "exchange", complete=True)
+        report = await run_audit(
+            supervisor.access(rights.MONITOR), journals=data_dir / "exchange", complete=True
+        )
     finally:
         await supervisor.stop()
     if not report.ok:

@@ -28,9 +28,8 @@ from bestex.errors import BusError, Fenced, OutcomeUnknown
 from bestex.journal import GIVE_UP_S, RETRY_S
 from bestex.messages import Epoch
 from bestex.service import Claim
-from bestex.subjects import stream_of
+from bestex.subjects import AT_WORK, stream_of
 
-AT_WORK = "_BESTEX.at_work"  # between processes of one service; no part of the public contract
 ANOTHER_ANSWERS_S = 0.5  # a process that is well answers in a millisecond, one that reads its journal in some
 
 

@@ -5,6 +5,7 @@
     ├── UsageError          the caller asked for something that does not exist; says what to type instead
     ├── BusError            the bus did not do what it must
     │   ├── StreamMismatch  a stream or consumer is not configured as it must be; run `bestex streams apply`
+    │   ├── Forbidden       the role may not do this; names the role, the subject and who may
     │   ├── Fenced          another writer holds this history; this process must stop and reload
     │   ├── StreamDamaged   a stream has lost or changed what was in it; a person must decide, see its text
     │   └── OutcomeUnknown  a write timed out and could not be read back in time
@@ -36,6 +37,10 @@ class BusError(BestexError):
 
 
 class StreamMismatch(BusError):
+    pass
+
+
+class Forbidden(BusError):
     pass
 
 

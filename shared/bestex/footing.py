@@ -15,6 +15,7 @@ import structlog
 from nats.aio.client import Client
 
 from bestex.asking import ask
+from bestex.bus_access import api_subject
 from bestex.clock import AffineClock
 from bestex.epochs import ANOTHER_ANSWERS_S
 from bestex.errors import BusError, Fenced, StreamDamaged
@@ -161,7 +162,7 @@ class Footing:
                 failures = 0
                 continue
             try:
-                await ask(self._client, "$JS.API.INFO", b"", WATCHDOG_INTERVAL_S)
+                await ask(self._client, api_subject(self._client, "INFO"), b"", WATCHDOG_INTERVAL_S)
                 failures = 0
             except (nats.errors.Error, TimeoutError):
                 failures += 1

@@ -18,7 +18,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import bus, codec, pull, subjects
+from bestex import bus, codec, pull, reading, subjects
 from bestex import messages as m
 from bestex.clock import US, Time
 from bestex.config import Config
@@ -97,11 +97,11 @@ async def words(client: Client) -> list[m.Halt]:
     """The last word on every scope, oldest first."""
     found: list[m.Halt] = []
 
-    def take(delivery: pull.Delivery) -> None:
+    def take(delivery: reading.Kept) -> None:
         found.append(_read(delivery.subject, delivery.data))
 
     pattern = subjects.halt("X").removesuffix("X") + ">"
-    await pull.read_all(client, subjects.CONTROL, [pattern], take, deliver="last_per_subject")
+    await reading.read_all(client, subjects.CONTROL, [pattern], take, deliver="last_per_subject")
     return sorted(found, key=lambda halt: halt.at)
 
 

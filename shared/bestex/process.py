@@ -26,11 +26,11 @@ from nats.micro.request import Request
 from nats.micro.service import EndpointConfig
 from nats.micro.service import Service as MicroService
 
-from bestex import bus, codec, fleet, log
+from bestex import bus, bus_access, codec, fleet, log, rights
 from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.errors import BusError, ConfigError, Fenced, StreamDamaged, StreamMismatch, UsageError
+from bestex.errors import BusError, ConfigError, Fenced, Forbidden, StreamDamaged, StreamMismatch, UsageError
 from bestex.runtime import Build, Runtime
 from bestex.service import Service
 from bestex.tape import Header, Tape, tape_path
@@ -121,18 +121,25 @@ async def _serve(
         if runtime is not None:
             runtime.renew_pulls()
 
+    def on_error(error: Exception) -> None:
+        logger.warning("bus error", error=str(error) or repr(error))
+        # A service that lacks a right must not wait for what will never come.
+        if isinstance(error, Forbidden) and runtime is not None:
+            runtime.fail(error)
+
     clock = AffineClock.from_environment()
     tape = None
     micro: MicroService | None = None
     http: web.AppRunner | None = None
     try:
+        role = rights.role_of(service.name, service.names, config.enabled_venues())
         client = await bus.connect(
-            os.environ.get(ENV_URL, config.bus.url),
+            bus_access.find(config, role, os.environ.get(ENV_URL, config.bus.url)),
             f"bestex-{service.name}",
             on_closed=on_closed,
             on_disconnected=on_disconnected,
             on_reconnected=on_reconnected,
-            on_error=lambda error: logger.warning("bus error", error=repr(error)),
+            on_error=on_error,
         )
         if tape_dir:
             header = Header(
@@ -175,6 +182,10 @@ async def _serve(
         return EXIT_DAMAGED
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
+        return EXIT_MISCONFIGURED
+    except (Forbidden, ConfigError) as error:
+        logger.error("the bus does not let this process work", error=str(error))
+        print(f"{service.name}: {error}", file=sys.stderr)
         return EXIT_MISCONFIGURED
     except (BusError, nats.errors.Error) as error:
         logger.error("the bus failed", error=str(error))

@@ -1,4 +1,4 @@
-"""Reading streams: standing pulls, batches, and a whole history at once."""
+"""What a service is given of a stream through its durable consumer: one by one, or in batches."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from nats.js.api import Header
 
 from bestex.asking import ask
 from bestex.bus import REQUEST_TIMEOUT_S, STREAM_NOT_FOUND, api, error_code
+from bestex.bus_access import api_subject, role
 from bestex.errors import BusError, StreamMismatch
 
 PULL_BATCH = 512  # messages asked for at once; bounds what can wait in this process
 MAX_ACK_PENDING = 4096  # more inputs in flight than this means that the process is too slow, not too idle
-READ_BATCH = 2048  # of a whole history: read as fast as it comes
 PULL_EXPIRES_S = 30.0
 PULL_HEARTBEAT_S = 5.0  # silence for twice as long means that the pull is gone
 PULL_AGAIN_S = 0.1  # before a request that met nobody is made again
 UNANSWERED_MAX = 100  # ten seconds of such answers: longer than most servers take to start
-READ_CHECK_S = 1.0  # a whole history is read in less, mostly; then it is asked whether its consumer is there
 ACK_WAIT_S = 30.0
 CONSUMER_NOT_FOUND = 10014
 
@@ -121,7 +120,7 @@ class StandingPull:
             "expires": int(PULL_EXPIRES_S * 1e9),
             "idle_heartbeat": int(PULL_HEARTBEAT_S * 1e9),
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        subject = api_subject(self._client, f"CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}")
         try:
             await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
         except nats.errors.Error:
@@ -254,21 +253,34 @@ def durable_config(durable: str, subjects: Sequence[str]) -> dict[str, Any]:
 
 
 async def ensure_consumer(client: Client, stream: str, durable: str, subjects: Sequence[str]) -> None:
-    """Create the durable consumer, or check that the one there is exactly this.
+    """Check that the durable consumer is exactly this; on a bus without roles, create it where it is missing.
 
     An existing durable's configuration silently wins over the one asked for, so it is compared. Raises
     StreamMismatch.
     """
+    if not await make_consumer(client, stream, durable, subjects, create=not role(client)):
+        raise StreamMismatch(
+            f"consumer {durable} of {stream} is missing; run `bestex streams apply`, with --split for one "
+            "process an algorithm"
+        )
+
+
+async def make_consumer(
+    client: Client, stream: str, durable: str, subjects: Sequence[str], *, create: bool
+) -> bool:
+    """As `ensure_consumer`; False where the consumer is missing and was not to be created."""
     wanted = durable_config(durable, subjects)
     found = await api(client, f"CONSUMER.INFO.{stream}.{durable}", {})
     if error_code(found) == CONSUMER_NOT_FOUND:
+        if not create:
+            return False
         found = await api(
             client,
             f"CONSUMER.CREATE.{stream}.{durable}",
             {"stream_name": stream, "config": wanted, "action": "create"},
         )
     if "error" in found:
-        raise _refusal(stream, found)
+        raise refusal(stream, found)
     config = found["config"]
     for key, value in wanted.items():
         given = config.get(key)
@@ -276,85 +288,15 @@ async def ensure_consumer(client: Client, stream: str, durable: str, subjects: S
             given = sorted(given or ())
         if given != value:
             raise StreamMismatch(f"consumer {durable} of {stream}: {key} is {given!r}, must be {value!r}")
+    return True
 
 
-def _refusal(stream: str, answer: dict[str, Any]) -> BusError:
+def refusal(stream: str, answer: dict[str, Any]) -> BusError:
     """A missing stream stays missing until somebody creates it; whatever else the server says may pass."""
     text = f"stream {stream}: {answer['error'].get('description')}"
     if error_code(answer) == STREAM_NOT_FOUND:
         return StreamMismatch(f"{text}; run `bestex streams apply`")
     return BusError(text)
-
-
-async def read_all(
-    client: Client,
-    stream: str,
-    subjects: Sequence[str],
-    on_message: Callable[[Delivery], None],
-    *,
-    deliver: str = "all",
-    start_seq: int = 0,
-) -> int:
-    """Read what the stream holds under `subjects` up to now, in order; the number of messages.
-
-    `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end, as it does
-    when the server is killed meanwhile: it keeps the consumer of this one reading in memory only.
-    """
-    config: dict[str, Any] = {
-        "deliver_policy": "by_start_sequence" if start_seq else deliver,
-        "ack_policy": "none",
-        "replay_policy": "instant",
-        "inactive_threshold": int(PULL_EXPIRES_S * 1e9),
-        "mem_storage": True,
-        "num_replicas": 1,
-        "filter_subjects": list(subjects),
-    }
-    if start_seq:
-        config["opt_start_seq"] = start_seq
-    made = await api(client, f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
-    if "error" in made:
-        raise _refusal(stream, made)
-    expected, count = int(made["num_pending"]), 0
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def take(delivery: Delivery) -> None:
-        nonlocal count
-        count += 1
-        if delivery.number != count:
-            raise BusError(f"stream {stream} was read out of order: {delivery.number} came as number {count}")
-        if not done.done():
-            on_message(delivery)
-            if count >= expected:
-                done.set_result(None)
-
-    def fail(error: Exception) -> None:
-        if not done.done():
-            done.set_exception(error)
-
-    def fallen_silent() -> BusError:
-        return BusError(f"stream {stream} fell silent after {count} of {expected} messages")
-
-    if expected == 0:
-        await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
-        return 0
-    pull = StandingPull(client, stream, made["name"], take, fail, batch=READ_BATCH)
-    await pull.start()
-    try:
-        loop = asyncio.get_running_loop()
-        seen, moved_at = 0, loop.time()
-        while not (await asyncio.wait([done], timeout=READ_CHECK_S))[0]:
-            if count != seen:
-                seen, moved_at = count, loop.time()
-            elif loop.time() - moved_at > PULL_EXPIRES_S or await is_gone(client, stream, made["name"]):
-                raise fallen_silent()
-        try:
-            await done
-        except StreamMismatch as error:
-            raise fallen_silent() from error
-    finally:
-        await pull.stop()
-        await api(client, f"CONSUMER.DELETE.{stream}.{made['name']}", {})
-    return count
 
 
 async def is_gone(client: Client, stream: str, consumer: str) -> bool:

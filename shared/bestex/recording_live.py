@@ -11,6 +11,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from bestex import bus, codec
+from bestex.bus_access import Access
 from bestex.feed import DepthUpdate, FeedStream
 from bestex.instruments import Instruments
 from bestex.messages import MarketTrade, VenueBook
@@ -102,7 +103,7 @@ def _changes(old: dict[int, int], new: dict[int, int]) -> list[tuple[int, int]]:
 
 
 async def record(
-    nats_url: str,
+    where: str | Access,
     patterns: Sequence[str],
     out: str | Path,
     seconds: float | None = None,
@@ -119,7 +120,7 @@ async def record(
         async def take(message: Msg) -> None:
             recorder.record_bytes(message.subject, message.data)
 
-        client = await bus.connect(nats_url, "bestex-record")
+        client = await bus.connect(where, "bestex-record")
         try:
             for pattern in patterns:
                 await client.subscribe(pattern, cb=take)

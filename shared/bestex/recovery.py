@@ -10,7 +10,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from bestex import pull
+from bestex import pull, reading
 from bestex.core import Publish
 from bestex.errors import StreamDamaged
 from bestex.journal import Journal
@@ -22,7 +22,7 @@ from bestex.timers import Timers
 
 MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
 
-Hear = Callable[[pull.Delivery], None]
+Hear = Callable[[reading.Kept], None]
 
 
 async def read_journal(
@@ -34,7 +34,7 @@ async def read_journal(
 
     ended: set[str] = set()
 
-    def take(delivery: pull.Delivery) -> None:
+    def take(delivery: reading.Kept) -> None:
         of = history(delivery.subject)
         if of in ended and delivery.subject.rpartition(".")[2] not in ends:
             return
@@ -63,8 +63,10 @@ async def read_journal(
         ended.clear()
         ends = {pattern.rpartition(".")[2] for pattern in read.ends}
         if ends:
-            await pull.read_all(client, read.stream, read.ends, lambda one: ended.add(history(one.subject)))
-        await pull.read_all(client, read.stream, read.subjects, take)
+            await reading.read_all(
+                client, read.stream, read.ends, lambda one: ended.add(history(one.subject))
+            )
+        await reading.read_all(client, read.stream, read.subjects, take)
     return [command for of in commands.values() for command in of]
 
 
@@ -83,13 +85,13 @@ async def read_settings(client: Client, service: Service, hear: Hear) -> None:
     """The last message of each subject: at the start, and whenever the connection was down for a moment."""
     for read in service.reads:
         if not read.durable:
-            await pull.read_all(client, read.stream, read.subjects, hear, deliver="last_per_subject")
+            await reading.read_all(client, read.stream, read.subjects, hear, deliver="last_per_subject")
 
 
 async def read_missing(client: Client, service: Service, hear: Hear) -> None:
     for stream, filters in service.missing().items():
         for start in range(0, len(filters), MISSING_BATCH):
-            await pull.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
+            await reading.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
 
 
 async def read_waiting(client: Client, read: Read, hear: Hear) -> None:
@@ -97,4 +99,4 @@ async def read_waiting(client: Client, read: Read, hear: Hear) -> None:
     that waited must not be overtaken by a slice that has come due. The server brings it too, and what it had
     delivered only after the acknowledgement's time-out; then it changes nothing."""
     first = await pull.not_acknowledged(client, read.stream, read.durable)
-    await pull.read_all(client, read.stream, read.subjects, hear, start_seq=first)
+    await reading.read_all(client, read.stream, read.subjects, hear, start_seq=first)

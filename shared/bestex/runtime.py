@@ -21,7 +21,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import codec, pull, recovery, streams
+from bestex import codec, pull, reading, recovery, streams
 from bestex.acks import Acks, Underway
 from bestex.clock import AffineClock
 from bestex.config import Config
@@ -113,13 +113,12 @@ class Runtime:
     async def start(self) -> None:
         """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
         client, service = self._client, self.service
-        infos = await streams.verify(client, self._config)
+        infos = await streams.verify(client, self._config, service.streams)
         await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
         self._footing.start()
-        commands = await recovery.read_journal(
-            client, service, self._journal, self._timers, self._marks, self._tape
-        )
+        own = self._journal, self._timers, self._marks, self._tape
+        commands = await recovery.read_journal(client, service, *own)
         self._log.info("recovered", commands=len(commands))
         self._marks.save()
         self._spawn(self._marks.keep())
@@ -234,9 +233,9 @@ class Runtime:
         self._marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
 
-    def _hear(self, delivery: pull.Delivery) -> None:
+    def _hear(self, kept: reading.Kept) -> None:
         """What is read at the start, or once more: it was acknowledged, or comes again for that."""
-        self.receive_bus(delivery.subject, delivery.data, delivery.seq, None)
+        self.receive_bus(kept.subject, kept.data, kept.seq, None)
 
     async def _on_live(self, message: Msg) -> None:
         try:

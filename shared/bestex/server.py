@@ -17,20 +17,25 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from bestex.bus_setup import Setup
 from bestex.children import die_with_parent
 from bestex.errors import BusError
 
 START_SECONDS_MAX = 30.0  # an empty store takes 10 ms; a store of some gigabytes is read whole first
 STOP_SECONDS_MAX = 10.0  # then it is killed: `sync_interval: always` leaves nothing to lose
 POLL_SECONDS = 0.005
+MAX_PAYLOAD = "256KB"  # a consolidated book of 1,000 levels a side at ten venues; an order has 1 kB
+HANDSHAKE_S_MAX = 10  # a busy machine may take a second; who says nothing for longer is not a client
 LOG_TAIL_CHARS = 2_000  # enough of the log to see why it did not start
 
 _CONFIG = """\
 server_name: bestex
-host: "127.0.0.1"
+host: {host}
 port: {port}
 http: "127.0.0.1:-1"
-max_payload: 1MB
+max_payload: {max_payload}
+max_control_line: 4KB
+authorization {{ timeout: {auth_timeout} }}
 ports_file_dir: {data_dir}
 pid_file: {pid_file}
 log_file: {log_file}
@@ -38,6 +43,12 @@ logfile_size_limit: 10MB
 logfile_max_num: 3
 jetstream {{ store_dir: {data_dir}, sync_interval: always }}
 """
+_TLS = "tls {{ cert_file: {cert}, key_file: {key}, timeout: {timeout} }}\n"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK
 
 
 def find_binary() -> Path:
@@ -64,29 +75,31 @@ class NatsServer:
         self.monitor_url = ""
         self._preexec = die_with_parent() if dies_with_parent else None
         self._data_dir = Path()
+        self._host = "127.0.0.1"
+        self._setup: Setup | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, data_dir: str | Path, port: int = 0) -> str:
-        """Starts the server and returns its URL once it answers. `port` 0 or -1: the system chooses.
+    def start(
+        self, data_dir: str | Path, port: int = 0, *, host: str = "127.0.0.1", setup: Setup | None = None
+    ) -> str:
+        """Starts the server and returns its URL once it answers. `port` 0 or -1: the system chooses. `setup`: the
+        roles that may use it; without one, anybody on this machine.
 
-        BusError where it does not come up, or where another server works on `data_dir`.
+        BusError where it does not come up, where another server works on `data_dir`, and beyond loopback without
+        TLS.
         """
+        if not is_loopback(host) and (setup is None or setup.certificate is None):
+            raise BusError(f"the bus does not listen on {host} without TLS; make a certificate for it first")
         if self.is_running:
             raise BusError(f"this nats-server is running already, at {self.url}")
+        self._host, self._setup = host, setup
         self._data_dir = Path(data_dir).resolve()
         self._data_dir.mkdir(parents=True, exist_ok=True)
         with self._lock() as lock:
             for stale in self._data_dir.glob("*.ports"):  # left by a kill; ids of processes come round again
                 stale.unlink()
             config = self._data_dir / "nats.conf"
-            config.write_text(
-                _CONFIG.format(
-                    port=port or -1,
-                    data_dir=json.dumps(str(self._data_dir)),
-                    pid_file=json.dumps(str(self._pid_file)),
-                    log_file=json.dumps(str(self._log_file)),
-                )
-            )
+            config.write_text(self._render(port))
             self._process = subprocess.Popen(
                 [str(find_binary()), "-c", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -106,7 +119,8 @@ class NatsServer:
     def restart(self) -> str:
         """Stops the server if it runs, and starts it on the same port and store."""
         self.stop()
-        return self.start(self._data_dir, urlsplit(self.url).port or 0)
+        port = urlsplit(self.url).port or 0
+        return self.start(self._data_dir, port, host=self._host, setup=self._setup)
 
     def stop(self) -> None:
         """Ends the server cleanly and waits for it. Nothing happens where it does not run."""
@@ -141,6 +155,23 @@ class NatsServer:
     def _log_file(self) -> Path:
         return self._data_dir / "nats.log"
 
+    def _render(self, port: int) -> str:
+        text = _CONFIG.format(
+            host=json.dumps(self._host),
+            port=port or -1,
+            max_payload=MAX_PAYLOAD,
+            auth_timeout=HANDSHAKE_S_MAX,
+            data_dir=json.dumps(str(self._data_dir)),
+            pid_file=json.dumps(str(self._pid_file)),
+            log_file=json.dumps(str(self._log_file)),
+        )
+        if self._setup is None:
+            return text
+        if self._setup.certificate is not None:
+            cert, key = (json.dumps(str(path)) for path in self._setup.certificate)
+            text += _TLS.format(cert=cert, key=key, timeout=HANDSHAKE_S_MAX)
+        return text + self._setup.accounts
+
     def _lock(self) -> IO[str]:
         lock = (self._data_dir / "nats.lock").open("w")
         try:
@@ -161,12 +192,18 @@ class NatsServer:
             if process.poll() is not None:
                 raise BusError(f"nats-server ended with code {process.returncode}: {self._log_tail()}")
             ports = _read_ports(ports_file)
-            if ports is not None and _greets(ports["nats"][0]):
-                self.url = ports["nats"][0]
+            if ports is not None and _greets(url := self._local_url(ports["nats"][0])):
+                self.url = url
                 self.monitor_url = ports["monitoring"][0]
                 return
             time.sleep(POLL_SECONDS)
         raise BusError(f"nats-server was not ready within {START_SECONDS_MAX:g} s: {self._log_tail()}")
+
+    def _local_url(self, told: str) -> str:
+        """Where clients on this machine find what listens at `told`, or everywhere."""
+        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
+        scheme = "tls" if self._setup is not None and self._setup.tls else "nats"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{urlsplit(told).port}"
 
     def _log_tail(self) -> str:
         text = self._log_file.read_text(errors="replace") if self._log_file.exists() else ""

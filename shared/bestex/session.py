@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bestex import bus_setup, plugins
 from bestex import config as configuration
-from bestex import plugins
 from bestex.bus_address import ENV_URL
+from bestex.bus_setup import Setup
 from bestex.clock import ENV_CLOCK, SECOND, AffineClock
 from bestex.config import ENV_CONFIG, Config, RecorderConfig
 from bestex.errors import UsageError
+from bestex.server import is_loopback
 from bestex.supervisor import ServiceSpec, Supervisor, service_specs
 
 ENV_TAPE = "BESTEX_TAPE"
@@ -33,6 +35,7 @@ class Options:
     replay: tuple[Path, ...] = ()
     speed: float = 1.0
     any_port: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Session:
     environment: dict[str, str]
     nats_url: str
     nats_port: int
+    setup: Setup | None
+    split: bool
 
     def supervisor(self, tell: Callable[[str], None]) -> Supervisor:
         return Supervisor(
@@ -53,6 +58,8 @@ class Session:
             self.environment,
             nats_url=self.nats_url,
             nats_port=self.nats_port,
+            setup=self.setup,
+            split=self.split,
             tell=tell,
         )
 
@@ -90,6 +97,16 @@ def prepare(options: Options) -> Session:
     port = free_port(0 if options.any_port else base.exchange.port)
     if port != base.exchange.port:
         environment["BESTEX__EXCHANGE__PORT"] = str(port)
+    if options.host:
+        environment["BESTEX__BUS__HOST"] = options.host
+    nats_url = os.environ.get(ENV_URL, "")
+    setup = None
+    if not nats_url:
+        config = configuration.load(environment.get(ENV_CONFIG), {**os.environ, **environment})
+        setup = bus_setup.init(data_dir / "bus", config, certified_hosts(config.bus.host))
+        environment["BESTEX__BUS__CREDENTIALS"] = ""
+        environment["BESTEX__BUS__KEYS_DIR"] = str(setup.keys_dir)
+        environment["BESTEX__BUS__CA"] = str(setup.ca or "")
     config = configuration.load(environment.get(ENV_CONFIG), {**os.environ, **environment})
     wanted = 0 if options.any_port else urlsplit(config.bus.url.partition(",")[0]).port or 0
     # Where it is taken the server chooses for itself: a port that is free now may not be when it starts.
@@ -100,9 +117,20 @@ def prepare(options: Options) -> Session:
         data_dir=data_dir,
         specs=service_specs(config, tuple(plugins.ALGOS), split=options.split),
         environment=environment,
-        nats_url=os.environ.get(ENV_URL, ""),
+        nats_url=nats_url,
         nats_port=nats_port,
+        setup=setup,
+        split=options.split,
     )
+
+
+def certified_hosts(host: str) -> tuple[str, ...]:
+    """What the bus's certificate must name when the bus listens on `host`: nothing on loopback, where no TLS is
+    spoken. Beyond it there is always TLS: keys prove who a client is, but hide nothing."""
+    if is_loopback(host):
+        return ()
+    names = ["localhost", "127.0.0.1", socket.gethostname()]
+    return tuple(dict.fromkeys(names if host in ("0.0.0.0", "::") else (*names, host)))
 
 
 def free_port(wanted: int) -> int:

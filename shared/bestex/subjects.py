@@ -13,6 +13,7 @@ from bestex import messages as m
 from bestex.ids import token
 
 ROOT = "bestex.v1"
+STORED = "_BESTEX.stored"  # below it, each message again as soon as its stream holds it
 
 ORDERS, SCHED, ROUTE, METRICS, CONTROL = "ORDERS", "SCHED", "ROUTE", "METRICS", "CONTROL"
 EXEC = "EXEC_{venue}"
@@ -99,6 +100,7 @@ TABLE = (
 
 PLAN = f"{ROOT}.plan"
 HALTS = f"{ROOT}.halts"
+AT_WORK = "_BESTEX.at_work"  # between processes of one service; no part of the public contract
 
 
 def event_name(event: Any) -> str:

@@ -22,8 +22,10 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bestex import bus, streams
+from bestex import bus, bus_access, rights, streams
+from bestex.bus_access import Access
 from bestex.bus_address import ENV_URL
+from bestex.bus_setup import Setup
 from bestex.children import die_with_parent
 from bestex.config import Config
 from bestex.errors import BestexError
@@ -130,7 +132,7 @@ class Supervisor:
     """Starts and keeps the platform. `tell` gets one sentence for every change that a person should see.
 
     `environment` is added to that of every service. `nats_url` names a bus that runs elsewhere; without it
-    one is started in `data_dir`.
+    one is started in `data_dir`, with the roles of `setup`.
     """
 
     def __init__(
@@ -142,12 +144,16 @@ class Supervisor:
         *,
         nats_url: str = "",
         nats_port: int = 0,
+        setup: Setup | None = None,
+        split: bool = False,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config = config
         self._data_dir = data_dir.resolve()
         self._environment = environment
         self._nats_port = nats_port
+        self._setup = setup
+        self._split = split
         self._tell = tell
         logs = self._data_dir / "logs"
         self.children = [Child(spec, logs / f"{spec.name}.log") for spec in specs]
@@ -169,8 +175,8 @@ class Supervisor:
         """Returns when every service is ready. SupervisorError where one cannot be; then all is stopped."""
         try:
             await self._start_bus()
-            self._client = await bus.connect(self.url, "bestex-up")
-            await streams.apply(self._client, self._config)
+            await self._apply_streams()
+            self._client = await bus.connect(self.access(rights.MONITOR), "bestex-up")
             for child in self.children:
                 child.log_path.parent.mkdir(parents=True, exist_ok=True)
                 await self._spawn(child)
@@ -196,14 +202,33 @@ class Supervisor:
             await self._in_server_thread(self.server.stop)
         self._server_thread.shutdown()
 
+    def access(self, role: str) -> Access:
+        """The way onto this platform's bus for `role`."""
+        return bus_access.find(self._config, role, self.url)
+
+    @property
+    def user(self) -> Access:
+        """What a client of any kind needs to know."""
+        return self.access(rights.USER)
+
     # -- the bus --------------------------------------------------------------------------------------------
 
     async def _start_bus(self) -> None:
         server = self.server
         if server is not None:
+            folder, host = self._data_dir / "nats", self._config.bus.host
             self.url = str(
-                await self._in_server_thread(lambda: server.start(self._data_dir / "nats", self._nats_port))
+                await self._in_server_thread(
+                    lambda: server.start(folder, self._nats_port, host=host, setup=self._setup)
+                )
             )
+
+    async def _apply_streams(self) -> None:
+        client = await bus.connect(self.access(rights.PROVISIONER), "bestex-up-streams")
+        try:
+            await streams.apply(client, self._config, split=self._split)
+        finally:
+            await client.close()
 
     async def _keep_bus(self, server: NatsServer) -> None:
         restarts, began = Restarts(), time.monotonic()
@@ -340,7 +365,8 @@ async def answering_pids(client: Client, wait_s: float) -> set[int]:
     found: set[int] = set()
 
     async def take(message: Msg) -> None:
-        found.add(int(_ping.decode(message.data).metadata.get("pid", "0")))
+        if message.data:  # an account without a service says so with an empty message
+            found.add(int(_ping.decode(message.data).metadata.get("pid", "0")))
 
     inbox = client.new_inbox()
     try:

@@ -1,26 +1,29 @@
 """Follow subjects of a stream: every message once, in the stream's order, across reconnects and restarts.
 
-A subscription of core NATS would also show writes that the stream refused, and would miss what was stored
-while the connection was down. A tail reads the stream itself, and starts again after the last message it saw
-whenever its consumer is gone or has skipped one.
+What a stream has stored comes out again below `subjects.STORED`. A tail takes that as the word that there is
+something new; the next in the stream's own count is taken as it is, and whatever lies between is read from the
+stream. A subscription of the subjects themselves would also show writes that the stream refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from bestex.bus import api
-from bestex.errors import BusError
-from bestex.pull import Delivery, StandingPull
+from bestex.bus_access import stored_subjects
+from bestex.errors import BusError, StreamMismatch
+from bestex.pull import refusal
+from bestex.reading import SEQUENCE, Kept, Reader, read_range
 
-FORGET_AFTER_S = 60.0  # the server removes the consumer of a reader that went away
 RETRY_S = 0.2  # a server that has just come up needs a moment until its streams answer
-CHECK_S = 5.0  # a consumer kept in memory can vanish without a word
+CHECK_S = 5.0  # what is stored comes out again at once; should it ever not, it is read within this
 
 
 class Tail:
@@ -34,7 +37,7 @@ class Tail:
         client: Client,
         stream: str,
         subjects: Sequence[str],
-        on_message: Callable[[Delivery], None],
+        on_message: Callable[[Kept], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._client = client
@@ -42,99 +45,80 @@ class Tail:
         self._subjects = list(subjects)
         self._on_message = on_message
         self._on_failure = on_failure
-        self._seq = 0  # the last stream sequence that was seen or lies before the start
-        self._consumer_seq = 0
-        self._consumer = ""
-        self._pull: StandingPull | None = None
-        self._broken = asyncio.Event()
+        self._seq = 0  # the last stream sequence that was seen, or is known to be none of ours
+        self._reading = False
+        self._news = asyncio.Event()
+        self._subscriptions: list[Subscription] = []
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, after_seq: int | None = None) -> None:
         """Begin after `after_seq`, or with what is stored from now on. BusError where there is no stream."""
-        if after_seq is None:
-            info = await api(self._client, f"STREAM.INFO.{self._stream}", {})
-            if "error" in info:
-                raise BusError(
-                    f"stream {self._stream}: {info['error'].get('description')}; run `bestex streams apply`"
-                )
-            after_seq = int(info["state"]["last_seq"])
-        self._seq = after_seq
-        await self._open()
+        for pattern in self._subjects:
+            for subject in stored_subjects(self._client, pattern):
+                self._subscriptions.append(await self._client.subscribe(subject, cb=self._hear))
+        self._reading = True  # what is heard before the place is known is read afterwards
+        end = await self._end()
+        self._seq = end if after_seq is None else after_seq
+        self._news.set()
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
-        await self._close()
+        for subscription in self._subscriptions:
+            if self._client.is_connected:
+                await subscription.unsubscribe()
 
     def renew(self) -> None:
         """The connection is new, or something was missed: read on from the last message seen."""
-        self._broken.set()
+        self._news.set()
 
-    async def _open(self) -> None:
-        config: dict[str, Any] = {
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._seq + 1,
-            "ack_policy": "none",
-            "replay_policy": "instant",
-            "inactive_threshold": int(FORGET_AFTER_S * 1e9),
-            "mem_storage": True,
-            "num_replicas": 1,
-            "filter_subjects": self._subjects,
-        }
-        made = await api(
-            self._client, f"CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": config}
-        )
-        if "error" in made:
-            raise BusError(f"stream {self._stream}: {made['error'].get('description')}")
-        self._consumer, self._consumer_seq = made["name"], 0
-        self._broken.clear()
-        self._pull = StandingPull(self._client, self._stream, self._consumer, self._take, self._fail)
-        await self._pull.start()
-
-    async def _close(self) -> None:
-        if self._pull is not None:
-            await self._pull.stop()
-            self._pull = None
-        if self._client.is_connected:
-            await api(self._client, f"CONSUMER.DELETE.{self._stream}.{self._consumer}", {})
-
-    def _take(self, delivery: Delivery) -> None:
-        tokens = delivery.reply.split(".")
-        consumer, number = (tokens[3], tokens[6]) if len(tokens) == 9 else (tokens[5], tokens[8])
-        if consumer != self._consumer or self._broken.is_set():
+    async def _hear(self, message: Msg) -> None:
+        if SEQUENCE not in (message.headers or {}):
+            return  # written by another client of this account just now, and not known to be stored
+        kept = Kept(message)
+        if kept.stream != self._stream or kept.seq <= self._seq:
             return
-        if int(number) != self._consumer_seq + 1:
-            self._broken.set()
-            return
-        self._consumer_seq += 1
-        self._seq = delivery.seq
+        if self._reading or kept.seq != self._seq + 1:
+            self._news.set()
+        else:
+            self._take(kept)
+
+    def _take(self, kept: Kept) -> None:
+        self._seq = kept.seq
         try:
-            self._on_message(delivery)
+            self._on_message(kept)
         except Exception as error:  # noqa: BLE001 - it is the owner's, who is told; the bus library would hide it
             self._on_failure(error)
 
-    def _fail(self, _error: Exception) -> None:
-        self._broken.set()
-
     async def _keep(self) -> None:
         while True:
+            self._reading = False
+            with suppress(TimeoutError):  # nothing was heard for so long: look
+                await asyncio.wait_for(self._news.wait(), CHECK_S)
+            self._reading = True
+            self._news.clear()
             try:
-                await asyncio.wait_for(self._broken.wait(), CHECK_S)
-            except TimeoutError:
-                if await self._is_alive():
-                    continue
-            try:
-                await self._close()
-                await self._open()
+                await self._read_on()
             except (BusError, nats.errors.Error):
-                self._broken.set()
+                self._news.set()
                 await asyncio.sleep(RETRY_S)
 
-    async def _is_alive(self) -> bool:
-        try:
-            return "error" not in await api(
-                self._client, f"CONSUMER.INFO.{self._stream}.{self._consumer}", {}
+    async def _read_on(self) -> None:
+        end = await self._end()
+        async with Reader(self._client, self._stream).open() as reader:
+            await read_range(
+                self._client, reader, self._stream, self._subjects, self._seq + 1, end, self._take
             )
-        except BusError:
-            return True  # the bus is away: the reconnect asks for a renewal
+        self._seq = max(self._seq, end)
+
+    async def _end(self) -> int:
+        """The last sequence of the stream, from its leader."""
+        info = await api(self._client, f"STREAM.INFO.{self._stream}", {})
+        if "error" in info:
+            raise refusal(self._stream, info)
+        if not info["config"].get("republish"):
+            raise StreamMismatch(
+                f"stream {self._stream} does not say what it has stored; run `bestex streams apply`"
+            )
+        return int(info["state"]["last_seq"])

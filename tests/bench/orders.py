@@ -28,7 +28,7 @@ from bestex.client import Client
 from bestex.clock import SECOND
 from bestex.messages import BookStatus, ConsolidatedBook
 from bestex.parent import Parent
-from bestex.pull import Delivery
+from bestex.reading import Kept
 from bestex.sim_journal import journal_path, read_journal
 from bestex.sim_wire import JournalEntry
 from bestex.tail import Tail
@@ -249,7 +249,7 @@ async def measure_floor(bench: Rig, sizes: dict[str, int]) -> dict[str, Any]:
         assert await rig.answer(process) == "ready", "a stage of the floor did not start"
     fills: dict[str, asyncio.Future[int]] = {}
 
-    def hear(delivery: Delivery) -> None:
+    def hear(delivery: Kept) -> None:
         fills[delivery.subject.split(".")[2]].set_result(time.time_ns())
 
     def fail(error: Exception) -> None:

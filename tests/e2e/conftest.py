@@ -20,7 +20,10 @@ STOP_SECONDS_MAX = 30
 
 @dataclass(frozen=True)
 class Platform:
+    """`credentials` is the key file of the user; the other roles' are beside it."""
+
     url: str
+    credentials: str
     data_dir: Path
     process: subprocess.Popen[str]
 
@@ -47,7 +50,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             break
     else:
         pytest.fail(f"bestex up ended with {process.wait()}: {''.join(said)}")
-    started = Platform(json.loads((data_dir / "bus.json").read_text())["url"], data_dir, process)
+    note = json.loads((data_dir / "bus.json").read_text())
+    started = Platform(note["url"], note["credentials"], data_dir, process)
     yield started
     report = asyncio.run(started.audit(complete=True))
     process.terminate()

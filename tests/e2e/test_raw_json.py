@@ -63,7 +63,7 @@ class Raw:
 
 @pytest_asyncio.fixture
 async def raw(platform: Platform) -> AsyncIterator[Raw]:
-    client = await nats.connect(platform.url)
+    client = await nats.connect(platform.url, nkeys_seed=platform.credentials)
     made = Raw(client)
     await made.listen()
     yield made

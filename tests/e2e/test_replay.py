@@ -6,6 +6,7 @@ import asyncio
 from decimal import Decimal
 from pathlib import Path
 
+from bestex import rights
 from bestex.audit import run_audit
 from bestex.client import Client
 from bestex.session import Options, prepare
@@ -33,7 +34,7 @@ async def test_a_twap_over_a_replayed_evening_uses_both_venues_and_retraces(
     supervisor = session.supervisor(told.append)
     await supervisor.start()
     try:
-        async with Client(supervisor.url) as client:
+        async with Client(supervisor.url, session.config) as client:
             async with asyncio.timeout(BOTH_LIVE_S_MAX):
                 while len((await client.plan("BTC/USDT", "buy", "20")).legs) < 2:  # noqa: ASYNC110 - a question
                     await asyncio.sleep(0.1)
@@ -43,7 +44,9 @@ async def test_a_twap_over_a_replayed_evening_uses_both_venues_and_retraces(
             )
             async with asyncio.timeout(WORK_S_MAX):
                 status = await parent.wait()
-        report = await run_audit(supervisor.url, journals=session.data_dir / "exchange", complete=True)
+        report = await run_audit(
+            supervisor.access(rights.MONITOR), journals=session.data_dir / "exchange", complete=True
+        )
     finally:
         await supervisor.stop()
     assert report.ok, report.text()

@@ -23,7 +23,7 @@ STREAM, SUBJECT = "T", "t.x"  # of the plain connection
 async def plain(nats_server: NatsServer) -> AsyncIterator[Client]:
     """nats-py as it comes, and a stream of its own."""
     client = await nats.connect(nats_server.url, reconnect_time_wait=0)
-    await client.jetstream().add_stream(name=STREAM, subjects=["t.>"])
+    await client.jetstream().add_stream(name=STREAM, subjects=["t.>"], allow_direct=True)
     yield client
     await client.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from bestex import bus, codec, pull, subjects
+from bestex import bus, codec, reading, subjects
 from bestex import messages as m
 from bestex.bus import Stored
 from bestex.ids import child_id
@@ -83,7 +83,7 @@ class Rig:
     async def stored(self) -> list[Stored]:
         """All that ROUTE holds of orders, in order."""
         found: list[Stored] = []
-        await pull.read_all(
+        await reading.read_all(
             self.client,
             subjects.ROUTE,
             [f"{subjects.ROOT}.route.>", f"{subjects.ROOT}.child.>"],

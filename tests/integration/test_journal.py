@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from bestex import bus, config, pull, streams
+from bestex import bus, config, pull, reading, streams
 from bestex.errors import Fenced, StreamMismatch
 from bestex.journal import Journal
 from bestex.server import NatsServer
@@ -29,9 +29,9 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     await connection.close()
 
 
-async def stored(client: Client, stream: str = "SCHED", pattern: str = "bestex.v1.>") -> list[pull.Delivery]:
-    found: list[pull.Delivery] = []
-    await pull.read_all(client, stream, [pattern], found.append)
+async def stored(client: Client, stream: str = "SCHED", pattern: str = "bestex.v1.>") -> list[reading.Kept]:
+    found: list[reading.Kept] = []
+    await reading.read_all(client, stream, [pattern], found.append)
     return found
 
 

@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from bestex import bus, ids, pull, subjects
 from bestex.errors import StreamMismatch
 from bestex.journal import Journal
+from bestex.reading import Kept, read_all
 from bestex.server import NatsServer
 from bestex.subjects import stream_of
 from tests.integration.conftest import STREAM, SUBJECT
@@ -50,10 +51,10 @@ async def test_an_ordered_consumer_loses_messages_silently_and_a_standing_pull_d
     client = await bus.connect(nats_server.url, "test")
     seen: list[int] = []
 
-    def take(delivery: pull.Delivery) -> None:
-        seen.append(delivery.seq)
+    def take(kept: Kept) -> None:
+        seen.append(kept.seq)
 
-    await pull.read_all(client, STREAM, ["t.>"], take)
+    await read_all(client, STREAM, ["t.>"], take)
     assert seen == list(range(1, 2_001))
     await client.close()
     await js.delete_stream(STREAM)

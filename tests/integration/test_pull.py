@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from bestex import bus, config, pull, streams, subjects
+from bestex import bus, config, pull, reading, streams, subjects
 from bestex.errors import BusError, StreamMismatch
 from bestex.server import NatsServer
 from tests.waiting import WAIT_S
@@ -37,20 +37,20 @@ async def store(client: Client, count: int) -> None:
 async def test_a_history_whose_server_is_killed_meanwhile_is_a_failure_that_may_pass(
     client: Client, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull, "READ_BATCH", BATCH)
+    monkeypatch.setattr(reading, "PAGE", BATCH)
     await store(client, MESSAGES)
     restarting: list[asyncio.Future[str]] = []
 
-    def take(_: pull.Delivery) -> None:
+    def take(_: reading.Kept) -> None:
         if not restarting:
             nats_server.kill()
             restarting.append(asyncio.get_running_loop().run_in_executor(None, nats_server.restart))
 
     with pytest.raises(BusError, match="fell silent") as found:
-        await asyncio.wait_for(pull.read_all(client, subjects.SCHED, [PATTERN], take), WAIT_S)
+        await asyncio.wait_for(reading.read_all(client, subjects.SCHED, [PATTERN], take), WAIT_S)
     assert not isinstance(found.value, StreamMismatch), "a service would stay down as misconfigured"
     await restarting[0]
-    count = await pull.read_all(client, subjects.SCHED, [PATTERN], lambda _: None)
+    count = await reading.read_all(client, subjects.SCHED, [PATTERN], lambda _: None)
     assert count == MESSAGES
 
 

@@ -18,10 +18,11 @@ from bestex.audit import Record, run_audit
 from bestex.clock import AffineClock
 from bestex.errors import BusError
 from bestex.server import NatsServer
-from services.recorder.service import DURABLE, Recorder
+from services.recorder.service import Recorder
 from services.recorder.store import Store
 from tests.unit.history import PARENT, SYMBOL, events, records
 
+RECORDER = "recorder"  # its consumer
 WAIT_S = 10.0
 
 
@@ -85,7 +86,7 @@ async def test_history_is_recorded_analysed_and_without_anomaly(
     assert store.rows("SELECT published FROM tca") == [(1,)]
     store.close()
     for stream in ("ORDERS", "SCHED", "ROUTE", "EXEC_sim_a", "EXEC_sim_b"):
-        info = await bus.api(client, f"CONSUMER.INFO.{stream}.{DURABLE}", {})
+        info = await bus.api(client, f"CONSUMER.INFO.{stream}.{RECORDER}", {})
         assert (info["num_pending"], info["num_ack_pending"]) == (0, 0)
     report = await run_audit(nats_server.url, complete=True)
     assert report.ok, report.text()
@@ -99,7 +100,7 @@ async def test_what_a_killed_recorder_had_been_given_is_stored_at_once_and_in_or
     config = config_for(tmp_path)
     await streams.apply(client, config)
     spec = next(spec for spec in streams.specs(config) if spec.name == subjects.SCHED)
-    killed = pull.PullReader(client, spec.name, DURABLE, spec.subjects)
+    killed = pull.PullReader(client, spec.name, RECORDER, spec.subjects)
     await killed.start()
     history = [record for record in records(events()) if record.stream == subjects.SCHED]
     await publish(client, history[:6])
@@ -123,7 +124,7 @@ async def test_a_gap_in_what_is_delivered_is_read_from_the_stream(client: Client
     recorder = recorder_of(client, config)
     await recorder.start()
     spec = next(spec for spec in streams.specs(config) if spec.name == subjects.SCHED)
-    thief = pull.PullReader(client, spec.name, DURABLE, spec.subjects)
+    thief = pull.PullReader(client, spec.name, RECORDER, spec.subjects)
     await thief.start()
     history = [record for record in records(events()) if record.stream == subjects.SCHED]
     await publish(client, history)

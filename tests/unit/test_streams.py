@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from bestex import bus, config, pull, streams
+from bestex import bus, config, pull, reading, streams
 from bestex.errors import BusError, StreamMismatch
 
 UNAVAILABLE = 10008  # "JetStream system temporarily unavailable"
@@ -17,6 +17,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
     monkeypatch.setattr(streams, "api", api)
     monkeypatch.setattr(pull, "api", api)
+    monkeypatch.setattr(reading, "api", api)
 
 
 async def test_a_missing_stream_is_a_mismatch_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,5 +34,5 @@ async def test_a_server_that_cannot_say_now_is_no_mismatch(monkeypatch: pytest.M
         await streams.verify(Client(), config.load(None, {}))
     assert not isinstance(raised.value, StreamMismatch)
     with pytest.raises(BusError) as raised:
-        await pull.read_all(Client(), "ORDERS", ["a"], lambda _: None)
+        await reading.read_all(Client(), "ORDERS", ["a"], lambda _: None)
     assert not isinstance(raised.value, StreamMismatch)

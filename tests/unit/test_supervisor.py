@@ -94,6 +94,29 @@ def test_a_session_of_its_own_bus_takes_the_port_of_the_first_address(
     assert prepare(Options(data_dir=tmp_path)).nats_port == free
 
 
+def test_beyond_loopback_the_bus_speaks_tls_and_on_it_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NATS_URL", raising=False)
+    here = prepare(Options(data_dir=tmp_path, any_port=True))
+    assert here.setup is not None
+    assert (here.setup.tls, here.config.bus.ca) == (False, "")
+    assert here.config.bus.keys_dir == str(here.setup.keys_dir)
+    abroad = prepare(Options(data_dir=tmp_path, any_port=True, host="10.1.2.3"))
+    assert abroad.setup is not None
+    assert abroad.setup.tls
+    assert abroad.config.bus.ca == str(abroad.setup.ca)
+
+
+def test_a_bus_that_runs_elsewhere_gets_no_keys_from_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://127.0.0.1:7")
+    session = prepare(Options(data_dir=tmp_path, any_port=True))
+    assert session.setup is None
+    assert session.config.bus.keys_dir == ""
+
+
 def test_importing_the_library_imports_nothing_heavy() -> None:
     code = "import bestex, sys; print(sorted({'nats', 'numpy', 'msgspec', 'asyncio'} & set(sys.modules)))"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

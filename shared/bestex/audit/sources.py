@@ -13,26 +13,27 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from bestex import bus, pull, sim_wire, subjects
+from bestex import bus, reading, sim_wire, subjects
 from bestex.audit.auditor import BOOK_AGE_NS, Auditor, audit
 from bestex.audit.report import AuditReport, Record
+from bestex.bus_access import Access
 from bestex.clock import parse_time
 from bestex.errors import BestexError, BusError
 from bestex.sim_journal import read_journal
 
 
 async def run_audit(
-    nats_url: str,
+    where: str | Access,
     *,
     journals: Path | str | None = None,
     complete: bool = False,
     book_age_ns: int = BOOK_AGE_NS,
 ) -> AuditReport:
-    """Audit what the bus at `nats_url` holds, and the simulated venues' own journals in the folder `journals`.
+    """Audit what the bus at `where` holds, and the simulated venues' own journals in the folder `journals`.
 
     `complete` says that nothing is in flight any more. Raises BusError where there is no bus.
     """
-    client = await bus.connect(nats_url, "bestex-audit")
+    client = await bus.connect(where, "bestex-audit")
     auditor = Auditor(book_age_ns)
     try:
         await read_streams(client, auditor.take)
@@ -59,18 +60,18 @@ async def read_streams(client: Client, take: Callable[[Record], None]) -> int:
     now_ns = parse_time(info["ts"])
     count = 0
 
-    def receive(delivery: pull.Delivery) -> None:
+    def receive(delivery: reading.Kept) -> None:
         nonlocal count
         if delivery.at_ns <= now_ns:
             count += 1
             take(record_of(delivery))
 
     for stream in sorted(streams):
-        await pull.read_all(client, stream, [everything], receive)
+        await reading.read_all(client, stream, [everything], receive)
     return count
 
 
-def record_of(delivery: pull.Delivery) -> Record:
+def record_of(delivery: reading.Kept) -> Record:
     """With the headers that tell of its writer."""
     return Record(
         delivery.stream,

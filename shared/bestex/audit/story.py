@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from nats.aio.client import Client
 
-from bestex import pull, subjects
+from bestex import reading, subjects
 from bestex.audit.report import Record
 from bestex.audit.sources import record_of
 
@@ -57,5 +57,5 @@ _CHILD = f"{subjects.ROOT}.child."
 
 async def _read(client: Client, stream: str, pattern: str) -> list[Record]:
     found: list[Record] = []
-    await pull.read_all(client, stream, [pattern], lambda delivery: found.append(record_of(delivery)))
+    await reading.read_all(client, stream, [pattern], lambda kept: found.append(record_of(kept)))
     return found

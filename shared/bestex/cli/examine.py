@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from bestex import bus, codec, fleet, halting, streams, subjects
 from bestex import messages as m
 from bestex.bus import api
+from bestex.bus_access import Access
 from bestex.clock import SECOND, AffineClock, parse_time
 from bestex.config import Config
 from bestex.errors import BusError, StreamMismatch
@@ -50,14 +51,14 @@ class Stats(msgspec.Struct, frozen=True):
     started: str = ""
 
 
-async def examine(config: Config, url: str, clock: AffineClock) -> list[Finding]:
+async def examine(config: Config, access: Access, clock: AffineClock) -> list[Finding]:
     """Look at everything; never raises for what it finds."""
     try:
-        client = await bus.connect(url, "bestex-doctor")
+        client = await bus.connect(access, "bestex-doctor")
     except BusError as error:
         return [Finding(what="bus", ok=False, text=str(error), remedy="run `bestex up`, or set NATS_URL")]
     try:
-        found = [Finding(what="bus", ok=True, text=f"{url}, nats-server {_version(client)}")]
+        found = [Finding(what="bus", ok=True, text=f"{access.url}, nats-server {_version(client)}")]
         found.append(await _jetstream(client))
         found.append(await _streams(client, config))
         infos, stats, books = await asyncio.gather(
@@ -79,7 +80,8 @@ async def ask(client: Client, subject: str, kind: type[msgspec.Struct], wait_s: 
     found = []
 
     async def take(message: Msg) -> None:
-        found.append(decoder.decode(message.data))
+        if message.data:  # an account without that service says so with an empty message
+            found.append(decoder.decode(message.data))
 
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox, cb=take)

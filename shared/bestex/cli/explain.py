@@ -19,12 +19,12 @@ async def explain(parent_id: str, /, *, common: Common = COMMON) -> int:
     parent_id
         The order's id.
     """
-    from bestex import bus, bus_address, codec
+    from bestex import bus, bus_access, codec, rights
     from bestex.audit.story import read_story
     from bestex.cli.lines import decode, describe
     from bestex.clock import SECOND, rfc3339
 
-    client = await bus.connect(bus_address.find_url(common.load()), "bestex-explain")
+    client = await bus.connect(bus_access.find(common.load(), rights.MONITOR), "bestex-explain")
     try:
         story = await read_story(client, parent_id)
     finally:

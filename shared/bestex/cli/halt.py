@@ -73,9 +73,9 @@ async def halts(
     everything
         Also what was halted once and is not any more.
     """
-    from bestex import bus, bus_address, halting
+    from bestex import bus, bus_access, halting, rights
 
-    client = await bus.connect(bus_address.find_url(common.load()), "bestex-halts")
+    client = await bus.connect(bus_access.find(common.load(), rights.MONITOR), "bestex-halts")
     try:
         words = [word for word in await halting.words(client) if everything or word.halted]
     finally:
@@ -94,13 +94,13 @@ async def halts(
 
 
 async def _say(scope: str, halted: bool, reason: str, by: str, common: Common) -> int:
-    from bestex import bus, bus_address, halting
+    from bestex import bus, bus_access, bus_address, halting, rights
 
     if not reason.strip():
         raise UsageError("say why: --reason is empty")
     config = common.load()
     wire = _checked(scope, config)
-    client = await bus.connect(bus_address.find_url(config), "bestex-halt")
+    client = await bus.connect(bus_access.find(config, rights.OPERATOR), "bestex-halt")
     try:
         word = await halting.say(
             client,

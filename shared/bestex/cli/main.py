@@ -41,6 +41,7 @@ _COMMANDS = {
     "doctor": ("operate:doctor", "See whether all is well, and how to repair what is not."),
     "audit": ("operate:audit", "Check every promise from the streams and the venues' journals."),
     "explain": ("explain:explain", "All that happened to one order, from every stream, in order."),
+    "bus": ("bus:bus_app", "Make the keys, the rights and the certificates of a bus."),
     "streams": ("operate:streams_app", "Create the bus's streams, or check them."),
     "submit": ("orders:submit", "Publish a parent order."),
     "plan": ("orders:plan", "The route that an order would take now, with its costs."),

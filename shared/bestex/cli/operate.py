@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 from bestex.cli.common import COMMON, Common, console, print_json, table
 
 if TYPE_CHECKING:
+    from bestex.bus_access import Access
     from bestex.supervisor import Supervisor
 
 streams_app = App(
@@ -28,6 +29,7 @@ async def up(
     speed: float = 1.0,
     tape: Path | None = None,
     data_dir: Path | None = None,
+    host: str = "",
     common: Common = COMMON,
 ) -> int:
     """Start the bus, the streams and every service on this machine, and keep them running until ctrl-C.
@@ -49,7 +51,9 @@ async def up(
     tape
         Directory for tapes of every service's inputs, for `bestex retrace`.
     data_dir
-        Where the bus, the exchange and the recorder keep what they store, and the logs.
+        Where the bus, the exchange and the recorder keep what they store, the keys, and the logs.
+    host
+        Where the bus listens, else the configuration's; beyond loopback it speaks TLS.
     """
     from bestex import bus_address, session
     from bestex.clock import ENV_CLOCK
@@ -62,6 +66,7 @@ async def up(
             tape=tape,
             replay=tuple(replay or ()),
             speed=speed,
+            host=host,
         )
     )
     supervisor = prepared.supervisor(lambda text: print(f"bestex: {text}", file=sys.stderr, flush=True))
@@ -82,6 +87,8 @@ async def up(
         pid=os.getpid(),
         config=prepared.config_path,
         clock=prepared.environment.get(ENV_CLOCK, ""),
+        credentials=str(supervisor.user.key or ""),
+        ca=str(supervisor.user.ca or ""),
     )
     bus_address.write_note(prepared.data_dir, note)
     try:
@@ -99,16 +106,32 @@ def _print_status(supervisor: Supervisor, data_dir: Path, common: Common) -> Non
         for child in supervisor.children
     ]
     if common.json:
-        print_json({"url": supervisor.url, "data_dir": str(data_dir), "services": rows})
+        print_json(
+            {
+                "url": supervisor.url,
+                "credentials": str(supervisor.user.key or ""),
+                "ca": str(supervisor.user.ca or ""),
+                "data_dir": str(data_dir),
+                "services": rows,
+            }
+        )
         return
     if supervisor.server is not None:
         rows.insert(0, {"name": "nats-server", "pid": supervisor.server.pid, "state": "ready", "restarts": 0})
     for row in rows:
         print(f"{row['name']:<24} pid {row['pid']:<8} {row['state']}  restarts {row['restarts']}")
+    for line in for_raw_clients(supervisor.user):
+        print(line)
     print(
         f"ready: the bus is at {supervisor.url}, logs are in {data_dir / 'logs'}; ctrl-C stops all",
         flush=True,
     )
+
+
+def for_raw_clients(user: Access) -> list[str]:
+    """The lines that any NATS client needs: the shell's variables that the `nats` command reads."""
+    known = (("NATS_URL", user.url), ("NATS_NKEY", user.key), ("NATS_CA", user.ca))
+    return [f"export {name}={value}" for name, value in known if value]
 
 
 async def doctor(*, common: Common = COMMON) -> int:
@@ -119,11 +142,11 @@ async def doctor(*, common: Common = COMMON) -> int:
 
     Exit code: 0 all is well, 1 something is not.
     """
-    from bestex import bus_address
+    from bestex import bus_access, bus_address, rights
     from bestex.cli.examine import examine
 
     config = common.load()
-    findings = await examine(config, bus_address.find_url(config), bus_address.find_clock(config))
+    findings = await examine(config, bus_access.find(config, rights.MONITOR), bus_address.find_clock(config))
     well = all(finding.ok for finding in findings)
     if common.json:
         print_json({"ok": well, "findings": findings})
@@ -155,12 +178,12 @@ async def audit(*, complete: Annotated[bool, Parameter(negative="")] = False, co
     complete
         Nothing is at work any more: every order must have ended.
     """
-    from bestex import bus_address
+    from bestex import bus_access, rights
     from bestex.audit import run_audit
 
     config = common.load()
     report = await run_audit(
-        bus_address.find_url(config),
+        bus_access.find(config, rights.MONITOR),
         journals=Path(config.data_dir) / "exchange",
         complete=complete,
         book_age_ns=config.limits.max_book_age + config.market_data.max_clock_skew,
@@ -173,18 +196,23 @@ async def audit(*, complete: Annotated[bool, Parameter(negative="")] = False, co
 
 
 @streams_app.command
-async def apply(*, common: Common = COMMON) -> None:
-    """Create the streams that are missing and update those that differ. Safe to repeat.
+async def apply(*, split: Annotated[bool, Parameter(negative="")] = False, common: Common = COMMON) -> None:
+    """Create the streams and consumers that are missing, and update streams that differ. Safe to repeat.
 
     bestex streams apply
     NATS_URL=nats://10.0.0.5:4222 bestex streams apply --config bestex.toml
+
+    Parameters
+    ----------
+    split
+        For one scheduler an algorithm, instead of one for all.
     """
-    from bestex import bus, bus_address, streams
+    from bestex import bus, bus_access, rights, streams
 
     config = common.load()
-    client = await bus.connect(bus_address.find_url(config), "bestex-streams")
+    client = await bus.connect(bus_access.find(config, rights.PROVISIONER), "bestex-streams")
     try:
-        outcome = await streams.apply(client, config)
+        outcome = await streams.apply(client, config, split=split)
     finally:
         await client.close()
     if common.json:
@@ -210,13 +238,13 @@ async def accept(stream: str, /, *, reason: str, common: Common = COMMON) -> Non
     """
     from getpass import getuser
 
-    from bestex import bus, bus_address, codec, marks, subjects
+    from bestex import bus, bus_access, codec, marks, rights, subjects
     from bestex import messages as m
     from bestex.clock import AffineClock, Time
     from bestex.errors import BusError, UsageError
 
     config = common.load()
-    client = await bus.connect(bus_address.find_url(config), "bestex-streams")
+    client = await bus.connect(bus_access.find(config, rights.OPERATOR), "bestex-streams")
     try:
         info = await bus.api(client, f"STREAM.INFO.{stream}", {})
         if "error" in info:
@@ -251,10 +279,10 @@ async def check(*, common: Common = COMMON) -> None:
 
     bestex streams check
     """
-    from bestex import bus, bus_address, streams
+    from bestex import bus, bus_access, rights, streams
 
     config = common.load()
-    client = await bus.connect(bus_address.find_url(config), "bestex-streams")
+    client = await bus.connect(bus_access.find(config, rights.MONITOR), "bestex-streams")
     try:
         await streams.verify(client, config)
     finally:

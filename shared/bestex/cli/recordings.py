@@ -201,7 +201,7 @@ async def record(
     symbol
         This symbol only.
     """
-    from bestex import bus_address, ids, subjects
+    from bestex import bus_access, ids, rights, subjects
     from bestex.recording import open_recording
     from bestex.recording_live import record as record_live
 
@@ -213,7 +213,9 @@ async def record(
     venues_symbol = ids.token(symbol) if symbol else "*"
     patterns = [f"{subjects.ROOT}.md.{kind}.*.{venues_symbol}" for kind in ("book", "trade")]
     recording = asyncio.create_task(
-        record_live(bus_address.find_url(config), patterns, out, seconds, config.make_instruments())
+        record_live(
+            bus_access.find(config, rights.MONITOR), patterns, out, seconds, config.make_instruments()
+        )
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

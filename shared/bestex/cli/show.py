@@ -107,8 +107,9 @@ async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
         A kind (parent, route, child, exec, fill, order, control, metrics, book, stats, md), a symbol, a
         parent id or a subject pattern.
     """
-    from bestex import bus, bus_address, codec, subjects
+    from bestex import bus, bus_access, codec, rights, subjects
     from bestex.cli.lines import BOOK_PAUSE_S, DURABLE, LIVE, Filter, decode, describe
+    from bestex.errors import Forbidden
     from bestex.tail import Tail
 
     config = common.load()
@@ -132,6 +133,10 @@ async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
         if not failed.done():
             failed.set_exception(error)
 
+    def refused(error: Exception) -> None:
+        if isinstance(error, Forbidden):
+            fail(error)
+
     async def renew() -> None:
         for tail in tails:
             tail.renew()
@@ -145,7 +150,9 @@ async def watch(what: str = "", /, *, common: Common = COMMON) -> None:
             except Exception as error:  # noqa: BLE001 - nats-py would only log it
                 fail(error)
 
-    client = await bus.connect(bus_address.find_url(config), "bestex-watch", on_reconnected=renew)
+    client = await bus.connect(
+        bus_access.find(config, rights.USER), "bestex-watch", on_reconnected=renew, on_error=refused
+    )
     try:
         if chosen.parent_id:
             mine = f"{subjects.ROOT}.parent.*.{chosen.parent_id}.*"

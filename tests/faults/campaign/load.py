@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 from bestex import bus, codec, subjects
 from bestex.errors import BusError
 from bestex.messages import Stats
-from bestex.pull import Delivery
+from bestex.reading import Kept
 from bestex.tail import Tail
 from tests.faults.campaign.orders import Message, Order, Orders
 
@@ -48,11 +48,11 @@ class Notes:
     def __init__(self) -> None:
         self.seen: dict[str, array[int]] = {}
 
-    def take(self, delivery: Delivery) -> None:
-        sums = self.seen.setdefault(delivery.stream, array("q"))
-        while len(sums) <= delivery.seq:
+    def take(self, kept: Kept) -> None:
+        sums = self.seen.setdefault(kept.stream, array("q"))
+        while len(sums) <= kept.seq:
             sums.append(-1)
-        sums[delivery.seq] = crc32(delivery.data, crc32(delivery.subject.encode()))
+        sums[kept.seq] = crc32(kept.data, crc32(kept.subject.encode()))
 
     def differences(self, stream: str, stored: Iterable[tuple[int, str, bytes]]) -> list[str]:
         """What was seen and is not there any more, or not as it was."""
@@ -174,9 +174,9 @@ class Load:
 
     # -- reading along ---------------------------------------------------------------------------------------
 
-    def _hear(self, delivery: Delivery) -> None:
-        self.notes.take(delivery)
-        tokens = delivery.subject.split(".")
+    def _hear(self, kept: Kept) -> None:
+        self.notes.take(kept)
+        tokens = kept.subject.split(".")
         if tokens[2] == "parent" and tokens[-1] in ("done", "rejected"):
             parent_id = tokens[4]
             if parent_id in self._open:

@@ -9,205 +9,17 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from bestex.bus import EXPECTED_SEQ, EXPECTED_SUBJECT
 from bestex.clock import US, rfc3339
+from tests.faults.simulation import stored as held
+from tests.faults.simulation.stored import ApiError, Consumer, Headers, Message, Pull, Stored, Stream, matches
 from tests.faults.simulation.world import World
 
 STORE_NS = 200 * US  # a write with `sync_interval: always`
+DIRECT = "$JS.API.DIRECT.GET."
 HEADS = 5  # tokens of a subject that say which stream it belongs to
-
-Headers = dict[str, str] | None
-
-
-@dataclass(slots=True)
-class Message:
-    """As nats-py hands it to a callback."""
-
-    subject: str
-    data: bytes
-    reply: str = ""
-    headers: Headers = None
-    client: Any = None  # of whoever took it
-
-    async def respond(self, data: bytes) -> None:
-        await self.client.publish(self.reply, data)
-
-
-@dataclass(slots=True, frozen=True)
-class Stored:
-    subject: str
-    seq: int
-    data: bytes
-    headers: dict[str, str]
-    at_ns: int
-
-
-class Link(Protocol):
-    """The server's end of a connection. `generation` changes when the connection is lost."""
-
-    generation: int
-    closed: bool
-
-    def deliver(self, subscription: Subscription, message: Message) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    link: Link
-    pattern: str
-    take: Callable[[Message], Any]
-    queue: str = ""
-    tokens: tuple[str, ...] = ()
-
-
-def matches(tokens: tuple[str, ...], given: list[str]) -> bool:
-    """NATS's own rule, on subjects that are split already."""
-    for i, part in enumerate(tokens):
-        if part == ">":
-            return len(given) > i
-        if i >= len(given) or (part != "*" and part != given[i]):
-            return False
-    return len(tokens) == len(given)
-
-
-class Stream:
-    def __init__(self, config: dict[str, Any], created_ns: int) -> None:
-        self.config = config
-        self.created_ns = created_ns
-        self.messages: list[Stored | None] = []  # by sequence from 1; None where a limit has dropped one
-        self.last: dict[str, int] = {}
-        self.ends: dict[str, int] = {}  # of all subjects that differ in their last token only
-        self.consumers: dict[str, Consumer] = {}
-        self.dropped = 0
-        self._kept: dict[str, deque[int]] = {}
-
-    @property
-    def name(self) -> str:
-        name: str = self.config["name"]
-        return name
-
-    def last_of(self, pattern: str) -> int:
-        """The last sequence under a subject pattern; 0 where there is none."""
-        if "*" not in pattern and ">" not in pattern:
-            return self.last.get(pattern, 0)
-        head, _, tail = pattern.rpartition(".")
-        if tail == "*" and "*" not in head:
-            return self.ends.get(head, 0)
-        tokens = tuple(pattern.split("."))
-        return max((seq for s, seq in self.last.items() if matches(tokens, s.split("."))), default=0)
-
-    def get(self, seq: int) -> Stored | None:
-        return self.messages[seq - 1] if 0 < seq <= len(self.messages) else None
-
-    def held(self, start: int = 1) -> Iterable[Stored]:
-        return (m for m in islice(self.messages, start - 1, None) if m is not None)
-
-    def store(self, subject: str, data: bytes, headers: Headers, at_ns: int) -> Stored:
-        stored = Stored(subject, len(self.messages) + 1, data, headers or {}, at_ns)
-        self.messages.append(stored)
-        self.last[subject] = self.ends[subject.rpartition(".")[0]] = stored.seq
-        most = self.config.get("max_msgs_per_subject", -1)
-        if most > 0:
-            kept = self._kept.setdefault(subject, deque())
-            kept.append(stored.seq)
-            if len(kept) > most:
-                self.messages[kept.popleft() - 1] = None
-                self.dropped += 1
-        return stored
-
-    def info(self) -> dict[str, Any]:
-        first = next((m.seq for m in self.held()), len(self.messages) + 1)
-        state = {
-            "messages": sum(1 for _ in self.held()),
-            "first_seq": first,
-            "last_seq": len(self.messages),
-            "num_deleted": self.dropped,
-            "consumer_count": len(self.consumers),
-        }
-        return {"config": self.config, "created": rfc3339(self.created_ns), "state": state}
-
-
-@dataclass(slots=True, eq=False)
-class Pull:
-    """A standing request for messages."""
-
-    inbox: str
-    link: Link
-    generation: int
-    left: int
-    heartbeat_ns: int
-
-    @property
-    def is_gone(self) -> bool:
-        return self.left <= 0 or self.link.closed or self.generation != self.link.generation
-
-
-@dataclass(slots=True, eq=False)
-class Consumer:
-    """`next_seq` is where it looks next, `queued` what stands before that (the last of each subject). `pending`
-    holds what was delivered and not acknowledged: when it is due again, and how often it was delivered."""
-
-    stream: Stream
-    name: str
-    config: dict[str, Any]
-    filters: tuple[tuple[str, ...], ...]
-    durable: bool
-    next_seq: int = 1
-    queued: deque[int] = field(default_factory=deque)
-    unseen: int = 0
-    delivered: int = 0
-    delivered_seq: int = 0
-    pending: dict[int, tuple[int, int]] = field(default_factory=dict)
-    again: deque[int] = field(default_factory=deque)
-    waiting: deque[Pull] = field(default_factory=deque)
-    acked: deque[int] = field(default_factory=lambda: deque(maxlen=64))
-    timer_ns: int = 0
-
-    def wants(self, subject: str) -> bool:
-        given = subject.split(".")
-        return not self.filters or any(matches(tokens, given) for tokens in self.filters)
-
-    def next(self) -> Stored | None:
-        """The next message that was not delivered yet, taken."""
-        if self.queued:
-            return self.stream.get(self.queued.popleft())
-        messages = self.stream.messages
-        while self.next_seq <= len(messages):
-            stored = messages[self.next_seq - 1]
-            self.next_seq += 1
-            if stored is not None and self.wants(stored.subject):
-                return stored
-        return None
-
-    def info(self) -> dict[str, Any]:
-        floor = min(self.pending) - 1 if self.pending else self.delivered_seq
-        return {
-            "stream_name": self.stream.name,
-            "name": self.name,
-            "config": self.config,
-            "delivered": {"consumer_seq": self.delivered, "stream_seq": self.delivered_seq},
-            "ack_floor": {"consumer_seq": 0, "stream_seq": floor},
-            "num_ack_pending": len(self.pending),
-            "num_pending": self.unseen,
-        }
-
-
-class ApiError(Exception):
-    def __init__(self, code: int, err_code: int, description: str) -> None:
-        super().__init__(description)
-        self.answer = {"error": {"code": code, "err_code": err_code, "description": description}}
-
-
-NO_STREAM = 404, 10059, "stream not found"
-NO_CONSUMER = 404, 10014, "consumer not found"
-NO_MESSAGE = 404, 10037, "no message found"
-WRONG_LAST = 10071
 
 
 class Server:
@@ -218,9 +30,9 @@ class Server:
         self.up = True
         self.streams: dict[str, Stream] = {}
         self.stored: list[tuple[str, Stored]] = []
-        self._exact: dict[str, list[Subscription]] = {}
-        self._ends: dict[str, list[Subscription]] = {}
-        self._wild: list[Subscription] = []
+        self._exact: dict[str, list[held.Subscription]] = {}
+        self._ends: dict[str, list[held.Subscription]] = {}
+        self._wild: list[held.Subscription] = []
         self._stream_of: dict[str, Stream | None] = {}
         self._count = 0
 
@@ -243,7 +55,7 @@ class Server:
             for consumer in stream.consumers.values():
                 self._expire(consumer)
 
-    def forget(self, link: Link) -> None:
+    def forget(self, link: held.Link) -> None:
         """The connection is lost: its subscriptions are gone, and so are its pulls."""
         for table in (self._exact, self._ends):
             for key in [key for key, subscriptions in table.items() if subscriptions]:
@@ -252,7 +64,7 @@ class Server:
 
     # -- subscriptions ---------------------------------------------------------------------------------------
 
-    def subscribe(self, subscription: Subscription) -> None:
+    def subscribe(self, subscription: held.Subscription) -> None:
         subscription.tokens = tuple(subscription.pattern.split("."))
         head, _, tail = subscription.pattern.rpartition(".")
         if "*" not in subscription.pattern and tail != ">":
@@ -262,7 +74,7 @@ class Server:
         else:
             self._wild.append(subscription)
 
-    def unsubscribe(self, subscription: Subscription) -> None:
+    def unsubscribe(self, subscription: held.Subscription) -> None:
         for table in (
             self._exact.get(subscription.pattern),
             self._ends.get(subscription.pattern.rpartition(".")[0]),
@@ -271,7 +83,7 @@ class Server:
             if table and subscription in table:
                 table.remove(subscription)
 
-    def _listeners(self, subject: str) -> list[Subscription]:
+    def _listeners(self, subject: str) -> list[held.Subscription]:
         found = [*self._exact.get(subject, ()), *self._ends.get(subject.rpartition(".")[0], ())]
         if self._wild:
             given = subject.split(".")
@@ -294,7 +106,7 @@ class Server:
 
     # -- what clients send -------------------------------------------------------------------------------------
 
-    def receive(self, link: Link, subject: str, data: bytes, reply: str, headers: Headers) -> None:
+    def receive(self, link: held.Link, subject: str, data: bytes, reply: str, headers: Headers) -> None:
         if not self.up:
             return
         if subject.startswith("$JS."):
@@ -302,6 +114,8 @@ class Server:
                 self._acknowledge(subject, data, reply)
             elif subject.startswith("$JS.API.CONSUMER.MSG.NEXT."):
                 self._pull(link, subject, data, reply)
+            elif subject.startswith(DIRECT):
+                self._direct(subject.removeprefix(DIRECT), data, reply)
             else:
                 self._answer(subject, data, reply)
             return
@@ -335,7 +149,7 @@ class Server:
         if headers and (expected := headers.get(EXPECTED_SEQ)) is not None:
             last = stream.last_of(headers.get(EXPECTED_SUBJECT, subject))
             if last != int(expected):
-                error = ApiError(400, WRONG_LAST, f"wrong last sequence: {last}")
+                error = ApiError(400, held.WRONG_LAST, f"wrong last sequence: {last}")
                 self._reply(reply, {**error.answer, "stream": stream.name, "seq": 0})
                 return
         stored = stream.store(subject, data, headers, self._world.now_ns)
@@ -346,6 +160,39 @@ class Server:
                 consumer.unseen += 1
                 if consumer.waiting:
                     self._world.after(STORE_NS, self._pump, consumer)
+
+    def _direct(self, name: str, data: bytes, reply: str) -> None:
+        """A direct read: a page of messages, each with what it is in its headers, and a last word."""
+        stream, request = self.streams.get(name), json.loads(data)
+        if stream is None:
+            self._route(reply, b"", headers={"Status": "503"})
+            return
+        found: list[Stored] = []
+        if "multi_last" in request:
+            patterns = [tuple(pattern.split(".")) for pattern in request["multi_last"]]
+            newest = {
+                one.subject: one
+                for one in stream.held()
+                if one.seq <= request["up_to_seq"]
+                and any(matches(tokens, one.subject.split(".")) for tokens in patterns)
+            }
+            found = sorted(newest.values(), key=lambda one: one.seq)
+        else:
+            tokens = tuple(request["next_by_subj"].split("."))
+            for one in stream.held(request["seq"]):
+                if matches(tokens, one.subject.split(".")):
+                    found.append(one)
+                    if len(found) == request["batch"]:
+                        break
+        for one in found:
+            what = {
+                "Nats-Stream": name,
+                "Nats-Subject": one.subject,
+                "Nats-Sequence": str(one.seq),
+                "Nats-Time-Stamp": rfc3339(one.at_ns),
+            }
+            self._route(reply, one.data, headers={**one.headers, **what})
+        self._route(reply, b"", headers={"Status": "204" if found else "404"})
 
     def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:
         if reply:
@@ -424,7 +271,7 @@ class Server:
         if reply:
             self._route(reply, b"")
 
-    def _pull(self, link: Link, subject: str, data: bytes, reply: str) -> None:
+    def _pull(self, link: held.Link, subject: str, data: bytes, reply: str) -> None:
         _, _, _, _, _, name, durable = subject.split(".")
         stream = self.streams.get(name)
         consumer = stream.consumers.get(durable) if stream else None
@@ -482,13 +329,13 @@ class Server:
 
     def _named(self, name: str) -> Stream:
         if name not in self.streams:
-            raise ApiError(*NO_STREAM)
+            raise ApiError(*held.NO_STREAM)
         return self.streams[name]
 
     def _consumer(self, stream: str, name: str) -> Consumer:
         found = self._named(stream).consumers.get(name)
         if found is None:
-            raise ApiError(*NO_CONSUMER)
+            raise ApiError(*held.NO_CONSUMER)
         return found
 
     def _make_stream(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -509,7 +356,7 @@ class Server:
             later = stream.held(request["seq"])
             found = next((m for m in later if matches(tokens, m.subject.split("."))), None)
         if found is None:
-            raise ApiError(*NO_MESSAGE)
+            raise ApiError(*held.NO_MESSAGE)
         lines = "".join(f"{key}: {value}\r\n" for key, value in found.headers.items())
         block = f"NATS/1.0\r\n{lines}\r\n".encode() if lines else b""
         message = {

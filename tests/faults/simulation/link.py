@@ -18,7 +18,8 @@ import nats.errors
 from bestex.asking import asking
 from bestex.clock import MS, US
 from tests.faults.simulation.faults import Line, LineFault, Step
-from tests.faults.simulation.jetstream import Headers, Message, Server, Subscription
+from tests.faults.simulation.jetstream import Server
+from tests.faults.simulation.stored import Headers, Message, Subscription
 from tests.faults.simulation.world import ProcessLoop, World
 
 HOP_NS = 60 * US  # one way

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import msgspec
 import structlog
 
-from bestex import codec, footing, streams, subjects
+from bestex import codec, footing, stream_specs, subjects
 from bestex import config as configuration
 from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
@@ -38,10 +38,11 @@ from tests.faults.simulation.faults import (
     SessionCut,
     UserEventFault,
 )
-from tests.faults.simulation.jetstream import Server, Stream
+from tests.faults.simulation.jetstream import Server
 from tests.faults.simulation.market import VirtualMarket
 from tests.faults.simulation.process import BuildService, Process
 from tests.faults.simulation.scenario import CONFIG, SYMBOL, VENUES, Act, Scenario
+from tests.faults.simulation.stored import Stream
 from tests.faults.simulation.venue import VenueFaults
 from tests.faults.simulation.world import START_NS, World
 
@@ -82,7 +83,7 @@ class Simulation:
         self.history: list[tuple[int, str, str]] = []
         self.crashed: list[str] = []
         config = CONFIGURATION
-        for spec in streams.specs(config):
+        for spec in stream_specs.specs(config):
             self.server.streams[spec.name] = Stream(spec.config(), START_NS)
         self.market = VirtualMarket(config, self.world, scenario.seed)
         venues = {venue: self._venue_faults(venue) for venue in VENUES}

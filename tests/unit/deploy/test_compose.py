@@ -98,12 +98,23 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_every_mounted_file_and_every_volume_exists() -> None:
+def test_every_mounted_file_and_every_volume_exists(bus_folder: Path) -> None:
     for name, service in SERVICES.items():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            found = (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
+            if source.startswith("./deploy/bus/"):
+                found = (bus_folder / source.removeprefix("./deploy/bus/")).is_file()
+            else:
+                found = (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
             assert found, f"{name}: {volume}"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_each_process_has_its_own_roles_key_and_no_other(name: str) -> None:
+    keys = [volume.split(":")[1] for volume in SERVICES[name].get("volumes", []) if "/keys/" in volume]
+    role = {"streams": "provisioner"}.get(name, name)
+    assert keys == ([] if name in ("nats", "exchange") else [f"/run/bestex/keys/{role}.nk"])
+    assert "/bus:" not in "".join(SERVICES[name].get("volumes", []))
 
 
 def test_what_must_survive_is_on_a_volume() -> None:

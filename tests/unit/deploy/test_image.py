@@ -1,12 +1,15 @@
 """The container image and its configuration: what can be said of them without an engine."""
 
 import re
+import shutil
+import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from bestex import config as configuration
+from bestex.server import find_binary
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
@@ -53,7 +56,7 @@ def test_its_lock_holds_the_versions_that_were_tested() -> None:
 
 def test_the_configuration_for_containers_is_valid() -> None:
     config = configuration.load(DEPLOY / "config" / "bestex.toml", {})
-    assert config.bus.url == "nats://nats:4222"
+    assert config.bus.url == "tls://nats:4222"
     assert config.exchange.host == "exchange"
 
 
@@ -66,5 +69,34 @@ def test_containers_trade_as_the_packaged_default_does(section: str) -> None:
     assert getattr(container, section) == getattr(default, section)
 
 
+NATS_CONF = (DEPLOY / "nats" / "nats.conf").read_text()
+
+
 def test_the_buses_of_containers_put_every_write_on_disk() -> None:
-    assert re.search(r"^ *sync_interval: always$", (DEPLOY / "nats" / "nats.conf").read_text(), re.M)
+    assert re.search(r"^ *sync_interval: always$", NATS_CONF, re.M)
+
+
+def test_the_buses_of_containers_know_who_is_who_and_speak_tls(bus_folder: Path, tmp_path: Path) -> None:
+    """The server itself reads its configuration, with what `bestex bus init` made where it will be mounted."""
+    mounted = tmp_path / "run" / "nats" / "bus"
+    mounted.mkdir(parents=True)
+    for name in ("accounts.conf", "tls/server.pem", "tls/server.key"):
+        shutil.copy(bus_folder / name, mounted)
+    config = tmp_path / "etc" / "nats" / "nats.conf"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        NATS_CONF.replace('"/run/', f'"{tmp_path}/run/').replace('"/data"', f'"{tmp_path}/data"')
+    )
+    done = subprocess.run(
+        [str(find_binary()), "-t", "-c", str(config)], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    (mounted / "accounts.conf").unlink()
+    without = subprocess.run([str(find_binary()), "-t", "-c", str(config)], capture_output=True, timeout=30)
+    assert without.returncode != 0, "a bus that does not find its accounts must not start open"
+
+
+def test_no_key_is_in_git_or_in_the_image() -> None:
+    kept = (ROOT / ".gitignore").read_text().splitlines()
+    assert "deploy/bus/*" in kept
+    assert not any(source.startswith("deploy/bus") for source in copied())

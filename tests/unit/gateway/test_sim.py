@@ -30,8 +30,7 @@ from services.gateway.desk import Desk
 from services.gateway.venues.sim import SimVenue
 from tests.unit.gateway.bench import SYMBOL, VENUE, child_cancel, child_new
 
-PATIENCE_S = 10.0
-CLOCK = AffineClock()
+PATIENCE_S, CLOCK = 10.0, AffineClock()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -389,8 +388,7 @@ def submit(child_id: str) -> p.Submit:
         price=6_000_000,
         tif=Tif.IOC,
         post_only=False,
-        deadline_ns=CLOCK.now_ns() + SECOND,
-        good_till_ns=CLOCK.now_ns() + SECOND,
+        **dict.fromkeys(("deadline_ns", "good_till_ns"), CLOCK.now_ns() + SECOND),
     )
 
 

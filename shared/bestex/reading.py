@@ -1,0 +1,209 @@
+"""Reading what a stream holds, without a consumer: whole histories, and the last word on each subject.
+
+Whoever may make a consumer may change that of another, by its name. A direct read can do nothing but read. It may
+be answered by a replica that is behind, so the end of what there is comes from the leader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bestex.bus import api, read_next
+from bestex.bus_access import api_subject
+from bestex.clock import parse_time
+from bestex.errors import BusError, StreamMismatch
+from bestex.pull import refusal
+from bestex.subjects import matches
+
+PAGE = 1024  # messages asked for at once; the most subjects that the server answers for
+SUBJECTS_AT_ONCE = 512  # names in one request: 40 kB of them
+SILENCE_S = 5.0  # a page comes in milliseconds; when nothing more of it has come for so long, nothing will
+LAG_S, LAGS_MAX = 0.05, 200  # a replica that is behind is asked again, for ten seconds
+NO_MESSAGE, TOO_MANY, NO_RESPONDERS = "404", "413", "503"
+EVERYTHING = ">"
+SEQUENCE = "Nats-Sequence"
+
+
+class Kept:
+    """One message as a stream holds it."""
+
+    __slots__ = ("_at", "_headers", "data", "seq", "stream", "subject")
+
+    def __init__(self, message: Msg) -> None:
+        headers = message.headers or {}
+        self.stream: str = headers["Nats-Stream"]
+        self.subject: str = headers["Nats-Subject"]
+        self.seq = int(headers[SEQUENCE])
+        self.data = message.data
+        self._at: str = headers["Nats-Time-Stamp"]
+        self._headers = headers
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that it was stored with; what the server adds to its answer is among them."""
+        return self._headers
+
+    @property
+    def at_ns(self) -> int:
+        """When the stream stored it."""
+        return parse_time(self._at)
+
+
+class Reader:
+    """Pages of one stream, answered into an inbox of its own."""
+
+    def __init__(self, client: Client, stream: str) -> None:
+        self._client = client
+        self._stream = stream
+        self._inbox = client.new_inbox()
+        self._asked = 0
+        self._page: list[Kept] = []
+        self._ended: asyncio.Future[str] | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Reader]:
+        subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._take)
+        try:
+            yield self
+        finally:
+            if self._client.is_connected:
+                await subscription.unsubscribe()
+
+    async def page(self, request: dict[str, Any]) -> tuple[str, list[Kept]]:
+        """The status at the end of the answer, and the messages before it. BusError where none comes."""
+        self._page = []
+        self._asked += 1
+        self._ended = asyncio.get_running_loop().create_future()
+        subject = api_subject(self._client, f"DIRECT.GET.{self._stream}")
+        silent = BusError(f"stream {self._stream} fell silent while it was read")
+        try:
+            await self._client.publish(
+                subject, json.dumps(request).encode(), reply=f"{self._inbox}.{self._asked}"
+            )
+        except nats.errors.Error as error:
+            raise silent from error
+        seen = 0
+        while not (await asyncio.wait([self._ended], timeout=SILENCE_S))[0]:
+            if len(self._page) == seen:
+                raise silent
+            seen = len(self._page)
+        status = self._ended.result()
+        if status == NO_RESPONDERS:
+            raise BusError(f"nobody answers for stream {self._stream}; is the bus still starting?")
+        return status, self._page
+
+    async def _take(self, message: Msg) -> None:
+        if self._ended is None or self._ended.done() or not message.subject.endswith(f".{self._asked}"):
+            return  # of a page that was given up
+        status = (message.headers or {}).get("Status", "")
+        if status:
+            self._ended.set_result(status)
+        else:
+            self._page.append(Kept(message))
+
+
+async def read_all(
+    client: Client,
+    stream: str,
+    subjects: Sequence[str],
+    on_message: Callable[[Kept], None],
+    *,
+    deliver: str = "all",
+    start_seq: int = 0,
+) -> int:
+    """Read what the stream holds under `subjects` up to now, in order; the number of messages.
+
+    `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end.
+    """
+    info = await api(client, f"STREAM.INFO.{stream}", {})
+    if "error" in info:
+        raise refusal(stream, info)
+    if not info["config"].get("allow_direct"):
+        raise StreamMismatch(f"stream {stream}: allow_direct is false; run `bestex streams apply`")
+    end = int(info["state"]["last_seq"])
+    count = 0
+
+    def take(kept: Kept) -> None:
+        nonlocal count
+        count += 1
+        on_message(kept)
+
+    async with Reader(client, stream).open() as reader:
+        if deliver == "last_per_subject":
+            for kept in await _last_words(client, reader, stream, subjects, end):
+                take(kept)
+        else:
+            await read_range(client, reader, stream, subjects, max(start_seq, 1), end, take)
+    return count
+
+
+async def read_range(
+    client: Client,
+    reader: Reader,
+    stream: str,
+    subjects: Sequence[str],
+    start: int,
+    end: int,
+    take: Callable[[Kept], None],
+) -> None:
+    """Hand over what stands from `start` to `end`, which the leader has."""
+    # Several filters at once are ours to apply: the server reads under one.
+    wanted = subjects[0] if len(subjects) == 1 else EVERYTHING
+    lags = 0
+    while start <= end:
+        _, page = await reader.page({"seq": start, "batch": PAGE, "next_by_subj": wanted})
+        for kept in page:
+            if kept.seq > end:
+                return
+            if any(matches(pattern, kept.subject) for pattern in subjects):
+                take(kept)
+            start = kept.seq + 1
+        if page or start > end:
+            continue
+        following = await read_next(client, stream, wanted, start)
+        if following is None or following.seq > end:
+            return
+        lags += 1
+        if lags > LAGS_MAX:
+            raise BusError(f"stream {stream}: a replica stays behind {following.seq}")
+        await asyncio.sleep(LAG_S)
+
+
+async def _last_words(
+    client: Client, reader: Reader, stream: str, subjects: Sequence[str], end: int
+) -> list[Kept]:
+    """The last message of each subject, in the stream's order."""
+    status, found = await reader.page({"multi_last": list(subjects), "batch": PAGE, "up_to_seq": end})
+    if status == TOO_MANY:
+        found = []
+        names = await _names(client, stream, subjects)
+        for first in range(0, len(names), SUBJECTS_AT_ONCE):
+            some = names[first : first + SUBJECTS_AT_ONCE]
+            _, page = await reader.page({"multi_last": some, "batch": PAGE, "up_to_seq": end})
+            found += page
+    return sorted(found, key=lambda kept: kept.seq)
+
+
+async def _names(client: Client, stream: str, subjects: Sequence[str]) -> list[str]:
+    """Every subject under `subjects` that the stream holds."""
+    names: dict[str, None] = {}
+    for pattern in subjects:
+        offset, total = 0, 1
+        while offset < total:
+            info = await api(client, f"STREAM.INFO.{stream}", {"subjects_filter": pattern, "offset": offset})
+            if "error" in info:
+                raise refusal(stream, info)
+            there = info["state"].get("subjects") or {}
+            names.update(dict.fromkeys(there))
+            offset, total = offset + len(there), int(info.get("total", 0))
+            if not there:
+                break
+    return list(names)
