@@ -170,9 +170,13 @@ def exec_stream(venue: str) -> str:
     return EXEC.format(venue=venue)
 
 
+_ALONE = (f"{ROOT}.fill.", f"{ROOT}.epoch.gateway.")
+
+
 def history(subject: str) -> str:
-    """The filter over all events of the order that `subject` speaks of; a fill is a history of its own."""
-    if subject.startswith(f"{ROOT}.fill."):
+    """The filter over all events of the order that `subject` speaks of; a fill is a history of its own, and so are
+    the claims on a venue."""
+    if subject.startswith(_ALONE):
         return subject
     return f"{subject.rpartition('.')[0]}.*"
 

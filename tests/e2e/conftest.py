@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bestex import bus_keys, rights
 from bestex.audit import AuditReport, run_audit
+from bestex.bus_access import Access
 
 BESTEX = [sys.executable, "-c", "from bestex.cli.main import main; main()"]
 STOP_SECONDS_MAX = 30
@@ -28,7 +30,9 @@ class Platform:
     process: subprocess.Popen[str]
 
     async def audit(self, *, complete: bool = False) -> AuditReport:
-        return await run_audit(self.url, journals=self.data_dir / "exchange", complete=complete)
+        key = bus_keys.key_path(Path(self.credentials).parent, rights.MONITOR)
+        monitor = Access(self.url, rights.MONITOR, key)
+        return await run_audit(monitor, journals=self.data_dir / "exchange", complete=complete)
 
 
 @pytest.fixture(scope="session")

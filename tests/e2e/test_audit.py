@@ -12,7 +12,7 @@ ROUNDS = 6  # of crossing orders, so that there is always something in flight
 
 
 async def test_many_audits_of_a_platform_at_work_find_nothing(platform: Platform) -> None:
-    async with Client(platform.url) as client, asyncio.timeout(WORK_S_MAX):
+    async with Client(platform.url, credentials=platform.credentials) as client, asyncio.timeout(WORK_S_MAX):
         sliced = [
             await client.submit("BTC/USDT", side, "0.5", algo="twap", duration="6s", interval="1s")
             for side in ("buy", "sell")
