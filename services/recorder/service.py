@@ -127,6 +127,7 @@ class Recorder:
 
     async def start(self) -> None:
         """Raises StreamMismatch, or StreamDamaged where a stream has lost what is recorded of it."""
+        self._marks.load()
         infos = await streams.verify(self._client, self._config)
         await self._marks.verify(infos, [reader.stream for reader in self._readers])
         await self._epochs.claim()

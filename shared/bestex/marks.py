@@ -110,6 +110,7 @@ class Marks:
         self._name = f"{name}.json"
         self._clock = clock
         self._log = log
+        self._marks: dict[str, Mark] = {}
         self._seen: dict[str, _Seen] = {}
         self._changed = False
         self._can_write = True
@@ -126,9 +127,9 @@ class Marks:
     # -- at start --------------------------------------------------------------------------------------------
 
     async def verify(self, infos: Mapping[str, dict[str, Any]], mine: Iterable[str]) -> None:
-        """Compare the streams `mine` with what was seen of them. Raises StreamDamaged; BusError where the bus
-        cannot say."""
-        marks = self._load()
+        """Compare the streams `mine`, as they were after `load`, with what was seen of them. Raises StreamDamaged;
+        BusError where the bus cannot say."""
+        marks = self._marks
         for stream in sorted(set(mine)):
             info, mark = infos[stream], marks.get(stream)
             text = _holes(info) or (await self._lost(stream, info, mark) if mark is not None else "")
@@ -153,7 +154,11 @@ class Marks:
             )
         self._changed = True
 
-    def _load(self) -> dict[str, Mark]:
+    def load(self) -> None:
+        """Before the streams are asked: another process of this name may be at work, and may mark what comes later."""
+        self._marks = self._read()
+
+    def _read(self) -> dict[str, Mark]:
         try:
             data = self._files.read(self._name)
             marks = codec.from_json(data, dict[str, Mark]) if data else {}
@@ -202,10 +207,11 @@ class Marks:
         """After a reconnect: the streams still hold what this process saw. Raises StreamDamaged; BusError where
         the bus cannot say."""
         for stream, seen in self._seen.items():
+            last = seen.last  # before it is asked: what comes meanwhile the answer cannot know
             info = await bus.api(self._client, f"STREAM.INFO.{stream}", {})
             if "error" in info:
                 raise BusError(f"stream {stream}: {info['error'].get('description')}")
-            text = await self._lost(stream, info, Mark(seen.created, seen.last, Time(0)))
+            text = await self._lost(stream, info, Mark(seen.created, last, Time(0)))
             if text:
                 raise StreamDamaged(f"stream {stream} {text}")
 

@@ -74,10 +74,8 @@ class Runtime:
         files: Files | None = None,
     ) -> None:
         self.service = service
-        self._client = client
-        self._config = config
-        self._clock = clock
-        self._log = log
+        self._client, self._config = client, config
+        self._clock, self._log = clock, log
         self._tape = tape
         self._metrics = RuntimeMetrics(service.name)
         name = f"{service.name}-{'-'.join(service.names) or 'all'}"
@@ -113,12 +111,13 @@ class Runtime:
     async def start(self) -> None:
         """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
         client, service = self._client, self.service
+        self._marks.load()
         infos = await streams.verify(client, self._config, service.streams)
         await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
         self._footing.start()
-        own = self._journal, self._timers, self._marks, self._tape
-        commands = await recovery.read_journal(client, service, *own)
+        into = self._journal, self._timers, self._marks, self._tape
+        commands = await recovery.read_journal(client, service, *into)
         self._log.info("recovered", commands=len(commands))
         self._marks.save()
         self._spawn(self._marks.keep())
@@ -192,12 +191,12 @@ class Runtime:
         self._spawn(self._read_settings())
 
     async def _read_settings(self) -> None:
-        """A halt that was said while the connection was down was not heard, and nothing else would bring it: where
-        it cannot be read, the process ends, and reads it at its start."""
+        """A halt that was said while the connection was down was not heard. Where it cannot be read now, the process
+        ends, and reads it at its start."""
         await recovery.read_settings(self._client, self.service, self._hear)
 
     async def give_back(self) -> None:
-        """This process has lost its work to another: what it was given and had not done is for that one."""
+        """Its work is another's now, and so is what it was given and had not done."""
         await self._acks.give_back()
 
     async def _publish_again(self, commands: Sequence[Publish]) -> None:
@@ -216,7 +215,7 @@ class Runtime:
             self._log.error("a command stands there in other words", subject=command.subject)
 
     async def _look_again(self) -> None:
-        """What `missing` names, now and then: an order must not hang for good, whatever became of an input."""
+        """What `missing` names, now and then: no order hangs for good, whatever became of an input."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:

@@ -1,7 +1,7 @@
 """The platform with one guard taken away at a time. The simulation must catch each, or it is blind.
 
-A mutation replaces one function or one constant while it is in force. `kinds` are the faults that the guard is there
-for: with them it is missed soon, among all faults later.
+A mutation replaces one function or one constant while it is in force. Its scenarios hold what the guard is there for:
+faults of some kinds, or a few that are aimed at it. Among all faults it would be missed too, but later.
 """
 
 from __future__ import annotations
@@ -11,22 +11,73 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import msgspec
+
 from bestex import bus, pull, runtime
 from bestex import messages as m
+from bestex.epochs import Epochs
 from bestex.errors import Code
 from bestex.journal import Journal
 from services.gateway import chase, core, evidence, facts
 from services.gateway.desk import Desk
-from services.router.state import SliceState
 from services.scheduler.algos.base import Task
+from tests.faults.simulation.faults import (
+    AnyFault,
+    ClockJump,
+    Freeze,
+    Kill,
+    LineFault,
+    RequestFault,
+    UserEventFault,
+)
+from tests.faults.simulation.scenario import VENUES, Scenario, draw
 
 Patch = Any  # what `unittest.mock.patch` returns
 
 
 class Mutation(NamedTuple):
     name: str
-    kinds: tuple[str, ...]
+    aim: Callable[[int], Scenario]
     patches: Callable[[], list[Patch]]
+
+    def scenario(self, seed: int) -> Scenario:
+        """One in which the guard has something to do."""
+        return self.aim(seed)
+
+
+def among(*kinds: str) -> Callable[[int], Scenario]:
+    """Faults of these kinds, wherever they strike."""
+    return lambda seed: draw(seed, kinds)
+
+
+def _calm(seed: int, *faults: AnyFault) -> Scenario:
+    return msgspec.structs.replace(draw(seed), faults=faults)
+
+
+def frozen_at_a_send(seed: int) -> Scenario:
+    """The gateway stands still for longer than a child's time, right after one of its steps."""
+    return _calm(seed % 4, Freeze(process="gateway", step=FIRST_STEP + seed // 4, for_ms=4_000))
+
+
+def dead_before_it_is_stored(seed: int) -> Scenario:
+    """A write is lost on its way, and the process dies soon after."""
+    process, step = ("scheduler", "router")[seed % 2], FIRST_STEP + seed // 6
+    lost = LineFault(process=process, number=step + 1, dropped=True)
+    return _calm(seed % 3, lost, Kill(process=process, step=step + 1 + seed % 3, after=True))
+
+
+def ahead_of_the_venue(seed: int) -> Scenario:
+    """The gateway's clock is ahead, and of what an order did nobody tells but the list of trades."""
+    venue = VENUES[seed % 2]
+    return _calm(
+        seed,
+        ClockJump(process="gateway", at_ms=500, by_ms=1_500),
+        *(UserEventFault(venue=venue, number=number, what="lost") for number in range(1, 8)),
+        *(RequestFault(venue=venue, number=number, what="answer_lost") for number in range(3, 8)),
+    )
+
+
+FIRST_STEP = 45  # the ones before are those of a start
 
 
 @contextmanager
@@ -105,11 +156,12 @@ def _no_cap() -> list[Patch]:
     return [patch.object(Task, "unsent", property(lambda self: self.qty - self.cum))]
 
 
-def _no_reservation() -> list[Patch]:
-    """The rest of a slice is routed again while children are at work, or nobody knows."""
-    return [
-        patch.object(SliceState, "open", property(lambda _: set(), lambda *_: None)),
-    ]
+def _no_epochs() -> list[Patch]:
+    """Whoever wakes beside its successor is not told, and does not ask."""
+
+    async def nothing(*_: Any) -> None: ...
+
+    return [patch.object(Epochs, "check", nothing), patch.object(Epochs, "_hear", nothing)]
 
 
 def _unknown_is_rejected() -> list[Patch]:
@@ -134,14 +186,6 @@ def _one_absence() -> list[Patch]:
     return [patch.dict(evidence.EVIDENCE, {(evidence.U, VenueAbsent): gone})]
 
 
-def _no_pulls() -> list[Patch]:
-    """Trades are heard on the stream, and nowhere else."""
-    return [patch.object(core.GatewayCore, "_pull", lambda *_: []), patch.object(evidence, "pull", _none)]
-
-
-def _none(*_: Any) -> None: ...
-
-
 def _forgotten_commands() -> list[Patch]:
     async def nothing(*_: Any) -> None:
         """What followed from the last decisions is not published again."""
@@ -150,14 +194,15 @@ def _forgotten_commands() -> list[Patch]:
 
 
 MUTATIONS = (
-    Mutation("compare-and-set", ("kill", "freeze", "line"), _no_compare_and_set),
-    Mutation("the last look at the deadline", ("freeze",), _no_last_look),
-    Mutation("reading back what was not confirmed", ("line", "cut"), _no_read_back),
-    Mutation("writing before sending", ("kill",), _send_before_write),
-    Mutation("acknowledging after writing", ("kill",), _ack_before_write),
-    Mutation("the cap on what is given out", ("kill",), _no_cap),
-    Mutation("the reservation of unknown children", ("request", "kill"), _unknown_is_rejected),
-    Mutation("the overlap of pulls", ("user_event", "lag"), _no_overlap),
-    Mutation("two absences that agree", ("request", "lag"), _one_absence),
-    Mutation("commands that are published again", ("kill",), _forgotten_commands),
+    Mutation("compare-and-set", among("kill", "freeze", "line"), _no_compare_and_set),
+    Mutation("the last look at the deadline", frozen_at_a_send, _no_last_look),
+    Mutation("reading back what was not confirmed", among("line", "cut"), _no_read_back),
+    Mutation("writing before sending", among("kill"), _send_before_write),
+    Mutation("acknowledging after writing", dead_before_it_is_stored, _ack_before_write),
+    Mutation("the cap on what is given out", among("kill"), _no_cap),
+    Mutation("one process at each piece of work", among("freeze"), _no_epochs),
+    Mutation("the reservation of unknown children", among("request", "kill"), _unknown_is_rejected),
+    Mutation("the overlap of pulls", ahead_of_the_venue, _no_overlap),
+    Mutation("two absences that agree", among("request", "lag"), _one_absence),
+    Mutation("commands that are published again", among("kill"), _forgotten_commands),
 )
