@@ -155,7 +155,7 @@ class Marks:
         self._changed = True
 
     def load(self) -> None:
-        """Before the streams are asked: another process of this name may be at work, and may mark what comes later."""
+        """Before the streams are asked: another process of this name may be at work, and mark what comes later."""
         self._marks = self._read()
 
     def _read(self) -> dict[str, Mark]:

@@ -16,8 +16,8 @@ from tests.faults.simulation.faults import Kill
 from tests.faults.simulation.scenario import WRITERS, Act, Scenario, order
 from tests.faults.simulation.simulation import Outcome, Simulation, simulate
 
-AT_MS = 1_200
-CANCEL_MS = 2_700
+AT_MS = 300
+CANCEL_MS = 1_400
 DOWN_MS = 300
 
 
@@ -26,7 +26,7 @@ def scenarios() -> Iterator[tuple[str, Scenario]]:
     for number, algo in enumerate(plugins.ALGOS):
         for strategy in plugins.STRATEGIES:
             new = order(Random(f"{algo} {strategy}"), "p", algo, strategy, AT_MS)
-            body = {**new.body, "params": {**new.body["params"], "duration": "3s"}, "qty": "17.05"}
+            body = {**new.body, "params": {**new.body["params"], "duration": "2s"}, "qty": "17.05"}
             acts = [msgspec.structs.replace(new, body=body)]
             if number % 2:
                 acts.append(Act(at_ms=CANCEL_MS, verb="cancel", parent_id="p", algo=algo, body={}))

@@ -53,7 +53,7 @@ retry_pause = "500ms"
 min_split_size = "10"
 """
 
-BUSY_MS = 8_000  # orders and faults fall into this time; after that everything must come to its end
+BUSY_MS = 6_000  # orders and faults fall into this time; after that everything must come to its end
 PROCESSES = ("collector", "aggregator", "router", "gateway", "scheduler")
 WRITERS = ("router", "gateway", "scheduler")
 REQUEST_FAULTS: tuple[RequestWhat, ...] = get_args(RequestWhat)
@@ -83,7 +83,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def order(rng: Random, parent_id: str, algo: str, strategy: str, at_ms: int) -> Act:
-    duration = rng.choice((3, 4, 6))
+    duration = rng.choice((2, 3, 4))
     params = {"duration": f"{duration}s", **PARAMS.get(algo, {})}
     side = rng.choice(("buy", "sell"))
     body: dict[str, Any] = {
@@ -131,14 +131,14 @@ def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Scenario:
     for number in range(rng.choice((1, 1, 2, 3))):
         algo = rng.choice(tuple(plugins.ALGOS))
         strategy = rng.choice(tuple(plugins.STRATEGIES))
-        new = order(rng, f"p{number}", algo, strategy, rng.randint(1_200, 3_000))
+        new = order(rng, f"p{number}", algo, strategy, rng.randint(300, 2_000))
         acts += [new, *requests(rng, new)]
     faults = tuple(_fault(rng, kinds) for _ in range(rng.randint(0, FAULTS_MAX)))
     return Scenario(seed=seed, acts=tuple(sorted(acts, key=lambda act: act.at_ms)), faults=faults)
 
 
 def _fault(rng: Random, kinds: tuple[str, ...]) -> AnyFault:
-    at_ms = rng.randint(500, BUSY_MS)
+    at_ms = rng.randint(100, BUSY_MS)
     process = rng.choice(WRITERS) if rng.random() < 0.9 else rng.choice(PROCESSES)
     venue = rng.choice(VENUES)
     kind = rng.choices(kinds, [KINDS[kind] for kind in kinds])[0]
@@ -182,7 +182,7 @@ def _fault(rng: Random, kinds: tuple[str, ...]) -> AnyFault:
             return RequestFault(venue=venue, number=number, what=asked, delay_ms=delay_ms)
         case "user_event":
             heard = rng.choice(USER_EVENT_FAULTS)
-            delay_ms = rng.choice((100, 2_000, 8_000))
+            delay_ms = rng.choice((100, 1_500, 5_000))
             return UserEventFault(venue=venue, number=rng.randint(1, 12), what=heard, delay_ms=delay_ms)
         case "session":
             return SessionCut(venue=venue, at_ms=at_ms, for_ms=rng.choice((100, 1_500, 6_000)))

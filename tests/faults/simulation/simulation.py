@@ -56,8 +56,9 @@ BUILDERS: dict[str, BuildService] = {
 END_NS = (
     300 * SECOND
 )  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
-SETTLE_NS = 10 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
+SETTLE_NS = 6 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
 BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
+LOOK_NS = 100 * MS  # how often it is asked whether all is quiet
 USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
 
@@ -203,7 +204,8 @@ class Simulation:
 
     def _go(self) -> None:
         """Until nothing is under way any more, and then a while longer."""
-        self.world.run(START_NS + END_NS, self._is_quiet)
+        while not self._is_quiet() and self.world.now_ns < START_NS + END_NS:
+            self.world.run(self.world.now_ns + LOOK_NS)
         if self._is_quiet():
             self._close_market()
             self.world.run(self.world.now_ns + SETTLE_NS)

@@ -46,8 +46,8 @@ class World:
         """At this instant, after what is due at it."""
         self._now.append(act)
 
-    def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> None:
-        """Let time pass until `until_ns`, or until `stop()` says so between two instants."""
+    def run(self, until_ns: int) -> None:
+        """Let time pass until `until_ns`."""
         at_this_instant = 0
         while True:
             while self._now:
@@ -61,9 +61,6 @@ class World:
                 return
             at_ns, _, act, args = heapq.heappop(self._due)
             if at_ns > self.now_ns:
-                if stop():
-                    heapq.heappush(self._due, (at_ns, 0, act, args))
-                    return
                 at_this_instant = 0
                 self.now_ns = at_ns
             self.events += 1
