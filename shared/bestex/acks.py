@@ -16,6 +16,7 @@ import nats.errors
 from bestex.errors import BestexError
 from bestex.pull import Delivery
 
+FLUSH_S = 2.0  # a server that is there acknowledges in milliseconds; what it does not, comes again
 LATER_S = 0.02  # longer than an order's next steps take, far shorter than the time after which it comes again
 
 
@@ -54,8 +55,8 @@ class Acks:
         if self._timer is not None:
             self._timer.cancel()
             self._send()
-        if self._sending:
-            await asyncio.wait(self._sending)
+        if self._sending:  # while the bus is away they wait for it, and this process is asked to end
+            await asyncio.wait(self._sending, timeout=FLUSH_S)
 
     async def give_back(self) -> None:
         """The end of a process whose work is another's: that one is to have what is open here, and at once."""

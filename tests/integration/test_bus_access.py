@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -108,6 +109,7 @@ async def test_what_a_role_may_not_do_fails_at_once_and_says_who_may(place: Plac
     client = await bus.connect(place.access("user"), "test", on_error=heard.append)
     with pytest.raises(Forbidden, match=r"role user may not publish to .*fill.*; .* key of role gateway"):
         await bus.publish(client, subjects.fill("sim_a", "BTC/USDT", "t1"), b"{}", timeout=START_S_MAX)
+    await asyncio.sleep(0)  # it is told outside the connection's reader
     assert [type(error) for error in heard] == [Forbidden]
     with pytest.raises(Forbidden, match="key of role provisioner"):
         await bus.api(client, "STREAM.DELETE.ORDERS", {})

@@ -116,6 +116,7 @@ async def test_an_own_history_that_cannot_be_read_is_refused_and_anothers_word_i
 
 async def seen_marks(rig: Rig, folder: Path) -> Marks:
     made = Marks(rig.client, DiskFiles(folder), "one", AffineClock(), log.configure("test"))
+    made.load()
     await made.verify(await streams.verify(rig.client, CONFIG), ["ORDERS"])
     return made
 

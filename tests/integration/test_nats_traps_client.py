@@ -17,7 +17,7 @@ from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS, DEFAULT_PING_INTERVA
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from bestex import bus, config, runtime, subjects
+from bestex import bus, config, footing, subjects
 from bestex.clock import AffineClock
 from bestex.journal import Journal
 from bestex.runtime import Runtime
@@ -173,7 +173,7 @@ async def test_a_flush_that_times_out_kills_the_reader_and_the_watchdog_ends_suc
         await through.request("$JS.API.INFO", b"", timeout=SOON_S)
     await through.close()
 
-    monkeypatch.setattr(runtime, "WATCHDOG_INTERVAL_S", 0.05)
+    monkeypatch.setattr(footing, "WATCHDOG_INTERVAL_S", 0.05)
     client = await bus.connect(proxy.url, "watched")
     service = Service("scheduler", (), DecidesNothing())
     running = Runtime(service, client, CONFIG, AffineClock(), structlog.stdlib.get_logger())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ class Once:
 
 
 async def test_no_copy_of_an_input_is_acknowledged_before_what_follows_from_it_is_stored(
-    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     append, go_on = Journal.append, asyncio.Event()
 
@@ -62,7 +63,7 @@ async def test_no_copy_of_an_input_is_acknowledged_before_what_follows_from_it_i
         return await append(self, subject, payload, aside=aside)
 
     monkeypatch.setattr(Journal, "append", slow_append)
-    config = configuration.load(None, {})
+    config = configuration.load(None, {"BESTEX__DATA_DIR": str(tmp_path)})
     client = await bus.connect(nats_server.url, "test")
     await streams.apply(client, config)
     core = Once()

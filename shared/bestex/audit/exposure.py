@@ -36,14 +36,16 @@ def check_exposure(
 
 def _check(findings: Findings, parent: ParentHistory, changes: list[_Change]) -> None:
     weight = Decimal(0)
+    largest = Decimal(0)  # that was wanted when one of the slices at the venues was made
     # At one instant, what is given back goes before what is taken.
     for at_ns, qty, number, witness in sorted(changes, key=lambda change: change[:2]):
         weight = total(weight, qty)
         item = parent.slices.get(number)
         if qty <= 0 or item is None:
             continue
-        # What went out before less was wanted may still fill.
-        most = max(parent.wanted_at(item.witness.at_ns), parent.wanted_at(at_ns))
+        # What went out before less was wanted may still fill, whatever else goes out after it.
+        largest = max(largest, parent.wanted_at(item.witness.at_ns))
+        most = max(largest, parent.wanted_at(at_ns))
         if weight > most:
             text = f"parent {parent.name}: {weight} filled or at venues, of {most}"
             findings.add(3, "exposed", text, item.witness, witness)

@@ -217,12 +217,18 @@ class Simulation:
             self.processes[name].life.end()
 
     def _is_quiet(self) -> bool:
-        """Whether every order has ended and every message been acknowledged."""
-        return self._all_ended() and not any(
-            consumer.pending or consumer.unseen
-            for stream in self.server.streams.values()
-            for consumer in stream.consumers.values()
-            if consumer.durable
+        """Whether users have said all that they say, every order has ended and every message been acknowledged."""
+        last_ms = max((act.at_ms for act in self.scenario.acts), default=0)
+        said = self.world.now_ns > START_NS + last_ms * MS
+        return (
+            said
+            and self._all_ended()
+            and not any(
+                consumer.pending or consumer.unseen
+                for stream in self.server.streams.values()
+                for consumer in stream.consumers.values()
+                if consumer.durable
+            )
         )
 
     def _all_ended(self) -> bool:
