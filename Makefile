@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench campaign scenarios up lock image clean
+.PHONY: help setup demo test check bench simulate campaign scenarios up lock image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ demo: setup ## work some twenty parent orders over four simulated venues, then a
 	$(BIN)/python -m bestex.demo $(ARGS)
 
 test: setup ## the whole test suite; ARGS goes to pytest, as in `make test ARGS=tests/unit`
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup ## lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -29,6 +29,9 @@ bench: setup ## measure against the bare bus; writes tests/bench/results.json
 
 campaign: setup ## kill services and the bus under load, then audit; ARGS='--service-kills 1000 --minutes 40'
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
+
+simulate: setup ## the whole platform on a virtual clock, with faults; ARGS='--seeds 100000'
+	$(BIN)/python -m tests.faults.simulate $(ARGS)
 
 scenarios: setup ## a full disk, a lying disk, and three servers of which one is cut off from the others
 	$(BIN)/python -m pytest -m campaign tests/faults $(ARGS)

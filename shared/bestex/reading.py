@@ -30,6 +30,7 @@ LAG_S, LAGS_MAX = 0.05, 200  # a replica that is behind is asked again, for ten 
 NO_MESSAGE, TOO_MANY, NO_RESPONDERS = "404", "413", "503"
 EVERYTHING = ">"
 SEQUENCE = "Nats-Sequence"
+BEFORE = "Nats-Last-Sequence"  # what was sent before this on the same page: a message that was lost shows
 
 
 class Kept:
@@ -66,6 +67,7 @@ class Reader:
         self._inbox = client.new_inbox()
         self._asked = 0
         self._page: list[Kept] = []
+        self._whole = True
         self._ended: asyncio.Future[str] | None = None
 
     @asynccontextmanager
@@ -79,7 +81,7 @@ class Reader:
 
     async def page(self, request: dict[str, Any]) -> tuple[str, list[Kept]]:
         """The status at the end of the answer, and the messages before it. BusError where none comes."""
-        self._page = []
+        self._page, self._whole = [], True
         self._asked += 1
         self._ended = asyncio.get_running_loop().create_future()
         subject = api_subject(self._client, f"DIRECT.GET.{self._stream}")
@@ -96,6 +98,8 @@ class Reader:
                 raise silent
             seen = len(self._page)
         status = self._ended.result()
+        if not self._whole:
+            raise BusError(f"stream {self._stream}: something was lost on the way while it was read")
         if status == NO_RESPONDERS:
             raise BusError(f"nobody answers for stream {self._stream}; is the bus still starting?")
         return status, self._page
@@ -103,7 +107,10 @@ class Reader:
     async def _take(self, message: Msg) -> None:
         if self._ended is None or self._ended.done() or not message.subject.endswith(f".{self._asked}"):
             return  # of a page that was given up
-        status = (message.headers or {}).get("Status", "")
+        headers = message.headers or {}
+        before = self._page[-1].seq if self._page else 0
+        self._whole &= headers.get(BEFORE, str(before)) == str(before)
+        status = headers.get("Status", "")
         if status:
             self._ended.set_result(status)
         else:

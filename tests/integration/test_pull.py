@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from bestex import bus, config, pull, reading, streams, subjects
 from bestex.errors import BusError, StreamMismatch
@@ -52,6 +53,26 @@ async def test_a_history_whose_server_is_killed_meanwhile_is_a_failure_that_may_
     await restarting[0]
     count = await reading.read_all(client, subjects.SCHED, [PATTERN], lambda _: None)
     assert count == MESSAGES
+
+
+async def test_a_history_of_which_a_message_is_lost_on_the_way_is_not_taken_for_whole(client: Client) -> None:
+    await store(client, BATCH)
+    async with reading.Reader(client, subjects.SCHED).open() as reader:
+        heard, skipped = reader._take, []
+
+        async def lossy(message: Msg) -> None:
+            if (message.headers or {}).get(reading.SEQUENCE) == "3":
+                skipped.append(message)
+            else:
+                await heard(message)
+
+        reader._take = lossy  # type: ignore[method-assign]
+        inbox = client.new_inbox()
+        reader._inbox = inbox
+        await client.subscribe(f"{inbox}.*", cb=lossy)
+        with pytest.raises(BusError, match="lost on the way"):
+            await reader.page({"seq": 1, "batch": BATCH, "next_by_subj": PATTERN})
+    assert len(skipped) == 1
 
 
 async def test_a_consumer_that_nobody_answers_for_is_waited_for_unless_the_server_says_that_it_is_gone(

@@ -24,7 +24,7 @@ from bestex import bus, plugins
 from bestex.bus_address import ENV_URL
 from bestex.children import die_with_parent
 from bestex.config import Config
-from bestex.process import EXIT_FAILED, EXIT_FENCED, EXIT_MISCONFIGURED
+from bestex.process import EXIT_DAMAGED, EXIT_FAILED, EXIT_FENCED, EXIT_MISCONFIGURED
 from bestex.supervisor import ServiceSpec, answering_pids, exchange_is_ready, service_specs
 
 READY_S_MAX = 60.0  # all of them at once, on a machine that others use too
@@ -35,6 +35,7 @@ ENDS_S = 10.0  # how long one that was replaced may take to find out
 DOWN_MAX = 3  # of some fourteen: with more of them down there is little left to be broken
 PACE_S_MAX = 15.0  # on a slow machine a process takes several seconds to come back
 LOG_TAIL = 20_000  # a line with a traceback is long
+STAYS_DOWN = (EXIT_MISCONFIGURED, EXIT_DAMAGED)  # a person must look, as with a supervisor
 EXITS_KEPT = 1_000
 EXCHANGE = "exchange"
 NEWLINE = "\n"
@@ -131,7 +132,7 @@ class Processes:
         return [
             name
             for name, slot in self.slots.items()
-            if slot.process is not None and slot.process.returncode == EXIT_MISCONFIGURED
+            if slot.process is not None and slot.process.returncode in STAYS_DOWN
         ]
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ class Processes:
             if not slot.killed:
                 if len(self.exits) < EXITS_KEPT:
                     self.exits.append(Exit(slot.spec.name, code, slot.last_words()))
-                if code == EXIT_MISCONFIGURED:
+                if code in STAYS_DOWN:
                     return
                 await asyncio.sleep(PAUSE_S)
             slot.killed = False

@@ -184,15 +184,19 @@ class Server:
                     found.append(one)
                     if len(found) == request["batch"]:
                         break
+        before = 0
         for one in found:
             what = {
                 "Nats-Stream": name,
                 "Nats-Subject": one.subject,
                 "Nats-Sequence": str(one.seq),
                 "Nats-Time-Stamp": rfc3339(one.at_ns),
+                "Nats-Last-Sequence": str(before),
             }
+            before = one.seq
             self._route(reply, one.data, headers={**one.headers, **what})
-        self._route(reply, b"", headers={"Status": "204" if found else "404"})
+        end = {"Status": "204", "Nats-Last-Sequence": str(before)} if found else {"Status": "404"}
+        self._route(reply, b"", headers=end)
 
     def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:
         if reply:
