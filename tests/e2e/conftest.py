@@ -35,7 +35,7 @@ class Platform:
         return await run_audit(monitor, journals=self.data_dir / "exchange", complete=complete)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """`bestex up`, ready: four simulated venues, two symbols, a bus of its own."""
     data_dir = tmp_path_factory.mktemp("platform")

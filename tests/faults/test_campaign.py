@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from nats.aio.msg import Msg
 
 from bestex import plugins, subjects
-from bestex.pull import Delivery
+from bestex.reading import Kept
 from tests.faults.campaign import verdict
 from tests.faults.campaign.load import Ledger, Notes
 from tests.faults.campaign.orders import Message, Orders
@@ -80,13 +81,9 @@ STORED = {
 def seen(stream: str, seq: int, subject: str, data: bytes) -> Notes:
     """Notes that hold one message."""
 
-    class Message:
-        reply = f"$JS.ACK.{stream}.c.1.{seq}.1.1.0"
-
-    message = Message()
-    message.subject, message.data = subject, data  # type: ignore[attr-defined]
+    where = {"Nats-Stream": stream, "Nats-Subject": subject, "Nats-Sequence": str(seq), "Nats-Time-Stamp": ""}
     notes = Notes()
-    notes.take(Delivery(None, message))  # type: ignore[arg-type]
+    notes.take(Kept(Msg(None, data=data, headers=where)))  # type: ignore[arg-type]
     return notes
 
 

@@ -79,13 +79,16 @@ class ChildHistory:
             return self._cum
         return max(decided, self._qty_most)
 
-    def weights(self) -> Iterator[tuple[int, Decimal, Witness]]:
-        """When, by how much and where what it may fill of its parent grew or shrank."""
+    def weights(self) -> Iterator[tuple[int, Decimal, Decimal, Witness]]:
+        """When, by how much and where its part of its parent grew or shrank: filled or at the venue, and at the
+        venue."""
         if self.submitting is not None and self.submitting_witness is not None:
-            yield self.submitting_witness.at_ns, self.submitting.qty, self.submitting_witness
-        yield from self._raised
+            qty = self.submitting.qty
+            yield self.submitting_witness.at_ns, qty, qty, self.submitting_witness
+        for at_ns, qty, witness in self._raised:
+            yield at_ns, qty, qty, witness
         if self.end is not None and self.end_witness is not None:
-            yield self.end_at_ns, self.end.cum_qty - self._qty_most, self.end_witness
+            yield self.end_at_ns, self.end.cum_qty - self._qty_most, -self._qty_most, self.end_witness
 
     # -- events --------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from bestex.audit.report import Findings, Witness
 from bestex.units import total
 
 Key = tuple[str, str]
-_Change = tuple[int, Decimal, int, Witness]  # stored at, by how much, the slice, where
+_Change = tuple[int, Decimal, Decimal, int, Witness]  # stored at, by how much, at the venue, the slice, where
 
 
 def check_exposure(
@@ -27,7 +27,7 @@ def check_exposure(
         if child.owner is not None and not child.partial:
             symbol, parent_id, number = child.owner
             own = changes.setdefault((symbol, parent_id), [])
-            own.extend((at_ns, qty, number, witness) for at_ns, qty, witness in child.weights())
+            own.extend((at_ns, qty, working, number, at) for at_ns, qty, working, at in child.weights())
     for key, own in changes.items():
         parent = parents.get(key)
         if parent is not None and not parent.partial and parent.accepted is not None:
@@ -35,17 +35,19 @@ def check_exposure(
 
 
 def _check(findings: Findings, parent: ParentHistory, changes: list[_Change]) -> None:
-    weight = Decimal(0)
-    largest = Decimal(0)  # that was wanted when one of the slices at the venues was made
+    weight, at_work = Decimal(0), dict[int, Decimal]()
     # At one instant, what is given back goes before what is taken.
-    for at_ns, qty, number, witness in sorted(changes, key=lambda change: change[:2]):
+    for at_ns, qty, working, number, witness in sorted(changes, key=lambda change: change[:2]):
         weight = total(weight, qty)
+        at_work[number] = total(at_work.get(number, Decimal(0)), working)
         item = parent.slices.get(number)
         if qty <= 0 or item is None:
             continue
-        # What went out before less was wanted may still fill, whatever else goes out after it.
-        largest = max(largest, parent.wanted_at(item.witness.at_ns))
-        most = max(largest, parent.wanted_at(at_ns))
+        # What went out before less was wanted may still fill, whatever goes out after it.
+        made = [
+            parent.slices[one].witness.at_ns for one, qty in at_work.items() if qty and one in parent.slices
+        ]
+        most = max(map(parent.wanted_at, (*made, at_ns)))
         if weight > most:
             text = f"parent {parent.name}: {weight} filled or at venues, of {most}"
             findings.add(3, "exposed", text, item.witness, witness)

@@ -129,7 +129,8 @@ def disagreements(ledger: Ledger, notes: Notes, stored: dict[str, list[tuple[int
     events: dict[str, set[str]] = {}
     for _, subject, _ in stored.get(subjects.SCHED, ()):
         tokens = subject.split(".")
-        events.setdefault(tokens[4], set()).add(tokens[5])
+        if tokens[2] == "parent":
+            events.setdefault(tokens[4], set()).add(tokens[5])
     for parent_id in sorted(ledger.parents):
         had = events.get(parent_id, set())
         if not {"accepted", "done"} <= had:

@@ -66,6 +66,12 @@ def dead_before_it_is_stored(seed: int) -> Scenario:
     return _calm(seed % 3, lost, Kill(process=process, step=step + 1 + seed % 3, after=True))
 
 
+def beside_its_successor(seed: int) -> Scenario:
+    """The scheduler stands still, and orders come when another one has taken its place."""
+    still = Freeze(process="scheduler", at_ms=500 + seed % 7 * 150, for_ms=2_000, successor=True)
+    return _calm(seed, still)
+
+
 def ahead_of_the_venue(seed: int) -> Scenario:
     """The gateway's clock is ahead, and of what an order did nobody tells but the list of trades."""
     venue = VENUES[seed % 2]
@@ -200,7 +206,7 @@ MUTATIONS = (
     Mutation("writing before sending", among("kill"), _send_before_write),
     Mutation("acknowledging after writing", dead_before_it_is_stored, _ack_before_write),
     Mutation("the cap on what is given out", among("kill"), _no_cap),
-    Mutation("one process at each piece of work", among("freeze"), _no_epochs),
+    Mutation("one process at each piece of work", beside_its_successor, _no_epochs),
     Mutation("the reservation of unknown children", among("request", "kill"), _unknown_is_rejected),
     Mutation("the overlap of pulls", ahead_of_the_venue, _no_overlap),
     Mutation("two absences that agree", among("request", "lag"), _one_absence),

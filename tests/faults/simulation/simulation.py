@@ -56,7 +56,7 @@ BUILDERS: dict[str, BuildService] = {
 END_NS = (
     300 * SECOND
 )  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
-SETTLE_NS = 6 * SECOND  # after the last parent's end: what is late may still come, and must change nothing
+SETTLE_NS = SECOND  # after the last parent's end: what is still on its way must change nothing
 BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
 LOOK_NS = 100 * MS  # how often it is asked whether all is quiet
 USER_RETRY_NS = 500 * MS
@@ -107,6 +107,7 @@ class Simulation:
             for name, build in BUILDERS.items()
         }
         self._wanted = {act.parent_id for act in scenario.acts if act.verb == "new"}
+        self._unsaid = len(scenario.acts)
         self._accepted: set[str] = set()
         self._ended: set[str] = set()
         self._looked = 0
@@ -138,6 +139,7 @@ class Simulation:
         parent_id = "" if act.verb == "new" else act.parent_id
         subject = subjects.order(act.verb, act.algo, SYMBOL, parent_id)
         self.server.publish(subject, codec.to_json(act.body))
+        self._unsaid -= 1
 
     def _schedule(self, fault: AnyFault) -> None:
         at = partial(self.world.at, START_NS + getattr(fault, "at_ms", 0) * MS)
@@ -208,7 +210,8 @@ class Simulation:
             self.world.run(self.world.now_ns + LOOK_NS)
         if self._is_quiet():
             self._close_market()
-            self.world.run(self.world.now_ns + SETTLE_NS)
+            late_ms = max((getattr(fault, "delay_ms", 0) for fault in self.scenario.faults), default=0)
+            self.world.run(self.world.now_ns + SETTLE_NS + late_ms * MS)
 
     def _close_market(self) -> None:
         """Nobody needs a price any more."""
@@ -218,28 +221,27 @@ class Simulation:
 
     def _is_quiet(self) -> bool:
         """Whether users have said all that they say, every order has ended and every message been acknowledged."""
-        last_ms = max((act.at_ms for act in self.scenario.acts), default=0)
-        said = self.world.now_ns > START_NS + last_ms * MS
-        return (
-            said
-            and self._all_ended()
-            and not any(
-                consumer.pending or consumer.unseen
-                for stream in self.server.streams.values()
-                for consumer in stream.consumers.values()
-                if consumer.durable
-            )
+        waiting = (
+            consumer.pending or consumer.unseen
+            for stream in self.server.streams.values()
+            for consumer in stream.consumers.values()
+            if consumer.durable
         )
+        return not self._unsaid and self._all_ended() and not any(waiting)
 
     def _all_ended(self) -> bool:
         stored = self.server.stored
         while self._looked < len(stored):
-            tokens = stored[self._looked][1].subject.split(".")
+            message = stored[self._looked][1]
+            tokens = message.subject.split(".")
             if tokens[2] == "parent":
-                if tokens[5] == "accepted":
-                    self._accepted.add(tokens[4])
-                elif tokens[5] == "done" or (tokens[5] == "rejected" and tokens[4] not in self._accepted):
+                refused = (
+                    tokens[5] == "rejected" and b'"request":' not in message.data
+                )  # an order, not a request
+                if tokens[5] == "done" or (refused and tokens[4] not in self._accepted):
                     self._ended.add(tokens[4])
+                elif tokens[5] == "accepted":
+                    self._accepted.add(tokens[4])
             self._looked += 1
         return self._wanted <= self._ended
 
