@@ -33,7 +33,7 @@ campaign: setup ## kill services and the bus under load, then audit; ARGS='--ser
 simulate: setup ## the whole platform on a virtual clock, with faults; ARGS='--seeds 100000'
 	$(BIN)/python -m tests.faults.simulate $(ARGS)
 
-scenarios: setup ## a full disk, a lying disk, and three servers of which one is cut off from the others
+scenarios: setup ## frozen processes, a full disk, a lying disk, and three servers of which one is cut off
 	$(BIN)/python -m pytest -m campaign tests/faults $(ARGS)
 
 up: setup ## the bus and all services on this machine, until ctrl-C

@@ -8,7 +8,9 @@ history printed. Exit code 1 if any did.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -18,11 +20,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.faults.simulation.scenario import draw
+from tests.faults.simulation.scenario import Scenario, draw
 from tests.faults.simulation.shrink import narrate, shrink
 from tests.faults.simulation.simulation import Outcome, simulate
 
 CHUNK = 20  # seeds that a worker takes at once
+COLLECT_EVERY = 20  # runs: some 40 MB of garbage
 TOLD_MAX = 3  # failing seeds whose history is printed; the others are named
 
 
@@ -31,12 +34,33 @@ def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
     if jobs == 1:
         yield from map(_one, seeds)
         return
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=50) as pool:
+    with worker_pool(jobs) as pool:
         yield from pool.imap(_one, seeds, CHUNK)
 
 
+def worker_pool(jobs: int) -> Any:
+    """Processes that only simulate. Their garbage is collected between runs: a sixth of the time otherwise."""
+    return multiprocessing.get_context("fork").Pool(jobs, initializer=_begin)
+
+
+def _begin() -> None:
+    gc.disable()
+    gc.freeze()
+
+
 def _one(seed: int) -> Outcome:
-    return simulate(draw(seed))
+    return run(draw(seed))
+
+
+def run(scenario: Scenario) -> Outcome:
+    """In a process of `worker_pool`."""
+    outcome = simulate(scenario)
+    if next(_runs) % COLLECT_EVERY == 0:
+        gc.collect()
+    return outcome
+
+
+_runs = itertools.count(1)
 
 
 def main() -> int:

@@ -49,6 +49,7 @@ async def assert_all_is_kept(work: Rig) -> None:
 # -- SIGSTOP -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.campaign
 async def test_what_freezes_and_wakes_a_gateway_beside_its_successor_too_breaks_no_promise() -> None:
     async with rig(split=False, in_flight=8) as work:
         await progress(work)

@@ -66,6 +66,11 @@ def dead_before_it_is_stored(seed: int) -> Scenario:
     return _calm(seed % 3, lost, Kill(process=process, step=step + 1 + seed % 3, after=True))
 
 
+def dead_at_a_decision(seed: int) -> Scenario:
+    """The router dies at one of its steps: some of them store what has been decided."""
+    return _calm(seed % 3, Kill(process="router", step=FIRST_STEP + seed // 3))
+
+
 def beside_its_successor(seed: int) -> Scenario:
     """The scheduler stands still, and orders come when another one has taken its place."""
     still = Freeze(process="scheduler", at_ms=500 + seed % 7 * 150, for_ms=2_000, successor=True)
@@ -203,7 +208,7 @@ MUTATIONS = (
     Mutation("compare-and-set", among("kill", "freeze", "line"), _no_compare_and_set),
     Mutation("the last look at the deadline", frozen_at_a_send, _no_last_look),
     Mutation("reading back what was not confirmed", among("line", "cut"), _no_read_back),
-    Mutation("writing before sending", among("kill"), _send_before_write),
+    Mutation("writing before sending", dead_at_a_decision, _send_before_write),
     Mutation("acknowledging after writing", dead_before_it_is_stored, _ack_before_write),
     Mutation("the cap on what is given out", among("kill"), _no_cap),
     Mutation("one process at each piece of work", beside_its_successor, _no_epochs),

@@ -186,6 +186,7 @@ class Simulation:
     # -- the run ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
+        collecting = gc.isenabled()
         gc.disable()
         try:
             # A process is known by its number and its start; here the start is enough, and the same every time.
@@ -193,7 +194,8 @@ class Simulation:
                 self._go()
             report = self.audit()
         finally:
-            gc.enable()
+            if collecting:
+                gc.enable()
         violations = [f"promise {a.promise}: {a.code}: {a.text}" for a in report.anomalies]
         violations += [f"a core failed: {text}" for text in self._bugs()]
         return Outcome(
