@@ -10,6 +10,7 @@ dead. Where requests go unanswered for a while it is made anew, with another ser
 from __future__ import annotations
 
 import asyncio
+import weakref
 from weakref import WeakKeyDictionary
 
 import nats.errors
@@ -26,7 +27,8 @@ class Asking:
     """The open requests of one connection."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        # The table of these is by connection, and must not be what keeps a connection.
+        self._client: Client = weakref.proxy(client)
         self._inbox = client.new_inbox()
         self._open: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._count = 0

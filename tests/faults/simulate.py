@@ -26,6 +26,7 @@ from tests.faults.simulation.simulation import Outcome, simulate
 
 CHUNK = 20  # seeds that a worker takes at once
 COLLECT_EVERY = 20  # runs: some 40 MB of garbage
+TASKS_MAX = 10  # chunks of one process: it keeps half a megabyte a run
 TOLD_MAX = 3  # failing seeds whose history is printed; the others are named
 
 
@@ -39,8 +40,10 @@ def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
 
 
 def worker_pool(jobs: int) -> Any:
-    """Processes that only simulate. Their garbage is collected between runs: a sixth of the time otherwise."""
-    return multiprocessing.get_context("fork").Pool(jobs, initializer=_begin)
+    """Processes that only simulate, and are replaced now and then: what died in a run is never wholly let go. Their
+    garbage is collected between runs, not in them."""
+    context = multiprocessing.get_context("fork")
+    return context.Pool(jobs, initializer=_begin, maxtasksperchild=TASKS_MAX)
 
 
 def _begin() -> None:
