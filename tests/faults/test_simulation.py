@@ -18,7 +18,6 @@ from tests.faults.simulation.simulation import Outcome, simulate
 SEEDS = 2_000
 JOBS = os.cpu_count() or 1
 SEED_WITH_ALL = 3  # any one will do
-MUTANT_SEEDS_MAX = 150  # most mutants fall to the first few
 TIME_S_MAX = 400  # of one of these tests on two busy cores
 
 
