@@ -10,8 +10,6 @@ dead. Where requests go unanswered for a while it is made anew, with another ser
 from __future__ import annotations
 
 import asyncio
-import weakref
-from weakref import WeakKeyDictionary
 
 import nats.errors
 from nats.aio.client import Client
@@ -20,6 +18,7 @@ from nats.aio.msg import Msg
 from bestex.errors import Forbidden
 
 NO_RESPONDERS = "503"
+_HELD = "_bestex_asking"
 DEAF_S = 5.0  # longer than the disk of a busy server takes, and than a cluster takes to elect a leader
 
 
@@ -27,8 +26,7 @@ class Asking:
     """The open requests of one connection."""
 
     def __init__(self, client: Client) -> None:
-        # The table of these is by connection, and must not be what keeps a connection.
-        self._client: Client = weakref.proxy(client)
+        self._client = client
         self._inbox = client.new_inbox()
         self._open: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._count = 0
@@ -96,14 +94,14 @@ def _fail(waiting: asyncio.Future[Msg], error: Exception) -> None:
         waiting.set_exception(error)
 
 
-_of: WeakKeyDictionary[Client, Asking] = WeakKeyDictionary()
-
-
 def asking(client: Client) -> Asking:
     """The one of this connection."""
-    if client not in _of:
-        _of[client] = Asking(client)
-    return _of[client]
+    # Kept by the connection and not in a table beside it: open requests lead back to their connection, so that
+    # a table's weak keys would never be let go.
+    held: Asking | None = vars(client).get(_HELD)
+    if held is None:
+        held = vars(client)[_HELD] = Asking(client)
+    return held
 
 
 async def ask(

@@ -7,7 +7,6 @@ are NATS 2.15 with nats-py 2.16.
 from __future__ import annotations
 
 import asyncio
-import json
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ async def _introduce(client: Client, access: Access) -> None:
         raise BusError(
             f"the bus at {access.url} does not say whose key {access.key} is; it must let it ask on {rights.WHOAMI}"
         ) from error
-    account = str(json.loads(reply.data).get("data", {}).get("account", ""))
+    account = str(msgspec.json.decode(reply.data).get("data", {}).get("account", ""))
     if not rights.is_role(account):
         return  # a bus that somebody else has set up: his accounts are his own
     if access.role and account != access.role:
@@ -196,10 +195,10 @@ async def _read(client: Client, stream: str, request: dict[str, Any]) -> Stored 
     reply = await ask(
         client,
         api_subject(client, f"STREAM.MSG.GET.{stream}"),
-        json.dumps(request).encode(),
+        msgspec.json.encode(request),
         REQUEST_TIMEOUT_S,
     )
-    answer = json.loads(reply.data)
+    answer = msgspec.json.decode(reply.data)
     error = answer.get("error")
     if error:
         if error.get("code") == 404 and error.get("err_code") != STREAM_NOT_FOUND:
@@ -222,12 +221,12 @@ def _parse_headers(block: bytes) -> dict[str, str]:
 async def api(client: Client, what: str, request: dict[str, Any]) -> dict[str, Any]:
     """One request of JetStream's API; its answer, which may be an error. BusError where none comes."""
     try:
-        reply = await ask(client, api_subject(client, what), json.dumps(request).encode(), API_TIMEOUT_S)
+        reply = await ask(client, api_subject(client, what), msgspec.json.encode(request), API_TIMEOUT_S)
     except (nats.errors.Error, TimeoutError) as error:
         if not client.is_connected:
             raise BusError("the connection to the bus is lost for the moment; try again") from error
         raise BusError(f"JetStream does not answer {what}: {type(error).__name__}") from error
-    answer: dict[str, Any] = json.loads(reply.data)
+    answer: dict[str, Any] = msgspec.json.decode(reply.data)
     return answer
 
 

@@ -58,16 +58,19 @@ class Footing:
         self._sure_s = self._now_s()  # when it was last known that all is well
         self._error: Exception | None = None
         self._checking: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._next_beat: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._beat_s = self._sure_s = self._now_s()
-        self._tasks = [loop.create_task(self._beats()), loop.create_task(self._watchdog())]
+        self._watching = loop.create_task(self._watchdog())
+        self._beat()
 
     def stop(self) -> None:
-        for task in (*self._tasks, *((self._checking,) if self._checking else ())):
-            task.cancel()
+        for one in (self._watching, self._checking, self._next_beat):
+            if one is not None:
+                one.cancel()
 
     def doubt(self) -> None:
         """Something happened after which the bus is to be asked."""
@@ -127,31 +130,30 @@ class Footing:
                 return
             await asyncio.sleep(RETRY_S)
 
-    async def _beats(self) -> None:
-        while True:
-            now_s = self._now_s()
-            if now_s - self._beat_s > STILL_S_MAX:
-                self._log.warning("stood still", seconds=round(now_s - self._beat_s, 3))
-                self.doubt()
-                self._sure_s = now_s  # a process that was frozen for long is given the time to ask
-            self._beat_s = now_s
-            if not self._client.is_connected:
-                self.doubt()
-                if not self._away:
-                    self._away = True
-                    self._lost()
-            elif not self.is_sure():
-                self._ask()
-            else:
-                self._sure_s = now_s
-                if self._away:
-                    self._away = False
-                    self._back()
-            if now_s - self._sure_s > GIVE_UP_S:
-                self._fail(
-                    BusError(f"the bus has been away, or could not say who is at work, for {GIVE_UP_S:.0f} s")
-                )
-            await asyncio.sleep(BEAT_S)
+    def _beat(self) -> None:
+        now_s = self._now_s()
+        if now_s - self._beat_s > STILL_S_MAX:
+            self._log.warning("stood still", seconds=round(now_s - self._beat_s, 3))
+            self.doubt()
+            self._sure_s = now_s  # a process that was frozen for long is given the time to ask
+        self._beat_s = now_s
+        if not self._client.is_connected:
+            self.doubt()
+            if not self._away:
+                self._away = True
+                self._lost()
+        elif not self.is_sure():
+            self._ask()
+        else:
+            self._sure_s = now_s
+            if self._away:
+                self._away = False
+                self._back()
+        if now_s - self._sure_s > GIVE_UP_S:
+            self._fail(
+                BusError(f"the bus has been away, or could not say who is at work, for {GIVE_UP_S:.0f} s")
+            )
+        self._next_beat = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
 
     async def _watchdog(self) -> None:
         """nats-py can look connected while every request hangs; then only a new process helps."""

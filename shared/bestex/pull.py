@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -122,7 +122,7 @@ class StandingPull:
         }
         subject = api_subject(self._client, f"CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}")
         try:
-            await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+            await self._client.publish(subject, msgspec.json.encode(request), reply=self._inbox)
         except nats.errors.Error:
             self._outstanding = 0  # not connected: `renew` follows
 

@@ -7,11 +7,11 @@ be answered by a replica that is behind, so the end of what there is comes from 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -88,7 +88,7 @@ class Reader:
         silent = BusError(f"stream {self._stream} fell silent while it was read")
         try:
             await self._client.publish(
-                subject, json.dumps(request).encode(), reply=f"{self._inbox}.{self._asked}"
+                subject, msgspec.json.encode(request), reply=f"{self._inbox}.{self._asked}"
             )
         except nats.errors.Error as error:
             raise silent from error

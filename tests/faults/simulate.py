@@ -8,62 +8,21 @@ history printed. Exit code 1 if any did.
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
-import itertools
 import json
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.faults.simulation.scenario import Scenario, draw
+from tests.faults.simulation.scenario import draw
 from tests.faults.simulation.shrink import narrate, shrink
-from tests.faults.simulation.simulation import Outcome, simulate
+from tests.faults.simulation.simulation import Outcome
+from tests.faults.simulation.workers import outcomes
 
-CHUNK = 20  # seeds that a worker takes at once
-COLLECT_EVERY = 20  # runs: some 40 MB of garbage
-TASKS_MAX = 10  # chunks of one process: it keeps half a megabyte a run
+TOLD_EVERY = 20  # seeds
 TOLD_MAX = 3  # failing seeds whose history is printed; the others are named
-
-
-def outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
-    """Each seed's outcome, in the order of the seeds."""
-    if jobs == 1:
-        yield from map(_one, seeds)
-        return
-    with worker_pool(jobs) as pool:
-        yield from pool.imap(_one, seeds, CHUNK)
-
-
-def worker_pool(jobs: int) -> Any:
-    """Processes that only simulate, and are replaced now and then: what died in a run is never wholly let go. Their
-    garbage is collected between runs, not in them."""
-    context = multiprocessing.get_context("fork")
-    return context.Pool(jobs, initializer=_begin, maxtasksperchild=TASKS_MAX)
-
-
-def _begin() -> None:
-    gc.disable()
-    gc.freeze()
-
-
-def _one(seed: int) -> Outcome:
-    return run(draw(seed))
-
-
-def run(scenario: Scenario) -> Outcome:
-    """In a process of `worker_pool`."""
-    outcome = simulate(scenario)
-    if next(_runs) % COLLECT_EVERY == 0:
-        gc.collect()
-    return outcome
-
-
-_runs = itertools.count(1)
 
 
 def main() -> int:
@@ -92,7 +51,7 @@ def main() -> int:
         if outcome.violations:
             failed.append(outcome)
             print(f"seed {outcome.seed}: {'; '.join(outcome.violations)}", file=sys.stderr)
-        if sys.stderr.isatty() and number % CHUNK == 0:
+        if sys.stderr.isatty() and number % TOLD_EVERY == 0:
             print(f"\r{number} of {len(seeds)}", end="", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - started
     figures: dict[str, Any] = {

@@ -7,9 +7,9 @@ import os
 import msgspec
 import pytest
 
-from tests.faults.simulate import run, worker_pool
 from tests.faults.simulation import crash_points
 from tests.faults.simulation.scenario import Scenario
+from tests.faults.simulation.workers import outcomes
 
 JOBS = os.cpu_count() or 1
 TIME_S_MAX = 400  # of one of these tests on two busy cores
@@ -21,7 +21,6 @@ SCENARIOS = list(crash_points.scenarios())
 def test_a_process_may_die_at_any_step_of_it(name: str, scenario: Scenario) -> None:
     kills = crash_points.points(scenario)
     assert len(kills) > 2 * len(scenario.acts), name
-    with worker_pool(JOBS) as pool:
-        ends = pool.map(run, [msgspec.structs.replace(scenario, faults=(kill,)) for kill in kills], 8)
+    ends = outcomes([msgspec.structs.replace(scenario, faults=(kill,)) for kill in kills], JOBS)
     broken = [(kill, end.violations) for kill, end in zip(kills, ends, strict=True) if end.violations]
     assert not broken, broken[:3]

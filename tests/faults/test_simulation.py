@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import msgspec
 import pytest
 
-from tests.faults.simulate import outcomes
 from tests.faults.simulation.faults import Freeze, Kill
 from tests.faults.simulation.scenario import draw
 from tests.faults.simulation.shrink import narrate, shrink
-from tests.faults.simulation.simulation import Outcome, simulate
+from tests.faults.simulation.simulation import Outcome, Simulation, simulate
+from tests.faults.simulation.workers import outcomes
 
 SEEDS = 2_000
 JOBS = os.cpu_count() or 1
+GENERATIONS = 3  # of garbage
 SEED_WITH_ALL = 3  # any one will do
 TIME_S_MAX = 400  # of one of these tests on two busy cores
 
@@ -50,6 +53,16 @@ def test_what_is_killed_or_frozen_stops_at_that_step() -> None:
         msgspec.structs.replace(calm, faults=(Freeze(process="router", step=60, for_ms=2_000),))
     )
     assert len({before.digest, killed.digest, frozen.digest}) == 3
+
+
+def test_nothing_is_left_of_a_run() -> None:
+    run = Simulation(draw(SEED_WITH_ALL))
+    run.run()
+    connection = weakref.ref(run.processes["router"].life.client)
+    del run
+    for _ in range(GENERATIONS):  # what a finalizer brings back to life goes with the next one
+        gc.collect()
+    assert connection() is None
 
 
 def told(broken: list[Outcome]) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from bestex import plugins
 from tests.faults.simulation.faults import Kill
 from tests.faults.simulation.scenario import WRITERS, Act, Scenario, order
-from tests.faults.simulation.simulation import Outcome, Simulation, simulate
+from tests.faults.simulation.simulation import Simulation
 
 AT_MS = 300
 CANCEL_MS = 1_400
@@ -52,8 +52,3 @@ def points(scenario: Scenario) -> list[Kill]:
 
 
 IDLE = frozenset({"$JS.API.INFO"})  # the watchdog: to die there is to die while nothing is under way
-
-
-def outcomes(scenario: Scenario) -> Iterator[tuple[Kill, Outcome]]:
-    for kill in points(scenario):
-        yield kill, simulate(msgspec.structs.replace(scenario, faults=(kill,)))

@@ -7,9 +7,10 @@ questions. What is durable (streams, durable consumers) survives `crash`; the re
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from typing import Any
+
+import msgspec
 
 from bestex.bus import EXPECTED_SEQ, EXPECTED_SUBJECT
 from bestex.clock import US, rfc3339
@@ -65,7 +66,6 @@ class Server:
     # -- subscriptions ---------------------------------------------------------------------------------------
 
     def subscribe(self, subscription: held.Subscription) -> None:
-        subscription.tokens = tuple(subscription.pattern.split("."))
         head, _, tail = subscription.pattern.rpartition(".")
         if "*" not in subscription.pattern and tail != ">":
             self._exact.setdefault(subscription.pattern, []).append(subscription)
@@ -86,8 +86,7 @@ class Server:
     def _listeners(self, subject: str) -> list[held.Subscription]:
         found = [*self._exact.get(subject, ()), *self._ends.get(subject.rpartition(".")[0], ())]
         if self._wild:
-            given = subject.split(".")
-            found += [s for s in self._wild if matches(s.tokens, given)]
+            found += [s for s in self._wild if matches(s.pattern, subject)]
         groups: set[str] = set()
         chosen = []
         for subscription in found:
@@ -140,7 +139,7 @@ class Server:
             for stream in self.streams.values():
                 for pattern in stream.config["subjects"]:
                     assert pattern.count(".") <= HEADS, f"{pattern} needs more tokens than {HEADS}"
-                    if matches(tuple(pattern.split(".")), subject.split(".")):
+                    if matches(pattern, subject):
                         found = stream
             self._stream_of[head] = found
         return self._stream_of[head]
@@ -163,24 +162,22 @@ class Server:
 
     def _direct(self, name: str, data: bytes, reply: str) -> None:
         """A direct read: a page of messages, each with what it is in its headers, and a last word."""
-        stream, request = self.streams.get(name), json.loads(data)
+        stream, request = self.streams.get(name), msgspec.json.decode(data)
         if stream is None:
             self._route(reply, b"", headers={"Status": "503"})
             return
         found: list[Stored] = []
         if "multi_last" in request:
-            patterns = [tuple(pattern.split(".")) for pattern in request["multi_last"]]
             newest = {
                 one.subject: one
                 for one in stream.held()
                 if one.seq <= request["up_to_seq"]
-                and any(matches(tokens, one.subject.split(".")) for tokens in patterns)
+                and any(matches(pattern, one.subject) for pattern in request["multi_last"])
             }
             found = sorted(newest.values(), key=lambda one: one.seq)
         else:
-            tokens = tuple(request["next_by_subj"].split("."))
             for one in stream.held(request["seq"]):
-                if matches(tokens, one.subject.split(".")):
+                if matches(request["next_by_subj"], one.subject):
                     found.append(one)
                     if len(found) == request["batch"]:
                         break
@@ -200,7 +197,7 @@ class Server:
 
     def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:
         if reply:
-            self._world.after(after_ns, self._route, reply, json.dumps(answer).encode())
+            self._world.after(after_ns, self._route, reply, msgspec.json.encode(answer))
 
     # -- consumers -------------------------------------------------------------------------------------------
 
@@ -282,7 +279,7 @@ class Server:
         if consumer is None:
             self._route(reply, b"", headers={"Status": "503"})
             return
-        request = json.loads(data)
+        request = msgspec.json.decode(data)
         pull = Pull(reply, link, link.generation, request["batch"], request.get("idle_heartbeat", 0))
         consumer.waiting.append(pull)
         self._world.after(request["expires"], self._give_up, consumer, pull)
@@ -304,7 +301,7 @@ class Server:
     # -- the API -----------------------------------------------------------------------------------------------
 
     def _answer(self, subject: str, data: bytes, reply: str) -> None:
-        what, request = subject.removeprefix("$JS.API."), json.loads(data or b"{}")
+        what, request = subject.removeprefix("$JS.API."), msgspec.json.decode(data or b"{}")
         try:
             answer = self._api(what.split("."), request)
         except ApiError as error:
@@ -356,9 +353,8 @@ class Server:
         elif "next_by_subj" not in request:
             found = stream.get(request["seq"])
         else:
-            tokens = tuple(request["next_by_subj"].split("."))
             later = stream.held(request["seq"])
-            found = next((m for m in later if matches(tokens, m.subject.split("."))), None)
+            found = next((m for m in later if matches(request["next_by_subj"], m.subject)), None)
         if found is None:
             raise ApiError(*held.NO_MESSAGE)
         lines = "".join(f"{key}: {value}\r\n" for key, value in found.headers.items())
@@ -378,8 +374,7 @@ class Server:
         if name in stream.consumers:
             return stream.consumers[name].info()
         subjects = config.get("filter_subjects") or [config["filter_subject"]]
-        filters = tuple(tuple(subject.split(".")) for subject in subjects)
-        consumer = Consumer(stream, name, config, filters, durable=bool(config.get("durable_name")))
+        consumer = Consumer(stream, name, config, tuple(subjects), durable=bool(config.get("durable_name")))
         if config["deliver_policy"] == "by_start_sequence":
             consumer.next_seq = config["opt_start_seq"]
         elif config["deliver_policy"] == "last_per_subject":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
+from bestex import subjects
 from bestex.clock import rfc3339
 
 Headers = dict[str, str] | None
@@ -51,17 +53,10 @@ class Subscription:
     pattern: str
     take: Callable[[Message], Any]
     queue: str = ""
-    tokens: tuple[str, ...] = ()
 
 
-def matches(tokens: tuple[str, ...], given: list[str]) -> bool:
-    """NATS's own rule, on subjects that are split already."""
-    for i, part in enumerate(tokens):
-        if part == ">":
-            return len(given) > i
-        if i >= len(given) or (part != "*" and part != given[i]):
-            return False
-    return len(tokens) == len(given)
+# Every subject of a run is held against the same few patterns again and again.
+matches = lru_cache(maxsize=1 << 16)(subjects.matches)
 
 
 class Stream:
@@ -87,8 +82,7 @@ class Stream:
         head, _, tail = pattern.rpartition(".")
         if tail == "*" and "*" not in head:
             return self.ends.get(head, 0)
-        tokens = tuple(pattern.split("."))
-        return max((seq for s, seq in self.last.items() if matches(tokens, s.split("."))), default=0)
+        return max((seq for s, seq in self.last.items() if matches(pattern, s)), default=0)
 
     def get(self, seq: int) -> Stored | None:
         return self.messages[seq - 1] if 0 < seq <= len(self.messages) else None
@@ -112,7 +106,7 @@ class Stream:
     def info(self) -> dict[str, Any]:
         first = next((m.seq for m in self.held()), len(self.messages) + 1)
         state = {
-            "messages": sum(1 for _ in self.held()),
+            "messages": len(self.messages) - self.dropped,
             "first_seq": first,
             "last_seq": len(self.messages),
             "num_deleted": self.dropped,
@@ -144,7 +138,7 @@ class Consumer:
     stream: Stream
     name: str
     config: dict[str, Any]
-    filters: tuple[tuple[str, ...], ...]
+    filters: tuple[str, ...]
     durable: bool
     next_seq: int = 1
     queued: deque[int] = field(default_factory=deque)
@@ -158,8 +152,7 @@ class Consumer:
     timer_ns: int = 0
 
     def wants(self, subject: str) -> bool:
-        given = subject.split(".")
-        return not self.filters or any(matches(tokens, given) for tokens in self.filters)
+        return not self.filters or any(matches(pattern, subject) for pattern in self.filters)
 
     def next(self) -> Stored | None:
         """The next message that was not delivered yet, taken."""

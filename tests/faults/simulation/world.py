@@ -11,7 +11,7 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any
 
 from bestex.clock import SECOND, US
@@ -67,12 +67,35 @@ class World:
             act(*args)
 
 
+def _nothing() -> None:
+    """Called off."""
+
+
+class Handle(asyncio.TimerHandle):
+    """asyncio's own without what is for debugging: thousands are made in a run."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None, when: float = 0.0
+    ) -> None:
+        self._callback = callback
+        self._args = args
+        self._context = context if context is not None else copy_context()
+        self._cancelled = False
+        self._when = when
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback, self._args = _nothing, ()
+
+
 class ProcessLoop(asyncio.AbstractEventLoop):
     """What asyncio needs of a loop, on virtual time. Errors that nobody awaits are kept in `errors`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._ready: deque[asyncio.Handle] = deque()
+        self._ready: deque[Handle] = deque()
         self._is_due = False
         self.alive = True
         self.frozen = False
@@ -96,7 +119,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def enter(self, act: Callable[..., Any], *args: Any) -> None:
         """Have `act` called on this loop: what a socket does when something arrives."""
         if self.alive:
-            self._ready.append(asyncio.Handle(act, args, self))
+            self._ready.append(Handle(act, args, None))
             self._wake()
 
     def _wake(self) -> None:
@@ -117,10 +140,18 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                     return
                 handle = ready.popleft()
                 if not handle._cancelled:
-                    handle._run()
+                    self._call(handle)
         finally:
             events._set_running_loop(None)
         self._wake()
+
+    def _call(self, handle: Handle) -> None:
+        try:
+            handle._context.run(handle._callback, *handle._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio's own handle does
+            self.call_exception_handler({"message": f"{handle._callback}", "exception": error})
 
     # -- the part of a loop that asyncio uses ------------------------------------------------------------------
 
@@ -130,7 +161,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Handle(callback, args, context)
         if self.alive:
             self._ready.append(handle)
             self._wake()
@@ -144,19 +175,16 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = Handle(callback, args, context, when)
         # Up to the next microsecond, so that a timer never rings before its time.
         at_ns = START_NS + round(when * 1_000_000 + 0.499) * US
         self._world.at(at_ns, self._ring, handle)
         return handle
 
-    def _ring(self, handle: asyncio.TimerHandle) -> None:
+    def _ring(self, handle: Handle) -> None:
         if self.alive and not handle._cancelled:
             self._ready.append(handle)
             self._wake()
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """asyncio's own loop counts these; here they are passed over when they are due."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
