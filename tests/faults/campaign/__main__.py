@@ -25,6 +25,12 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, choices=(1, 3), default=1, help="servers of the bus")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--in-flight", type=int, default=60, help="parents at work at any time")
+    parser.add_argument(
+        "--together",
+        dest="split",
+        action="store_false",
+        help="one process for each service: cheaper, so more orders",
+    )
     parser.add_argument("--keep", type=Path, help="where logs and streams go if anything was wrong")
     parser.add_argument("--json", action="store_true", help="only the result, as JSON")
     given = vars(parser.parse_args())

@@ -27,7 +27,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """`minutes` is over how long the faults are spread; the orders take a little longer to end."""
+    """`minutes` is over how long the faults are spread; the orders take a little longer to end. `split`: a process
+    for each venue, symbol and algorithm; else one for each service."""
 
     service_kills: int
     server_kills: int
@@ -35,6 +36,7 @@ class Settings:
     replicas: int = 1
     seed: int = 1
     in_flight: int = 60
+    split: bool = True
 
     @property
     def seconds(self) -> float:

@@ -177,7 +177,12 @@ async def campaign(
     """The whole of it; everything stored goes to `keep` where something was wrong. What it raises is a fault of the
     campaign, not of the platform."""
     began = time.monotonic()
-    async with rig(replicas=settings.replicas, seed=settings.seed, in_flight=settings.in_flight) as work:
+    async with rig(
+        replicas=settings.replicas,
+        seed=settings.seed,
+        in_flight=settings.in_flight,
+        split=settings.split,
+    ) as work:
         tell(f"{len(work.processes.slots)} processes are ready after {time.monotonic() - began:.1f} s")
         counts = verdict.Counts()
         telling = asyncio.create_task(_tell(work, tell))
