@@ -87,6 +87,8 @@ class SchedulerCore:
             not self._answers_for_unknown or request.algo in self._intake.algos
         ):
             return []
+        if request.seq in self._refused:
+            return []  # redelivered: refused is refused, whatever would be said to it now
         if isinstance(request, Refusal):
             return self._refuse(request, now_ns)
         try:
@@ -315,8 +317,6 @@ class SchedulerCore:
         )
 
     def _refuse(self, refusal: Refusal, now_ns: int) -> Outputs:
-        if refusal.seq in self._refused:
-            return []  # redelivered
         parent = self._parents.get(refusal.parent_id)
         base = None
         if parent is not None and parent.order.symbol == refusal.symbol:

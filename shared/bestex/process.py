@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -81,6 +82,7 @@ def run(name: str, build: Build, make_host: MakeHost = Runtime) -> None:
     )
     parser.add_argument("--tape", default=os.environ.get(ENV_TAPE), help="directory for a tape of the inputs")
     arguments = parser.parse_args()
+    gc.disable()  # until it is ready: what a start reads stays, and to look through it again and again finds nothing
     logger = log.configure(name)
     try:
         config = configuration.load(arguments.config)
@@ -157,6 +159,8 @@ async def _serve(
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
+            gc.freeze()
+            gc.enable()
             micro = await _announce(client, service, clock)
             logger.info("ready", names=service.names)
             ends = [asyncio.create_task(asked_to_stop.wait()), runtime.stopped]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import nats.errors
@@ -21,15 +21,17 @@ from bestex.bus_access import api_subject
 from bestex.clock import parse_time
 from bestex.errors import BusError, StreamMismatch
 from bestex.pull import refusal
-from bestex.subjects import matches
+from bestex.subjects import matcher
 
 PAGE = 1024  # messages asked for at once; the most subjects that the server answers for
 SUBJECTS_AT_ONCE = 512  # names in one request: 40 kB of them
 SILENCE_S = 5.0  # a page comes in milliseconds; when nothing more of it has come for so long, nothing will
+READERS = 16  # of one stream, where histories are read one by one
 LAG_S, LAGS_MAX = 0.05, 200  # a replica that is behind is asked again, for ten seconds
 NO_MESSAGE, TOO_MANY, NO_RESPONDERS = "404", "413", "503"
 EVERYTHING = ">"
 SEQUENCE = "Nats-Sequence"
+PENDING = "Nats-Num-Pending"
 BEFORE = "Nats-Last-Sequence"  # what was sent before this on the same page: a message that was lost shows
 
 
@@ -69,6 +71,7 @@ class Reader:
         self._page: list[Kept] = []
         self._whole = True
         self._ended: asyncio.Future[str] | None = None
+        self.more = False  # whether the stream has more than the last page held
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Reader]:
@@ -112,6 +115,7 @@ class Reader:
         self._whole &= headers.get(BEFORE, str(before)) == str(before)
         status = headers.get("Status", "")
         if status:
+            self.more = headers.get(PENDING, "0") != "0"
             self._ended.set_result(status)
         else:
             self._page.append(Kept(message))
@@ -130,12 +134,7 @@ async def read_all(
 
     `deliver` may be "last_per_subject". Raises BusError where the stream falls silent before its end.
     """
-    info = await api(client, f"STREAM.INFO.{stream}", {})
-    if "error" in info:
-        raise refusal(stream, info)
-    if not info["config"].get("allow_direct"):
-        raise StreamMismatch(f"stream {stream}: allow_direct is false; run `bestex streams apply`")
-    end = int(info["state"]["last_seq"])
+    extent = await find_extent(client, stream)
     count = 0
 
     def take(kept: Kept) -> None:
@@ -145,11 +144,51 @@ async def read_all(
 
     async with Reader(client, stream).open() as reader:
         if deliver == "last_per_subject":
-            for kept in await _last_words(client, reader, stream, subjects, end):
+            for kept in await _last_words(client, reader, stream, subjects, extent.end):
                 take(kept)
         else:
-            await read_range(client, reader, stream, subjects, max(start_seq, 1), end, take)
+            await read_range(client, reader, stream, subjects, max(start_seq, 1), extent, take)
     return count
+
+
+async def read_each(
+    client: Client, stream: str, subjects: Sequence[str], on_message: Callable[[Kept], None]
+) -> None:
+    """Read what the stream holds under each of `subjects`, each in its own order: cheaper than `read_all` where they
+    are a small part of a stream. Raises as that."""
+    if not subjects:
+        return
+    extent = await find_extent(client, stream)
+    left = iter(subjects)
+
+    async def read() -> None:
+        async with Reader(client, stream).open() as reader:
+            for subject in left:
+                await read_range(client, reader, stream, [subject], 1, extent, on_message)
+
+    await asyncio.gather(*(read() for _ in range(min(READERS, len(subjects)))))
+
+
+class Extent(NamedTuple):
+    """Up to where a stream is read, and how it is configured."""
+
+    end: int
+    config: dict[str, Any]
+
+    @property
+    def alone(self) -> bool:
+        """Whether one server alone has it, which then knows all of it."""
+        return bool(self.config.get("num_replicas", 1) == 1)
+
+
+async def find_extent(client: Client, stream: str) -> Extent:
+    """As the stream's leader has it. BusError where it does not answer, StreamMismatch where it cannot be read."""
+    info = await api(client, f"STREAM.INFO.{stream}", {})
+    if "error" in info:
+        raise refusal(stream, info)
+    if not info["config"].get("allow_direct"):
+        raise StreamMismatch(f"stream {stream}: allow_direct is false; run `bestex streams apply`")
+    return Extent(int(info["state"]["last_seq"]), info["config"])
 
 
 async def read_range(
@@ -158,23 +197,26 @@ async def read_range(
     stream: str,
     subjects: Sequence[str],
     start: int,
-    end: int,
+    extent: Extent,
     take: Callable[[Kept], None],
 ) -> None:
-    """Hand over what stands from `start` to `end`, which the leader has."""
+    """Hand over what stands from `start` to the end, which the leader has."""
     # Several filters at once are ours to apply: the server reads under one.
     wanted = subjects[0] if len(subjects) == 1 else EVERYTHING
-    lags = 0
+    is_wanted = matcher(subjects) if wanted == EVERYTHING else None
+    end, lags = extent.end, 0
     while start <= end:
         _, page = await reader.page({"seq": start, "batch": PAGE, "next_by_subj": wanted})
         for kept in page:
             if kept.seq > end:
                 return
-            if any(matches(pattern, kept.subject) for pattern in subjects):
+            if is_wanted is None or is_wanted(kept.subject):
                 take(kept)
             start = kept.seq + 1
-        if page or start > end:
+        if reader.more or start > end:
             continue
+        if extent.alone:
+            return
         following = await read_next(client, stream, wanted, start)
         if following is None or following.seq > end:
             return

@@ -20,8 +20,6 @@ from bestex.subjects import history
 from bestex.tape import UNREADABLE, Tape, decode_bus
 from bestex.timers import Timers
 
-MISSING_BATCH = 64  # histories asked for in one consumer; each is a filter of its own
-
 Hear = Callable[[reading.Kept], None]
 
 
@@ -90,8 +88,7 @@ async def read_settings(client: Client, service: Service, hear: Hear) -> None:
 
 async def read_missing(client: Client, service: Service, hear: Hear) -> None:
     for stream, filters in service.missing().items():
-        for start in range(0, len(filters), MISSING_BATCH):
-            await reading.read_all(client, stream, filters[start : start + MISSING_BATCH], hear)
+        await reading.read_each(client, stream, filters, hear)
 
 
 async def read_waiting(client: Client, read: Read, hear: Hear) -> None:

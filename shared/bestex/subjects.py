@@ -6,6 +6,8 @@ filter under which a write is compared and set.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple, get_args
 
@@ -244,6 +246,13 @@ def matches(pattern: str, subject: str) -> bool:
         if i >= len(given) or part not in ("*", given[i]):
             return False
     return len(wanted) == len(given)
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a subject is under any of `patterns`, asked many times."""
+    either = "|".join(re.escape(pattern).replace(r"\*", "[^.]+").replace(">", ".+") for pattern in patterns)
+    compiled = re.compile(either)
+    return lambda subject: compiled.fullmatch(subject) is not None
 
 
 assert len(get_args(ParentEvents)) == 10, "every parent event is in the union"

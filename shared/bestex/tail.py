@@ -16,11 +16,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from bestex.bus import api
 from bestex.bus_access import stored_subjects
 from bestex.errors import BusError, StreamMismatch
-from bestex.pull import refusal
-from bestex.reading import SEQUENCE, Kept, Reader, read_range
+from bestex.reading import SEQUENCE, Extent, Kept, Reader, find_extent, read_range
 
 RETRY_S = 0.2  # a server that has just come up needs a moment until its streams answer
 CHECK_S = 5.0  # what is stored comes out again at once; should it ever not, it is read within this
@@ -57,7 +55,7 @@ class Tail:
             for subject in stored_subjects(self._client, pattern):
                 self._subscriptions.append(await self._client.subscribe(subject, cb=self._hear))
         self._reading = True  # what is heard before the place is known is read afterwards
-        end = await self._end()
+        end = (await self._extent()).end
         self._seq = end if after_seq is None else after_seq
         self._news.set()
         self._keeper = asyncio.create_task(self._keep())
@@ -105,20 +103,17 @@ class Tail:
                 await asyncio.sleep(RETRY_S)
 
     async def _read_on(self) -> None:
-        end = await self._end()
+        extent = await self._extent()
         async with Reader(self._client, self._stream).open() as reader:
             await read_range(
-                self._client, reader, self._stream, self._subjects, self._seq + 1, end, self._take
+                self._client, reader, self._stream, self._subjects, self._seq + 1, extent, self._take
             )
-        self._seq = max(self._seq, end)
+        self._seq = max(self._seq, extent.end)
 
-    async def _end(self) -> int:
-        """The last sequence of the stream, from its leader."""
-        info = await api(self._client, f"STREAM.INFO.{self._stream}", {})
-        if "error" in info:
-            raise refusal(self._stream, info)
-        if not info["config"].get("republish"):
+    async def _extent(self) -> Extent:
+        extent = await find_extent(self._client, self._stream)
+        if not extent.config.get("republish"):
             raise StreamMismatch(
                 f"stream {self._stream} does not say what it has stored; run `bestex streams apply`"
             )
-        return int(info["state"]["last_seq"])
+        return extent

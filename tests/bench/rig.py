@@ -48,6 +48,7 @@ class Rig:
         self._environment = {
             "BESTEX_CONFIG": str(path),
             "BESTEX__DATA_DIR": str(self.folder / "data"),
+            "BESTEX__RECORDER__DATABASE": str(self.folder / "data" / "bestex.db"),
             "BESTEX__EXCHANGE__PORT": str(free_port(0)),
             "BESTEX_LOG_LEVEL": "WARNING",
         }

@@ -85,6 +85,7 @@ async def readings(client: Any) -> Any:
     await reading.read_all(client, STREAM, ["bestex.v1.parent.>"], take, start_seq=3)
     await reading.read_all(client, STREAM, [f"{HISTORY}.*"], take, deliver="last_per_subject")
     await reading.read_all(client, STREAM, ["bestex.v1.parent.Y.>"], take)
+    await reading.read_each(client, STREAM, [f"{HISTORY}.settled", f"{HISTORY}.none"], take)
     with suppress(BusError):
         await reading.read_all(client, "NONE", [">"], take)
         read.append("no error")

@@ -176,11 +176,10 @@ class Server:
             }
             found = sorted(newest.values(), key=lambda one: one.seq)
         else:
-            for one in stream.held(request["seq"]):
-                if matches(request["next_by_subj"], one.subject):
-                    found.append(one)
-                    if len(found) == request["batch"]:
-                        break
+            wanted = request["next_by_subj"]
+            found = [one for one in stream.held(request["seq"]) if matches(wanted, one.subject)]
+        pending = max(len(found) - request["batch"], 0)
+        del found[request["batch"] :]
         before = 0
         for one in found:
             what = {
@@ -192,7 +191,8 @@ class Server:
             }
             before = one.seq
             self._route(reply, one.data, headers={**one.headers, **what})
-        end = {"Status": "204", "Nats-Last-Sequence": str(before)} if found else {"Status": "404"}
+        end = {"Status": "204", "Nats-Num-Pending": str(pending), "Nats-Last-Sequence": str(before)}
+        end = end if found else {"Status": "404"}
         self._route(reply, b"", headers=end)
 
     def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:

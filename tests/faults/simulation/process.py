@@ -18,7 +18,7 @@ import structlog
 
 from bestex.clock import MS, SECOND, US
 from bestex.config import Config
-from bestex.errors import Fenced
+from bestex.errors import BusError, Fenced, Forbidden, StreamDamaged, StreamMismatch
 from bestex.runtime import Runtime
 from bestex.service import Service
 from services.collector.service import Feeds
@@ -31,6 +31,10 @@ from tests.faults.simulation.market import VirtualMarket
 from tests.faults.simulation.venue import VenueFaults, VirtualVenue
 from tests.faults.simulation.world import ProcessLoop, World
 
+# As `bestex.process` has it: what a process ends with that lost its bus or its work. All else is a bug, and so is one
+# that calls for a person: the streams here are sound.
+EXCUSED = BusError, nats.errors.Error, TimeoutError
+FINAL = StreamDamaged, StreamMismatch, Forbidden
 RESTART_NS = SECOND  # a supervisor's pause and a process's start
 
 BuildService = Callable[[Config, tuple[str, ...]], Service]
@@ -115,6 +119,7 @@ class Process:
         self.clock = ProcessClock(world)
         self.steps = Steps(list(faults), self._killed, self._frozen)
         self.lives = 0
+        self.bugs: list[str] = []
         self.life = Life(world)
         self._build = build
         self._config = config
@@ -147,7 +152,7 @@ class Process:
 
     async def _main(self, life: Life) -> None:
         """As `bestex.process` has it."""
-        text = "there is no bus"
+        error: Exception | None = BusError("there is no bus")
         if self._server.up:
             name = f"{self.name}{self.lives}"
             client = LinkClient(
@@ -169,12 +174,13 @@ class Process:
                 if isinstance(error, Fenced):
                     with suppress(nats.errors.Error):
                         await runtime.give_back()
-                text = repr(error)
-            except Exception as error:  # noqa: BLE001 - as a process ends: with its last words
-                text = repr(error)
+            except Exception as raised:  # noqa: BLE001 - as a process ends: with its last words
+                error = raised
         if not life.loop.alive:
             return
-        self._note(self.name, f"ended: {text}")
+        if isinstance(error, FINAL) or not isinstance(error, EXCUSED):
+            self.bugs.append(f"ended: {error!r}")
+        self._note(self.name, f"ended: {error!r}")
         self._over(life)
 
     def _on_virtual_time(self, service: Service, life: Life) -> Service:

@@ -249,12 +249,11 @@ class Simulation:
 
     def _bugs(self) -> list[str]:
         """Processes end in doubt, fenced, without a bus; never for an assertion or a wrong type."""
-        found = [
-            f"{who} {what}"
-            for _, who, what in self.history
-            if what.startswith("ended") and not what.startswith(_EXPECTED)
+        return [
+            f"{process.name}: {bug}"
+            for process in self.processes.values()
+            for bug in (*process.bugs, *process.life.loop.errors)
         ]
-        return found + [f"{p.name}: {e}" for p in self.processes.values() for e in p.life.loop.errors]
 
     def audit(self) -> AuditReport:
         records = (
@@ -273,12 +272,6 @@ class Simulation:
             for line in lines:
                 found.update(codec.to_json(line))
         return found.hexdigest()
-
-
-_EXPECTED = tuple(
-    f"ended: {name}"
-    for name in ("there is no bus", "Fenced(", "OutcomeUnknown(", "BusError(", "TimeoutError(")
-)
 
 
 def simulate(scenario: Scenario) -> Outcome:

@@ -284,3 +284,14 @@ def test_a_request_that_is_redelivered_after_its_order_has_ended_is_not_refused(
     assert bench.request("cancel", "p1") == []
     (rejected,) = bench.request("cancel", "p1")
     assert rejected.code == Code.TOO_LATE
+
+
+def test_what_was_refused_stays_refused_when_it_is_redelivered_to_better_times() -> None:
+    bench = Bench()
+    cancel = RawOrder("bestex.v1.order.cancel.twap.BTC-USDT.p1", b"{}", 1)
+    (rejected,) = bench.feed(cancel)
+    assert (rejected.code, rejected.order_seq) == (Code.UNKNOWN_ORDER, 1)
+    bench.seq = 1
+    bench.order(TWAP)
+    assert bench.feed(cancel) == []
+    assert not bench.of(m.ParentCanceling)
