@@ -121,6 +121,7 @@ class Process:
         self.lives = 0
         self.bugs: list[str] = []
         self.life = Life(world)
+        self._living: list[Life] = []  # the newest, and whoever was thought dead and is not
         self._build = build
         self._config = config
         self._world = world
@@ -138,6 +139,7 @@ class Process:
         """A new life. The one before is over, or frozen and thought dead."""
         self.lives += 1
         life = self.life = Life(self._world)
+        self._living = [one for one in self._living if one.loop.alive] + [life]
         life.loop.enter(lambda: life.loop.create_task(self._main(life)))
 
     def _killed(self, life: Life, kill: Kill) -> None:
@@ -230,19 +232,25 @@ class Process:
         self._world.after(fault.for_ms * MS, life.loop.thaw)
 
     def cut_line(self) -> None:
-        if self.life.client is not None:
-            self.life.client.lose()
+        for client in self._clients():
+            client.lose()
 
     def mend_line(self) -> None:
-        if self.life.client is not None:
-            self.life.client.come_back()
+        for client in self._clients():
+            client.come_back()
 
     def cut_venue(self, venue: str) -> None:
         self._broken.add(venue)
-        if venue in self.life.sessions:
-            self.life.sessions[venue].cut()
+        for session in self._sessions(venue):
+            session.cut()
 
     def mend_venue(self, venue: str) -> None:
         self._broken.discard(venue)
-        if venue in self.life.sessions:
-            self.life.sessions[venue].mend()
+        for session in self._sessions(venue):
+            session.mend()
+
+    def _clients(self) -> list[LinkClient]:
+        return [life.client for life in self._living if life.loop.alive and life.client is not None]
+
+    def _sessions(self, venue: str) -> list[VirtualVenue]:
+        return [life.sessions[venue] for life in self._living if life.loop.alive and venue in life.sessions]
