@@ -17,6 +17,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+import bestex.lean_nats  # noqa: F401
+
+# isort: split
+
 import nats.errors
 import nats.micro
 import structlog

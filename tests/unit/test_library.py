@@ -151,6 +151,7 @@ def test_every_event_has_its_own_last_token_and_every_message_its_row() -> None:
 )
 def test_subjects_match_by_the_rule_of_nats(pattern: str, subject: str, fits: bool) -> None:
     assert subjects.matches(pattern, subject) is fits
+    assert subjects.matcher(["other.subject", pattern])(subject) is fits
 
 
 def test_a_history_spans_all_events_of_an_order_and_a_fill_stands_alone() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from bestex.errors import ConfigError
@@ -19,3 +22,11 @@ def test_what_is_no_port_is_refused_and_not_wrapped_around(
     monkeypatch.setenv(ENV_HTTP_PORT, text)
     with pytest.raises(ConfigError, match=ENV_HTTP_PORT):
         http_port()
+
+
+def test_a_service_starts_without_the_web_library_and_may_use_it_all_the_same() -> None:
+    code = (
+        "import sys, services.router.__main__; assert 'aiohttp' not in sys.modules; "
+        "import aiohttp; assert aiohttp.ClientSession"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
