@@ -18,7 +18,9 @@ from bestex import messages as m
 from bestex import sim_wire as w
 from bestex.clock import SECOND, AffineClock, Time
 from bestex.messages import Side, Tif
+from bestex.reading import Kept
 from bestex.sim_journal import journal_path, read_journal
+from bestex.tail import Tail
 from tests.integration.exchange_process import ExchangeProcess
 
 SYMBOL, VENUE = "BTC/USDT", "sim_a"
@@ -67,13 +69,17 @@ class History:
         self._changed = asyncio.Event()
 
     async def follow(self, client: Client) -> History:
-        async def heard(message: Any) -> None:
-            kind = subjects.kind_of(message.subject).message
-            self.events.append((message.subject, codec.from_json(message.data, kind)))
+        def heard(kept: Kept) -> None:
+            kind = subjects.kind_of(kept.subject).message
+            self.events.append((kept.subject, codec.from_json(kept.data, kind)))
             self._changed.set()
 
-        await client.subscribe(f"{subjects.ROOT}.exec.{VENUE}.>", cb=heard)
-        await client.subscribe(f"{subjects.ROOT}.fill.{VENUE}.>", cb=heard)
+        def failed(error: Exception) -> None:
+            raise error
+
+        # Not the subjects themselves: a write whose outcome nobody knew is heard again when it is repeated.
+        patterns = [f"{subjects.ROOT}.{what}.{VENUE}.>" for what in ("exec", "fill")]
+        await Tail(client, subjects.exec_stream(VENUE), patterns, heard, failed).start()
         return self
 
     def of(self, kind: type) -> list[Any]:

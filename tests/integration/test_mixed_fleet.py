@@ -49,9 +49,9 @@ async def connection(nats_server: NatsServer) -> AsyncIterator[Connection]:
 class Process:
     """One service; `other`: as the other build."""
 
-    def __init__(self, service: str, url: str, *, other: bool = False) -> None:
+    def __init__(self, service: str, url: str, data_dir: Path, *, other: bool = False) -> None:
         run = ["-c", AS_OTHER, f"services.{service}"] if other else ["-m", f"services.{service}"]
-        environment = os.environ | {"NATS_URL": url}
+        environment = os.environ | {"NATS_URL": url, "BESTEX__DATA_DIR": str(data_dir)}
         self._process = subprocess.Popen(
             [sys.executable, *run], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -83,9 +83,10 @@ async def test_a_gateway_sends_only_what_its_own_build_decided(
 
 
 async def test_a_router_of_another_build_ends_the_slice_and_doctor_says_who_it_is(
-    nats_server: NatsServer, connection: Connection
+    nats_server: NatsServer, connection: Connection, tmp_path: Path
 ) -> None:
-    processes = [Process("scheduler", nats_server.url), Process("router", nats_server.url, other=True)]
+    url = nats_server.url
+    processes = [Process("scheduler", url, tmp_path), Process("router", url, tmp_path, other=True)]
     try:
         async with Client(nats_server.url) as client:
             # A limit order needs no book to be sliced.
