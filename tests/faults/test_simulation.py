@@ -7,15 +7,22 @@ import os
 import subprocess
 import sys
 import weakref
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
-from tests.faults.simulation.faults import Freeze, Kill
-from tests.faults.simulation.scenario import draw
+from bestex import codec, subjects
+from bestex.clock import MS, SECOND, Time
+from bestex.messages import Halt
+from bestex.service import Service
+from tests.faults.simulation.faults import Cut, Freeze, Kill
+from tests.faults.simulation.scenario import Act, Scenario, draw, order
 from tests.faults.simulation.shrink import narrate, shrink
 from tests.faults.simulation.simulation import Outcome, Simulation, simulate
 from tests.faults.simulation.workers import outcomes
+from tests.faults.simulation.world import START_NS
 
 SEEDS = 2_000
 JOBS = os.cpu_count() or 1
@@ -63,6 +70,50 @@ def test_nothing_is_left_of_a_run() -> None:
     for _ in range(GENERATIONS):  # what a finalizer brings back to life goes with the next one
         gc.collect()
     assert connection() is None
+
+
+def test_a_halt_that_was_said_while_the_line_was_cut_is_known_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cut = Cut(process="gateway", at_ms=500, for_ms=1_000)
+    run = Simulation(msgspec.structs.replace(draw(SEED_WITH_ALL), acts=(), faults=(cut,)))
+    gateway = run.processes["gateway"]
+    build = gateway._build
+    cores: list[Any] = []
+
+    def noted(*given: Any) -> Service:
+        service = build(*given)
+        cores.append(service.core)
+        return service
+
+    monkeypatch.setattr(gateway, "_build", noted)
+    halt = Halt(scope="global", halted=True, reason="a test", by="a test", at=Time(START_NS + SECOND))
+    run.world.at(START_NS + SECOND, run.server.publish, subjects.halt("global"), codec.to_json(halt))
+    run.world.run(START_NS + 3 * SECOND)
+    assert len(cores) == gateway.lives == 1
+    assert cores[0].checks.halts.said("global") == (halt.at, True)
+
+
+def test_what_died_with_a_scheduler_comes_before_the_slice_that_has_come_due() -> None:
+    new = order(Random(1), "p", "twap", "sweep", at_ms=300)
+    new = msgspec.structs.replace(new, body={**new.body, "params": {"duration": "8s", "interval": "1s"}})
+    pause = Act(at_ms=1_900, verb="pause", parent_id="p", algo="twap", body={})
+    scenario = Scenario(seed=1, acts=(new, pause))
+    calm = Simulation(scenario)
+    trace = calm.processes["scheduler"].steps.trace = []
+    calm.run()
+    [step] = [number for number, what in enumerate(trace) if what.endswith(".paused")]
+    # It has been given the pause, and dies before it stores it: the bus alone would bring it again in half a minute.
+    kill = Kill(process="scheduler", step=step, down_ms=1_500)
+    run = Simulation(msgspec.structs.replace(scenario, faults=(kill,)))
+    run.run()
+    events = [stored.subject.rpartition(".")[2] for _, stored in run.server.stored]
+    assert run.processes["scheduler"].lives == 2
+    assert "sliced" in events
+    assert "sliced" not in events[events.index("paused") :]
+    [paused] = [stored for _, stored in run.server.stored if stored.subject.endswith(".paused")]
+    late = [stored for _, stored in run.server.stored if stored.subject.endswith(".sliced")][-1]
+    assert late.at_ns < START_NS + pause.at_ms * MS < paused.at_ns
 
 
 def told(broken: list[Outcome]) -> str:

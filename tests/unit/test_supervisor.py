@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,18 @@ from bestex import config
 from bestex.bus_address import BusNote, find_url, note_path, read_note, remove_note, write_note
 from bestex.errors import UsageError
 from bestex.session import Options, free_port, prepare
-from bestex.supervisor import BACKOFF_S_MAX, BACKOFF_S_MIN, STABLE_S, Restarts, service_specs
+from bestex.supervisor import (
+    BACKOFF_S_MAX,
+    BACKOFF_S_MIN,
+    STABLE_S,
+    STAYS_DOWN,
+    Child,
+    Restarts,
+    ServiceSpec,
+    State,
+    Supervisor,
+    service_specs,
+)
 
 ALGOS = ("market", "twap")
 
@@ -47,6 +59,20 @@ def test_pauses_double_up_to_a_bound_and_are_forgiven_after_a_stable_life() -> N
     assert pauses[-1] == BACKOFF_S_MAX
     assert restarts.next_pause_s(STABLE_S) == BACKOFF_S_MIN
     assert restarts.count == 11
+
+
+@pytest.mark.parametrize("code", STAYS_DOWN)
+async def test_whoever_says_that_a_person_must_look_stays_down_and_is_quoted(
+    code: int, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    supervisor = Supervisor(default(), [], tmp_path, {}, nats_url="nats://127.0.0.1:9", tell=told.append)
+    child = Child(ServiceSpec("router", "router"), tmp_path / "router.log")
+    child.log_path.write_text("why it is so")
+    child.process = await asyncio.create_subprocess_exec(sys.executable, "-c", f"raise SystemExit({code})")
+    await supervisor._keep(child)
+    assert (child.state, child.restarts.count) == (State.DOWN, 0)
+    assert told == [f"router {STAYS_DOWN[code]} and stays down: why it is so"]
 
 
 def test_a_note_is_believed_only_while_its_writer_lives(tmp_path: Path) -> None:
