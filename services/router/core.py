@@ -289,6 +289,13 @@ class RouterCore:
                 return [Wake(key, 0)]
         return []
 
+    def past(self, subject: str) -> None:
+        """A slice ended long ago: the subject of its end."""
+        _, _, _, token, parent_id, slice_no, _ = subject.split(".")
+        instrument = self._instruments.get(token)
+        if instrument is not None:
+            self._remember_end(key_of(instrument.symbol, parent_id, int(slice_no)))
+
     def _remember_end(self, key: str) -> None:
         self._ended[key] = None
         if len(self._ended) > ENDED_REMEMBERED_MAX:

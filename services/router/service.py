@@ -24,7 +24,15 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         name="router",
         names=names,
         core=core,
-        journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=(f"{root}.route.*.*.*.done",)),),
+        journal=(
+            Read(
+                subjects.ROUTE,
+                (f"{root}.route.>",),
+                begins=(f"{root}.route.*.*.*.decided",),
+                ends=(f"{root}.route.*.*.*.done",),
+            ),
+        ),
+        past=core.past,
         reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *consumers.router(config)),
         hears=(f"{root}.book.*",),
         missing=core.missing,

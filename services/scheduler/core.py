@@ -48,7 +48,7 @@ class SchedulerCore:
         self._build = build
         self._halts = Halts()
         self._parents: dict[str, Parent] = {}
-        self._ids: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._ids: OrderedDict[str, tuple[str, int] | None] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()
         self._answered: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._orphans: dict[str, str] = {}
@@ -102,11 +102,12 @@ class SchedulerCore:
         order, params, instrument = request.message, request.params, request.instrument
         assert params is not None, "a parsed new order has its parameters"
         assert instrument is not None, "a parsed new order has its instrument"
-        known = self._ids.get(request.parent_id)
-        if known is not None:
+        if request.parent_id in self._ids:
+            known = self._ids[request.parent_id]
             if known == (instrument.symbol, fingerprint(order)):
                 return []  # the same order once more: a retry, or a redelivery
-            raise Refused(Code.DUPLICATE_ID, f"{request.parent_id} was used for another order")
+            what = "an order that has ended" if known is None else "another order"
+            raise Refused(Code.DUPLICATE_ID, f"{request.parent_id} was used for {what}")
         if len(self._parents) >= self._config.limits.max_open_parents:
             raise Refused(
                 Code.LIMIT_EXCEEDED, f"{len(self._parents)} parents are open, limits.max_open_parents"
@@ -394,6 +395,10 @@ class SchedulerCore:
         """As they were taken: what the configuration says today is for new orders."""
         params: Params = codec.convert(event.params, self._intake.algos[event.order.algo], strict=False)
         return params
+
+    def past(self, subject: str) -> None:
+        """An order ended long ago: the subject of its end. What it was is not known any more."""
+        memory.remember(self._ids, subject.split(".")[4], None, memory.IDS_MAX)
 
     def _remember(self, event: m.ParentAccepted) -> None:
         memory.remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), memory.IDS_MAX)

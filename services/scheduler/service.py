@@ -22,7 +22,15 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         name="scheduler",
         names=names,
         core=core,
-        journal=(Read(subjects.SCHED, (f"{root}.parent.>",)),),
+        journal=(
+            Read(
+                subjects.SCHED,
+                (f"{root}.parent.>",),
+                begins=(f"{root}.parent.*.*.accepted",),
+                ends=(f"{root}.parent.*.*.done",),
+            ),
+        ),
+        past=core.past,
         reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *reads),
         # The acceptances of other schedulers, so that an id is used once by all of them together.
         hears=(f"{root}.book.*", f"{root}.parent.*.*.accepted"),

@@ -309,8 +309,11 @@ async def is_gone(client: Client, stream: str, consumer: str) -> bool:
 
 
 async def not_acknowledged(client: Client, stream: str, durable: str) -> int:
-    """The first sequence that this consumer may not have acknowledged; everything before it is done with."""
+    """The first sequence that this consumer may not have acknowledged; everything before it is done with. 1 where
+    there is no such consumer yet."""
     info = await api(client, f"CONSUMER.INFO.{stream}.{durable}", {})
+    if error_code(info) == CONSUMER_NOT_FOUND:
+        return 1
     if "error" in info:
         raise BusError(f"consumer {durable} of {stream}: {info['error'].get('description')}")
     return int(info["ack_floor"]["stream_seq"]) + 1

@@ -7,7 +7,7 @@ be answered by a replica that is behind, so the end of what there is comes from 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from bestex.bus import api, read_next
 from bestex.bus_access import api_subject
-from bestex.clock import parse_time
+from bestex.clock import parse_time, rfc3339
 from bestex.errors import BusError, StreamMismatch
 from bestex.pull import refusal
 from bestex.subjects import matcher
@@ -26,10 +26,12 @@ from bestex.subjects import matcher
 PAGE = 1024  # messages asked for at once; the most subjects that the server answers for
 SUBJECTS_AT_ONCE = 512  # names in one request: 40 kB of them
 SILENCE_S = 5.0  # a page comes in milliseconds; when nothing more of it has come for so long, nothing will
+SUBJECT_COST = 25  # to read a subject of its own takes as long as so many messages in a row
 READERS = 16  # of one stream, where histories are read one by one
 LAG_S, LAGS_MAX = 0.05, 200  # a replica that is behind is asked again, for ten seconds
 NO_MESSAGE, TOO_MANY, NO_RESPONDERS = "404", "413", "503"
 EVERYTHING = ">"
+NEVER_NS = 1 << 62  # later than any message
 SEQUENCE = "Nats-Sequence"
 PENDING = "Nats-Num-Pending"
 BEFORE = "Nats-Last-Sequence"  # what was sent before this on the same page: a message that was lost shows
@@ -169,6 +171,31 @@ async def read_each(
     await asyncio.gather(*(read() for _ in range(min(READERS, len(subjects)))))
 
 
+async def read_named(
+    client: Client, stream: str, under: Sequence[str], names: Mapping[str, int]
+) -> list[Kept]:
+    """All that the stream holds of these subjects, of which the numbers of messages are given, all `under` some
+    patterns. BusError where it holds less: a replica may be behind."""
+    extent = await find_extent(client, stream)
+    once = [name for name, count in names.items() if count == 1]
+    more = {name for name, count in names.items() if count > 1}
+    async with Reader(client, stream).open() as reader:
+        found = await _newest(reader, once, extent.end)
+        start = min((kept.seq for kept in found), default=1)  # what begins a history is there once
+
+        def take(kept: Kept) -> None:
+            if kept.subject in more:
+                found.append(kept)
+
+        if extent.end - start < SUBJECT_COST * len(more):
+            await read_range(client, reader, stream, under, start, extent, take)
+        else:
+            await read_each(client, stream, sorted(more), take)
+    if len(found) < sum(names.values()):
+        raise BusError(f"stream {stream}: {len(found)} messages came where {sum(names.values())} are held")
+    return found
+
+
 class Extent(NamedTuple):
     """Up to where a stream is read, and how it is configured."""
 
@@ -189,6 +216,31 @@ async def find_extent(client: Client, stream: str) -> Extent:
     if not info["config"].get("allow_direct"):
         raise StreamMismatch(f"stream {stream}: allow_direct is false; run `bestex streams apply`")
     return Extent(int(info["state"]["last_seq"]), info["config"])
+
+
+async def stored_ns(client: Client, stream: str, seq: int) -> int:
+    """When the first message from `seq` on was stored; `NEVER_NS` where there is none, 0 where that is not sure."""
+    extent = await find_extent(client, stream)
+    if seq > extent.end:
+        return NEVER_NS
+    async with Reader(client, stream).open() as reader:
+        _, page = await reader.page({"seq": seq, "batch": 1, "next_by_subj": EVERYTHING})
+    return page[0].at_ns if page else 0
+
+
+async def seq_at(client: Client, stream: str, at_ns: int, newest: int) -> int:
+    """From where a stream is to be read to have all that was stored at `at_ns` or later, and its `newest` messages in
+    any case."""
+    extent = await find_extent(client, stream)
+    start = max(extent.end - newest + 1, 1)
+    if at_ns >= NEVER_NS:
+        return start
+    async with Reader(client, stream).open() as reader:
+        at = rfc3339(max(at_ns, 0))
+        _, page = await reader.page({"start_time": at, "batch": 1, "next_by_subj": EVERYTHING})
+    if not page and not extent.alone:
+        return 1  # the replica that answered may be behind
+    return min(start, page[0].seq) if page else start
 
 
 async def read_range(
@@ -233,17 +285,23 @@ async def _last_words(
     status, found = await reader.page({"multi_last": list(subjects), "batch": PAGE, "up_to_seq": end})
     if status == TOO_MANY:
         found = []
-        names = await _names(client, stream, subjects)
-        for first in range(0, len(names), SUBJECTS_AT_ONCE):
-            some = names[first : first + SUBJECTS_AT_ONCE]
-            _, page = await reader.page({"multi_last": some, "batch": PAGE, "up_to_seq": end})
-            found += page
+        found = await _newest(reader, list(await subject_names(client, stream, subjects)), end)
     return sorted(found, key=lambda kept: kept.seq)
 
 
-async def _names(client: Client, stream: str, subjects: Sequence[str]) -> list[str]:
-    """Every subject under `subjects` that the stream holds."""
-    names: dict[str, None] = {}
+async def _newest(reader: Reader, names: Sequence[str], end: int) -> list[Kept]:
+    """The last message of each of these subjects, which the stream holds."""
+    found: list[Kept] = []
+    for first in range(0, len(names), SUBJECTS_AT_ONCE):
+        some = names[first : first + SUBJECTS_AT_ONCE]
+        _, page = await reader.page({"multi_last": some, "batch": PAGE, "up_to_seq": end})
+        found += page
+    return found
+
+
+async def subject_names(client: Client, stream: str, subjects: Sequence[str]) -> dict[str, int]:
+    """Every subject under `subjects` that the stream holds, and how many messages it has."""
+    names: dict[str, int] = {}
     for pattern in subjects:
         offset, total = 0, 1
         while offset < total:
@@ -251,8 +309,8 @@ async def _names(client: Client, stream: str, subjects: Sequence[str]) -> list[s
             if "error" in info:
                 raise refusal(stream, info)
             there = info["state"].get("subjects") or {}
-            names.update(dict.fromkeys(there))
+            names.update(there)
             offset, total = offset + len(there), int(info.get("total", 0))
             if not there:
                 break
-    return list(names)
+    return names

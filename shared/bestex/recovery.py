@@ -5,20 +5,26 @@ The same reading at every start, after a crash as ever.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nats.aio.client import Client
 
 from bestex import pull, reading
+from bestex.clock import SECOND
 from bestex.core import Publish
 from bestex.errors import StreamDamaged
 from bestex.journal import Journal
 from bestex.marks import Marks
 from bestex.service import Read, Service
-from bestex.subjects import history
+from bestex.subjects import history, matcher
 from bestex.tape import UNREADABLE, Tape, decode_bus
 from bestex.timers import Timers
+
+# Servers of a cluster stamp messages by their own clocks, and those of its streams need not be on one of them.
+CLOCKS_APART_S = 5.0
+SAMPLED = 64  # of the newest messages, which the marks are made of
 
 Hear = Callable[[reading.Kept], None]
 
@@ -28,14 +34,9 @@ async def read_journal(
 ) -> list[Publish]:
     """Apply the journal; the commands of histories that have not ended."""
     commands: dict[str, list[Publish]] = {}
-    ends: set[str] = set()
-
-    ended: set[str] = set()
 
     def take(delivery: reading.Kept) -> None:
         of = history(delivery.subject)
-        if of in ended and delivery.subject.rpartition(".")[2] not in ends:
-            return
         try:
             event = decode_bus(delivery.subject, delivery.data, delivery.seq)
         except UNREADABLE as error:
@@ -58,14 +59,58 @@ async def read_journal(
             journal.learn(delivery.subject, delivery.seq)
 
     for read in service.journal:
-        ended.clear()
-        ends = {pattern.rpartition(".")[2] for pattern in read.ends}
-        if ends:
-            await reading.read_all(
-                client, read.stream, read.ends, lambda one: ended.add(history(one.subject))
-            )
-        await reading.read_all(client, read.stream, read.subjects, take)
+        if not read.ends:
+            await reading.read_all(client, read.stream, read.subjects, take)
+            continue
+        past, kept = await _present(client, read, await _oldest_input_ns(client, service))
+        for subject in past:
+            service.past(subject)
+            if tape is not None:
+                tape.passed(subject)
+        for one in kept:
+            take(one)
     return [command for of in commands.values() for command in of]
+
+
+async def _present(client: Client, read: Read, since_ns: int) -> tuple[list[str], list[reading.Kept]]:
+    """The ends of the histories that ended before `since_ns`; the messages of all others, in the stream's order.
+
+    So a start costs what is at work, and not what was ever done: of the rest only the subjects are asked for.
+    """
+    begins, ends = matcher(read.begins), matcher(read.ends)
+    names = await reading.subject_names(client, read.stream, read.subjects)
+    begun = {history(name) for name in names if begins(name)}
+    ended = {history(name): name for name in names if ends(name)}
+    kept: dict[int, reading.Kept] = {}
+    recent: set[str] = set()
+
+    def hear(one: reading.Kept) -> None:
+        kept[one.seq] = one
+        recent.add(history(one.subject))
+
+    start = await reading.seq_at(client, read.stream, since_ns, SAMPLED)
+    await reading.read_all(client, read.stream, read.subjects, hear, start_seq=start)
+    past = {of: name for of, name in ended.items() if of not in recent}
+    have = Counter(one.subject for one in kept.values())
+    rest = {
+        name: count
+        for name, count in names.items()
+        if (of := history(name)) in begun and of not in past and have[name] < count
+    }
+    for one in await reading.read_named(client, read.stream, read.subjects, rest):
+        kept[one.seq] = one
+    return sorted(past.values()), [kept[seq] for seq in sorted(kept)]
+
+
+async def _oldest_input_ns(client: Client, service: Service) -> int:
+    """When the oldest input was stored that may come once more, and some time before that. What was answered since
+    then must be remembered."""
+    oldest_ns = reading.NEVER_NS
+    for read in service.reads:
+        if read.durable:
+            first = await pull.not_acknowledged(client, read.stream, read.durable)
+            oldest_ns = min(oldest_ns, await reading.stored_ns(client, read.stream, first))
+    return oldest_ns if oldest_ns == reading.NEVER_NS else oldest_ns - round(CLOCKS_APART_S * SECOND)
 
 
 async def hear_settings(

@@ -15,13 +15,14 @@ class Read:
     """A durable input: every message of `stream` under `subjects`, acknowledged when its facts are stored.
 
     `durable` names the consumer. Without a name the input is read anew at every start, the last message of
-    each subject first (settings such as halts). `ends`: subjects of the events that end a history, where the
-    core needs nothing else of a history that has ended; then nothing else of it is applied.
+    each subject first (settings such as halts). `begins`, `ends`: the events that begin and end a history, where the
+    core needs nothing of one that ended long ago but that it was there (`Service.past`).
     """
 
     stream: str
     subjects: tuple[str, ...]
     durable: str = ""
+    begins: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
 
 
@@ -64,8 +65,9 @@ class Actor(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """`journal`: the service's own histories, read whole at start. `missing`: after that, other histories to
+    """`journal`: the service's own histories, read at start. `missing`: after that, other histories to
     read once (stream, subject filters), for facts that were acknowledged but led to nothing stored yet.
+    `past` is told the subject of the end of each history that ended long ago, in place of its events.
     `claims`: what this process alone may do; nothing where it writes no history. `answers`: requests that one process
     of the service answers for all. `reports`: requests that every process answers for itself, from before its first
     input on."""
@@ -77,6 +79,7 @@ class Service:
     reads: tuple[Read, ...] = ()
     hears: tuple[str, ...] = ()
     missing: Callable[[], Mapping[str, list[str]]] = field(default=dict)
+    past: Callable[[str], None] = lambda _: None
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     reports: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None

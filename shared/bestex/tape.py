@@ -19,7 +19,7 @@ import msgspec
 from bestex import codec
 from bestex.clock import Time
 from bestex.config import Config
-from bestex.core import Core, Emit, Fact, RawOrder
+from bestex.core import Emit, Fact, RawOrder
 from bestex.errors import RecordingError
 from bestex.messages import Halt
 from bestex.service import Service
@@ -79,6 +79,10 @@ class Tape:
 
     def applied(self, subject: str, data: bytes) -> None:
         self._write(Record(Kind.APPLY, 0, subject, data))
+
+    def passed(self, subject: str) -> None:
+        """A history that ended long ago: its end's subject is all that was read of it."""
+        self._write(Record(Kind.APPLY, 0, subject, b""))
 
     def heard(self, subject: str, data: bytes, seq: int, now_ns: int) -> None:
         self._write(Record(Kind.BUS, now_ns, subject, data, seq))
@@ -193,7 +197,8 @@ def retrace_tape(path: Path) -> Retraced:
     """Run the tape's inputs through a new core and compare what it decides with what stands on the tape."""
     header, records = read(path)
     build = importlib.import_module(f"services.{header.service}.service").build
-    core: Core = build(codec.from_json(header.config.encode(), Config), header.names).core
+    service: Service = build(codec.from_json(header.config.encode(), Config), header.names)
+    core = service.core
     decided: list[tuple[str, bytes]] = []
     digest = hashlib.blake2b(digest_size=16)
     inputs = facts = emitted = 0
@@ -215,6 +220,9 @@ def retrace_tape(path: Path) -> Retraced:
         if decided and not difference:
             difference = f"input {inputs}: retracing also gives {decided[0][0]} {decided[0][1].decode()}"
         decided.clear()
+        if record.kind is Kind.APPLY and not record.data:
+            service.past(record.name)
+            continue
         if record.kind is Kind.APPLY:
             core.apply(decode_bus(record.name, record.data, 0))
             continue

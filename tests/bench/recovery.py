@@ -1,7 +1,7 @@
 """How soon a killed service is back at work: `python -m tests.bench.recovery [--json]`.
 
 On the bus stand 1,000 parents at work, each with a slice that has ended and one whose child rests at the exchange,
-and 1,000 parents that have ended. When all of it is taken in, each service in turn is killed with SIGKILL while an
+and 4,000 parents that have ended. When all of it is taken in, each service in turn is killed with SIGKILL while an
 order is on its way to it, and started again. `ready_s` is the time from the start of the process to its announcement,
 `first_s` to the first message that it stores or publishes for that order (the recorder: to its first figures).
 """
@@ -31,7 +31,7 @@ from tests.bench import rig
 from tests.bench.rig import Rig, until
 from tests.unit import history
 
-WORKING, ENDED = 1_000, 1_000
+WORKING, ENDED = 1_000, 4_000
 ONE_SLICE_MS, RESTING_MS = 80, 150  # of the example history: its first slice has ended; its second one rests
 BARRIER = 500  # messages between two that are acknowledged: below what a server holds for a stream
 RESTS_AT_ONCE = 12
@@ -39,7 +39,7 @@ SERVICES = ("scheduler", "router", "gateway", "recorder")
 PROBE_S = 0.01
 CALM_S_MAX = 120.0  # all that stands on the bus is new to the services at first
 BACK_S_MAX = 60.0
-RECOVERY_S_MAX = 220.0
+RECOVERY_S_MAX = 420.0
 SUBJECTS = {
     "scheduler": "parent.*.{parent}.>",
     "router": "route.*.{parent}.>",

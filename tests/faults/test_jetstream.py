@@ -86,6 +86,19 @@ async def readings(client: Any) -> Any:
     await reading.read_all(client, STREAM, [f"{HISTORY}.*"], take, deliver="last_per_subject")
     await reading.read_all(client, STREAM, ["bestex.v1.parent.Y.>"], take)
     await reading.read_each(client, STREAM, [f"{HISTORY}.settled", f"{HISTORY}.none"], take)
+    names = await reading.subject_names(client, STREAM, ["bestex.v1.parent.>"])
+    read.append(sorted(names.items()))
+    for kept in sorted(
+        await reading.read_named(client, STREAM, ["bestex.v1.parent.>"], names), key=lambda one: one.seq
+    ):
+        take(kept)
+    second_ns = await reading.stored_ns(client, STREAM, 2)
+    read.append(await reading.seq_at(client, STREAM, second_ns, 1))
+    read.append(await reading.seq_at(client, STREAM, reading.NEVER_NS, 1))
+    read.append(await reading.stored_ns(client, STREAM, 1_000) == reading.NEVER_NS)
+    with suppress(BusError):
+        await reading.read_named(client, STREAM, [">"], {**names, "bestex.v1.parent.none": 1})
+        read.append("no error")
     with suppress(BusError):
         await reading.read_all(client, "NONE", [">"], take)
         read.append("no error")

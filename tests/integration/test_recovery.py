@@ -7,7 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bestex import bus, codec, log, recovery, subjects
+import pytest
+
+from bestex import bus, codec, log, pull, recovery, subjects
 from bestex import messages as m
 from bestex.clock import AffineClock, Time
 from bestex.core import Effect, Fact
@@ -52,30 +54,46 @@ def recalled(parent_id: str) -> m.RouteRecalled:
     )
 
 
-async def test_of_a_history_that_has_ended_the_end_alone_is_applied_where_the_core_needs_no_more(
-    rig: Rig, tmp_path: Path
-) -> None:
-    events: list[m.RouteRecalled | m.RouteDone]
-    events = [recalled("open"), recalled("ended"), done("ended"), recalled("late")]
+async def store(rig: Rig, *events: m.RouteRecalled | m.RouteDone) -> None:
     for event in events:
         subject = subjects.route(event.symbol, event.parent_id, event.slice_no, subjects.event_name(event))
-        await bus.publish(rig.client, subject, codec.to_json(event))
-    core = Applied()
+        assert (await bus.publish(rig.client, subject, codec.to_json(event))).error is None
+
+
+async def test_of_what_ended_before_any_input_that_may_come_again_the_end_is_known_and_no_more(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "CLOCKS_APART_S", 0.0)
+    monkeypatch.setattr(recovery, "SAMPLED", 1)
     root = subjects.ROOT
+    orders = Read(subjects.ORDERS, (f"{root}.order.>",), durable="one")
+    await pull.ensure_consumer(rig.client, orders.stream, orders.durable, orders.subjects)
+    await store(rig, recalled("open"), recalled("ended"), done("ended"), recalled("answered"))
+    await rig.order("nobody-acknowledges-it")
+    await store(rig, done("answered"), recalled("late"))
+    core = Applied()
+    past: list[str] = []
     clock, logger = AffineClock(), log.configure("test")
     journal = Journal(rig.client, "one", stream_of)
     marks = Marks(rig.client, DiskFiles(tmp_path), "one", clock, logger)
     timers = Timers(clock, lambda _: None, lambda _: None)
-    for ends, applied in (
-        ((f"{root}.route.*.*.*.done",), [("open", "recalled"), ("ended", "done"), ("late", "recalled")]),
-        ((), [("open", "recalled"), ("ended", "recalled"), ("ended", "done"), ("late", "recalled")]),
+    present = [("open", "recalled"), ("answered", "recalled"), ("answered", "done"), ("late", "recalled")]
+    everything = [present[0], ("ended", "recalled"), ("ended", "done"), *present[1:]]
+    some = Read(
+        subjects.ROUTE,
+        (f"{root}.route.>",),
+        begins=(f"{root}.route.*.*.*.recalled",),
+        ends=(f"{root}.route.*.*.*.done",),
+    )
+    for read, applied, ended in (
+        (some, present, [subjects.route("BTC/USDT", "ended", 1, "done")]),
+        (Read(subjects.ROUTE, (f"{root}.route.>",)), everything, []),
     ):
         core.events.clear()
-        service = Service(
-            "router", (), core, journal=(Read(subjects.ROUTE, (f"{root}.route.>",), ends=ends),)
-        )
+        past.clear()
+        service = Service("router", (), core, journal=(read,), reads=(orders,), past=past.append)
         await recovery.read_journal(rig.client, service, journal, timers, marks, None)
-        assert core.events == applied
+        assert (core.events, past) == (applied, ended)
     # The open history goes on where it stands.
     subject = subjects.route("BTC/USDT", "late", 1, "done")
-    assert await journal.append(subject, codec.to_json(done("late"))) == 5
+    assert await journal.append(subject, codec.to_json(done("late"))) == 7

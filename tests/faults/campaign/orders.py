@@ -12,7 +12,7 @@ from typing import Any
 from bestex import codec, ids, plugins, subjects
 
 TICK = Decimal("0.1")  # a price grid that every venue takes
-UNIT = {"BTC/USDT": Decimal("0.05"), "ETH/USDT": Decimal(1)}  # crosses a level or two: several children
+UNIT = {"BTC/USDT": Decimal("0.2"), "ETH/USDT": Decimal(4)}  # crosses some levels of all venues: several children
 CHANGED_SHARE = 0.3
 RESTING_BPS = 20  # away from the mid: rests, and mostly stays
 
@@ -20,7 +20,7 @@ RESTING_BPS = 20  # away from the mid: rests, and mostly stays
 PARAMS: dict[str, dict[str, Any]] = {
     "market": {"duration": "4s"},
     "limit": {"duration": "6s"},
-    "twap": {"duration": "5s", "interval": "500ms", "force_completion": True},
+    "twap": {"duration": "5s", "interval": "250ms", "force_completion": True},
 }
 OTHERS = {"duration": "6s"}
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from bestex.bus import EXPECTED_SEQ, EXPECTED_SUBJECT
-from bestex.clock import US, rfc3339
+from bestex.clock import US, parse_time, rfc3339
 from tests.faults.simulation import stored as held
 from tests.faults.simulation.stored import ApiError, Consumer, Headers, Message, Pull, Stored, Stream, matches
 from tests.faults.simulation.world import World
@@ -177,7 +177,12 @@ class Server:
             found = sorted(newest.values(), key=lambda one: one.seq)
         else:
             wanted = request["next_by_subj"]
-            found = [one for one in stream.held(request["seq"]) if matches(wanted, one.subject)]
+            since_ns = parse_time(request["start_time"]) if "start_time" in request else 0
+            found = [
+                one
+                for one in stream.held(request.get("seq", 1))
+                if one.at_ns >= since_ns and matches(wanted, one.subject)
+            ]
         pending = max(len(found) - request["batch"], 0)
         del found[request["batch"] :]
         before = 0
@@ -315,7 +320,7 @@ class Server:
             case ["STREAM", "CREATE" | "UPDATE", name]:
                 return self._make_stream(name, request)
             case ["STREAM", "INFO", name]:
-                return self._named(name).info()
+                return self._named(name).info(request.get("subjects_filter", ""))
             case ["STREAM", "MSG", "GET", name]:
                 return self._read(self._named(name), request)
             case ["CONSUMER", "CREATE", name, *durable]:

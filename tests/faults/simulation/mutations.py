@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from bestex import bus, pull, runtime
+from bestex import bus, pull, reading, recovery, runtime
 from bestex import messages as m
 from bestex.epochs import Epochs
 from bestex.errors import Code
@@ -204,6 +204,15 @@ def _forgotten_commands() -> list[Patch]:
     return [patch.object(runtime.Runtime, "_publish_again", nothing)]
 
 
+def _all_that_ended_is_past() -> list[Patch]:
+    """Of what has ended nothing is remembered, though some of what led to it may come once more."""
+
+    async def never(*_: Any) -> int:
+        return reading.NEVER_NS
+
+    return [patch.object(recovery, "_oldest_input_ns", never)]
+
+
 MUTATIONS = (
     Mutation("compare-and-set", among("kill", "freeze", "line"), _no_compare_and_set),
     Mutation("the last look at the deadline", frozen_at_a_send, _no_last_look),
@@ -215,5 +224,8 @@ MUTATIONS = (
     Mutation("the reservation of unknown children", among("request", "kill"), _unknown_is_rejected),
     Mutation("the overlap of pulls", ahead_of_the_venue, _no_overlap),
     Mutation("two absences that agree", among("request", "lag"), _one_absence),
+    Mutation(
+        "remembering what may come again", among("kill", "freeze", "bus", "line"), _all_that_ended_is_past
+    ),
     Mutation("commands that are published again", among("kill"), _forgotten_commands),
 )

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import msgspec
 import structlog
 
-from bestex import codec, footing, stream_specs, subjects
+from bestex import codec, footing, recovery, stream_specs, subjects
 from bestex import config as configuration
 from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
@@ -190,7 +190,13 @@ class Simulation:
         gc.disable()
         try:
             # A process is known by its number and its start; here the start is enough, and the same every time.
-            with patch.object(footing, "BEAT_S", BEAT_S), patch.object(os, "getpid", lambda: 1):
+            with (
+                patch.object(footing, "BEAT_S", BEAT_S),
+                patch.object(os, "getpid", lambda: 1),
+                # Here is one clock, and histories are short: what a start leaves out is to be left out.
+                patch.object(recovery, "CLOCKS_APART_S", 0.0),
+                patch.object(recovery, "SAMPLED", 1),
+            ):
                 self._go()
             report = self.audit()
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,7 +103,8 @@ class Stream:
                 self.dropped += 1
         return stored
 
-    def info(self) -> dict[str, Any]:
+    def info(self, pattern: str = "") -> dict[str, Any]:
+        """With how many messages each subject under `pattern` has, where there is one."""
         first = next((m.seq for m in self.held()), len(self.messages) + 1)
         state = {
             "messages": len(self.messages) - self.dropped,
@@ -112,6 +113,10 @@ class Stream:
             "num_deleted": self.dropped,
             "consumer_count": len(self.consumers),
         }
+        if pattern:
+            found = Counter(m.subject for m in self.held() if matches(pattern, m.subject))
+            about = {"subjects": dict(sorted(found.items())), "total": len(found)}
+            return {"config": self.config, "state": {**state, **about}, "total": len(found)}
         return {"config": self.config, "created": rfc3339(self.created_ns), "state": state}
 
 

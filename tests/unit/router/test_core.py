@@ -163,6 +163,12 @@ def test_a_redelivered_slice_or_end_changes_nothing() -> None:
     assert bench.end(first) == []
 
 
+def test_a_slice_that_ended_long_ago_is_not_begun_again() -> None:
+    bench = Bench()
+    bench.core.past("bestex.v1.route.BTC-USDT.p1.1.done")
+    assert bench.feed(make_slice()) == []
+
+
 def test_what_came_back_unfilled_is_routed_again_on_the_newest_book() -> None:
     bench = Bench()
     bench.feed(make_book())

@@ -295,3 +295,12 @@ def test_what_was_refused_stays_refused_when_it_is_redelivered_to_better_times()
     bench.order(TWAP)
     assert bench.feed(cancel) == []
     assert not bench.of(m.ParentCanceling)
+
+
+def test_the_id_of_an_order_that_ended_long_ago_is_refused_and_no_order_is_swallowed() -> None:
+    bench = Bench()
+    bench.core.past("bestex.v1.parent.BTC-USDT.p1.done")
+    (rejected,) = bench.order(TWAP)
+    assert (rejected.code, rejected.text) == (Code.DUPLICATE_ID, "p1 was used for an order that has ended")
+    (late,) = bench.request("cancel", "p1")
+    assert late.code == Code.TOO_LATE
