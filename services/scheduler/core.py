@@ -7,7 +7,6 @@ pause, a cancel and a restart.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -21,9 +20,9 @@ from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.units import total
-from services.scheduler import memory
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
+from services.scheduler.memory import Memory
 from services.scheduler.parent import Parent, average, fingerprint
 from services.scheduler.pricing import collar, mid_of, with_schedule
 
@@ -48,9 +47,7 @@ class SchedulerCore:
         self._build = build
         self._halts = Halts()
         self._parents: dict[str, Parent] = {}
-        self._ids: OrderedDict[str, tuple[str, int] | None] = OrderedDict()
-        self._refused: OrderedDict[int, None] = OrderedDict()
-        self._answered: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._memory = Memory()
         self._orphans: dict[str, str] = {}
         self._books: dict[str, m.ConsolidatedBook] = {}
         self._recovered_ns = 0
@@ -69,7 +66,7 @@ class SchedulerCore:
             case RawOrder():
                 return self._order(message, now_ns)
             case m.ParentAccepted():
-                self._remember(message)
+                self._memory.accept(message)
             case m.Halt():
                 self._halts.hear(message.scope, message.at, message.halted)
                 return [] if message.halted else [Wake(key, now_ns) for key in self._parents]
@@ -87,7 +84,7 @@ class SchedulerCore:
             not self._answers_for_unknown or request.algo in self._intake.algos
         ):
             return []
-        if request.seq in self._refused:
+        if request.seq in self._memory.refused:
             return []  # redelivered: refused is refused, whatever would be said to it now
         if isinstance(request, Refusal):
             return self._refuse(request, now_ns)
@@ -102,8 +99,8 @@ class SchedulerCore:
         order, params, instrument = request.message, request.params, request.instrument
         assert params is not None, "a parsed new order has its parameters"
         assert instrument is not None, "a parsed new order has its instrument"
-        if request.parent_id in self._ids:
-            known = self._ids[request.parent_id]
+        if request.parent_id in self._memory.ids:
+            known = self._memory.ids[request.parent_id]
             if known == (instrument.symbol, fingerprint(order)):
                 return []  # the same order once more: a retry, or a redelivery
             what = "an order that has ended" if known is None else "another order"
@@ -139,9 +136,9 @@ class SchedulerCore:
         key = request.parent_id
         parent = self._parents.get(key)
         if parent is None:
-            if request.seq in self._answered.get(key, ()):
+            if request.seq in self._memory.answered.get(key, ()):
                 return []  # redelivered, and its order has ended meanwhile
-            if key in self._ids:
+            if key in self._memory.ids:
                 raise Refused(Code.TOO_LATE, f"{key} has ended")
             raise Refused(Code.UNKNOWN_ORDER, f"there is no order {key}")
         if parent.order.symbol != request.symbol or parent.algo != request.algo:
@@ -328,11 +325,11 @@ class SchedulerCore:
 
     def apply(self, event: Any) -> Sequence[Effect]:
         if isinstance(event, m.ParentRejected):
-            memory.remember(self._refused, event.order_seq, None, memory.REFUSALS_MAX)
+            self._memory.refuse(event.order_seq)
             return []
         key = event.parent_id
         if isinstance(event, m.ParentAccepted):
-            self._remember(event)
+            self._memory.accept(event)
             if event.order.algo not in self._mine:
                 return []
             instrument = self._intake.instruments.by_symbol.get(event.symbol)
@@ -366,7 +363,7 @@ class SchedulerCore:
                 parent.modified(event, self._params(event))
             case m.ParentDone():
                 del self._parents[key]
-                memory.remember(self._answered, key, parent.requests, memory.ENDED_MAX)
+                self._memory.ended(key, parent.requests)
                 return [Wake(key, 0)]
         return [Wake(key, event.at)]
 
@@ -398,7 +395,4 @@ class SchedulerCore:
 
     def past(self, subject: str) -> None:
         """An order ended long ago: the subject of its end. What it was is not known any more."""
-        memory.remember(self._ids, subject.split(".")[4], None, memory.IDS_MAX)
-
-    def _remember(self, event: m.ParentAccepted) -> None:
-        memory.remember(self._ids, event.parent_id, (event.symbol, fingerprint(event.order)), memory.IDS_MAX)
+        self._memory.past(subject.split(".")[4])

@@ -12,7 +12,10 @@ from typing import Any
 from bestex import codec, ids, plugins, subjects
 
 TICK = Decimal("0.1")  # a price grid that every venue takes
-UNIT = {"BTC/USDT": Decimal("0.2"), "ETH/USDT": Decimal(4)}  # crosses some levels of all venues: several children
+UNIT = {
+    "BTC/USDT": Decimal("0.2"),
+    "ETH/USDT": Decimal(4),
+}  # crosses some levels of all venues: several children
 CHANGED_SHARE = 0.3
 RESTING_BPS = 20  # away from the mid: rests, and mostly stays
 
