@@ -6,7 +6,7 @@ The same reading at every start, after a crash as ever.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nats.aio.client import Client
@@ -29,8 +29,27 @@ SAMPLED = 64  # of the newest messages, which the marks are made of
 Hear = Callable[[reading.Kept], None]
 
 
+Floors = Mapping[Read, int]  # of each durable input the first sequence that may not have been acknowledged
+
+
+async def read_floors(client: Client, service: Service) -> dict[Read, int]:
+    """What stands before a floor was acknowledged, so all that follows from it is stored: should a server that has
+    lost its acknowledgements bring it once more, it is done with."""
+    return {
+        read: await pull.not_acknowledged(client, read.stream, read.durable)
+        for read in service.reads
+        if read.durable
+    }
+
+
 async def read_journal(
-    client: Client, service: Service, journal: Journal, timers: Timers, marks: Marks, tape: Tape | None
+    client: Client,
+    service: Service,
+    floors: Floors,
+    journal: Journal,
+    timers: Timers,
+    marks: Marks,
+    tape: Tape | None,
 ) -> list[Publish]:
     """Apply the journal; the commands of histories that have not ended."""
     commands: dict[str, list[Publish]] = {}
@@ -62,7 +81,7 @@ async def read_journal(
         if not read.ends:
             await reading.read_all(client, read.stream, read.subjects, take)
             continue
-        past, kept = await _present(client, read, await _oldest_input_ns(client, service))
+        past, kept = await _present(client, read, await _oldest_input_ns(client, floors))
         for subject in past:
             service.past(subject)
             if tape is not None:
@@ -102,14 +121,12 @@ async def _present(client: Client, read: Read, since_ns: int) -> tuple[list[str]
     return sorted(past.values()), [kept[seq] for seq in sorted(kept)]
 
 
-async def _oldest_input_ns(client: Client, service: Service) -> int:
-    """When the oldest input was stored that may come once more, and some time before that. What was answered since
+async def _oldest_input_ns(client: Client, floors: Floors) -> int:
+    """When the oldest input was stored that is not done with, and some time before that. What was answered since
     then must be remembered."""
     oldest_ns = reading.NEVER_NS
-    for read in service.reads:
-        if read.durable:
-            first = await pull.not_acknowledged(client, read.stream, read.durable)
-            oldest_ns = min(oldest_ns, await reading.stored_ns(client, read.stream, first))
+    for read, first in floors.items():
+        oldest_ns = min(oldest_ns, await reading.stored_ns(client, read.stream, first))
     return oldest_ns if oldest_ns == reading.NEVER_NS else oldest_ns - round(CLOCKS_APART_S * SECOND)
 
 
@@ -136,9 +153,8 @@ async def read_missing(client: Client, service: Service, hear: Hear) -> None:
         await reading.read_each(client, stream, filters, hear)
 
 
-async def read_waiting(client: Client, read: Read, hear: Hear) -> None:
+async def read_waiting(client: Client, read: Read, first: int, hear: Hear) -> None:
     """All that this consumer's last process has not acknowledged, delivered or not, before time goes on: a pause
     that waited must not be overtaken by a slice that has come due. The server brings it too, and what it had
     delivered only after the acknowledgement's time-out; then it changes nothing."""
-    first = await pull.not_acknowledged(client, read.stream, read.durable)
     await reading.read_all(client, read.stream, read.subjects, hear, start_seq=first)

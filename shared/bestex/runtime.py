@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ class Runtime:
         await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
         self._footing.start()
-        into = self._journal, self._timers, self._marks, self._tape
+        floors = await recovery.read_floors(client, service)
+        into = floors, self._journal, self._timers, self._marks, self._tape
         commands = await recovery.read_journal(client, service, *into)
         self._log.info("recovered", commands=len(commands))
         self._marks.save()
@@ -133,14 +135,15 @@ class Runtime:
         for read in service.reads:
             if read.durable:
                 await pull.ensure_consumer(client, read.stream, read.durable, read.subjects)
-                await recovery.read_waiting(client, read, self._hear)
+                await recovery.read_waiting(client, read, floors[read], self._hear)
         self._timers.start()
         self._spawn(self._look_again())
         if self._tape is not None:
             self._spawn(self._flush_tape(self._tape))
         for read in service.reads:
             if read.durable:
-                standing = pull.StandingPull(client, read.stream, read.durable, self._on_delivery, self.fail)
+                take = partial(self._on_delivery, floors[read])
+                standing = pull.StandingPull(client, read.stream, read.durable, take, self.fail)
                 self._pulls.append(standing)
                 await standing.start()
         self.ready = True
@@ -225,10 +228,13 @@ class Runtime:
 
     # -- inputs ----------------------------------------------------------------------------------------------
 
-    def _on_delivery(self, delivery: pull.Delivery) -> None:
+    def _on_delivery(self, floor: int, delivery: pull.Delivery) -> None:
         self._acks.expect(delivery)
         if self.stopped.done():
             return  # it is given back, or comes again
+        if delivery.seq < floor:
+            self._acks.add(delivery)  # a server has forgotten that it was acknowledged
+            return
         self._marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
         self.receive_bus(delivery.subject, delivery.data, delivery.seq, delivery)
 

@@ -17,7 +17,7 @@ from bestex import codec, subjects
 from bestex.clock import MS, SECOND, Time
 from bestex.messages import Halt
 from bestex.service import Service
-from tests.faults.simulation.faults import Cut, Freeze, Kill
+from tests.faults.simulation.faults import BusCrash, Cut, Freeze, Kill
 from tests.faults.simulation.scenario import Act, Scenario, draw, order
 from tests.faults.simulation.shrink import narrate, shrink
 from tests.faults.simulation.simulation import Outcome, Simulation, simulate
@@ -114,6 +114,22 @@ def test_what_died_with_a_scheduler_comes_before_the_slice_that_has_come_due() -
     [paused] = [stored for _, stored in run.server.stored if stored.subject.endswith(".paused")]
     late = [stored for _, stored in run.server.stored if stored.subject.endswith(".sliced")][-1]
     assert late.at_ns < START_NS + pause.at_ms * MS < paused.at_ns
+
+
+def test_what_was_acknowledged_before_a_start_is_done_with_though_the_bus_forgets_that() -> None:
+    ended = order(Random(1), "ended", "market", "sweep", at_ms=300)
+    working = order(Random(2), "working", "twap", "sweep", at_ms=1_500)
+    calm = Simulation(Scenario(seed=1, acts=(ended, working)))
+    trace = calm.processes["scheduler"].steps.trace = []
+    calm.run()
+    over = next(number for number, what in enumerate(trace) if what.endswith(".ended.done"))
+    step = next(number for number, what in enumerate(trace) if number > over and what.endswith(".settled"))
+    # The next scheduler reads what is at work, and of the order that ended no more than its id.
+    kill = Kill(process="scheduler", step=step, down_ms=500)
+    crash = BusCrash(at_ms=3_300, for_ms=300, forgotten_acks=9)
+    run = Simulation(Scenario(seed=1, acts=(ended, working), faults=(kill, crash)))
+    outcome = run.run()
+    assert (run.processes["scheduler"].lives, outcome.violations) == (2, ())
 
 
 def told(broken: list[Outcome]) -> str:

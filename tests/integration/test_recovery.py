@@ -92,7 +92,8 @@ async def test_of_what_ended_before_any_input_that_may_come_again_the_end_is_kno
         core.events.clear()
         past.clear()
         service = Service("router", (), core, journal=(read,), reads=(orders,), past=past.append)
-        await recovery.read_journal(rig.client, service, journal, timers, marks, None)
+        floors = await recovery.read_floors(rig.client, service)
+        await recovery.read_journal(rig.client, service, floors, journal, timers, marks, None)
         assert (core.events, past) == (applied, ended)
     # The open history goes on where it stands.
     subject = subjects.route("BTC/USDT", "late", 1, "done")

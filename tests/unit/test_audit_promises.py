@@ -184,11 +184,6 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "children outlive their slice": (changed("parent.sliced", expires_at=at(4000)), 8, "children_outlive"),
     "may leave after its time": (changed("exec.submitting", deadline=at(2021)), 8, "deadline_too_late"),
     "replaced after its time": (_replaced("0.4", ordered="0.4", expires_ms=151), 8, "sent_stale"),
-    "worked long after its time": (
-        both(_without_canceling, changed("exec.canceled", at=at(66_000))),
-        8,
-        "worked_past_its_time",
-    ),
     "sent under a halt": (lambda history: [_halt(-3000, True), *history], 8, "sent_while_halted"),
     "sent under a global halt": (
         lambda history: [_halt(-3000, True, "global"), *history],

@@ -10,7 +10,8 @@ import msgspec
 from bestex import sim_wire as wire
 from bestex.audit import AuditReport, audit
 from bestex.clock import MS, SECOND
-from tests.unit.history import at, events, journals, records
+from tests.unit.history import ID, at, events, journals, records
+from tests.unit.history_edits import Event, changed, where
 
 
 def found(report: AuditReport) -> set[tuple[int, str]]:
@@ -158,3 +159,24 @@ def test_an_order_of_another_account_is_not_ours() -> None:
         lines.append(msgspec.structs.replace(entry, request=request, orders=[]))
 
     assert not journaled(by_hand)
+
+
+LONG = 66_000  # milliseconds: more than a minute after the resting child's time
+
+
+def _forgotten(history: list[Event]) -> list[Event]:
+    """Nobody cancels the resting child, and its end is learned of late."""
+    asked = where(history, "exec.canceling")
+    return changed("exec.canceled", at=at(LONG))([*history[:asked], *history[asked + 1 :]])
+
+
+def test_how_long_an_order_worked_is_the_venues_word_and_not_when_its_end_was_learned_of() -> None:
+    history, lines = _forgotten(events()), journals(events())
+    late = (8, "worked_past_its_time")
+    assert late not in found(audit(records(history), lines, complete=True))
+    assert late in found(audit(records(history), complete=True))
+    _, entry = next(
+        (i, line) for i, line in reversed(list(enumerate(lines["sim_a"]))) if _of(line, ID[2, 0, 0])
+    )
+    lines["sim_a"].append(msgspec.structs.replace(entry, request=None, at_ns=int(at(LONG))))
+    assert late in found(audit(records(history), lines, complete=True))

@@ -22,7 +22,7 @@ from bestex.audit.reading import Misplaced, read
 from bestex.audit.report import AuditReport, Findings, Record, Witness
 from bestex.audit.requests import Requests
 from bestex.audit.slices import Command, SliceHistory, check_settled
-from bestex.audit.venues import check_journals
+from bestex.audit.venues import read_journals
 from bestex.audit.writers import Writers
 from bestex.clock import SECOND
 
@@ -180,23 +180,26 @@ class Auditor:
             self._check_report(parent)
         self._check_slices(complete=complete)
         self._check_commands(complete=complete)
+        venues = read_journals(self._findings, journals)
         for child_id, child in self._children.items():
             command = self._commands.get(child_id)
+            venue = venues.get(child.venue)
             child.finish(
                 command.message if command else None,
                 command.witness if command else None,
                 self._replaces.get(child_id),
+                venue_ended_ns=venue.ended_ns(child_id) if venue is not None else None,
                 route_truncated=self._truncated(subjects.ROUTE),
                 complete=complete,
             )
         check_exposure(self._findings, self._parents, self._children.values())
         self._halts.check(self._children.values())
         checked = self._counts()
-        for venue, journal in check_journals(self._findings, journals).items():
+        for name, journal in venues.items():
             journal.finish(
-                {key: child for key, child in self._children.items() if child.venue == venue},
+                {key: child for key, child in self._children.items() if child.venue == name},
                 self._commands,
-                truncated=self._truncated(subjects.exec_stream(venue)),
+                truncated=self._truncated(subjects.exec_stream(name)),
                 complete=complete,
             )
             checked["venue orders"] = checked.get("venue orders", 0) + len(journal.orders)

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 from bestex import messages as m
 from bestex.audit.report import Findings, Witness
-from bestex.clock import MINUTE, SECOND
+from bestex.clock import MINUTE, SECOND, Time
 from bestex.subjects import event_name
 from bestex.units import total
 
 # Bytes that left at the deadline have arrived after a margin of 5 s, or never will; the two endpoints that must
 # agree on an absence are asked 1 s apart.
 ABSENCE_NS = 6 * SECOND
-# A gateway cancels what has outlived its time at once; one that was killed must first come back.
+# A gateway cancels what has outlived its time at once. Where none lives, the venue's dead-man switch does, half a
+# minute later; where there is none, the next gateway must first come back.
 GOOD_TILL_ALLOWANCE_NS = MINUTE
 CANCEL_ALLOWANCE_NS = MINUTE
 _AT_ONCE = (m.Tif.IOC, m.Tif.FOK)
@@ -179,10 +180,6 @@ class ChildHistory:
         if event.evidence == "absent" and event.at < sent.deadline + ABSENCE_NS:
             text = f"called absent at {event.at}, might have arrived until after {sent.deadline}"
             self._wrong(5, "absent_too_early", text, self.submitting_witness, witness)
-        outlived = sent.tif not in _AT_ONCE and event.at > sent.good_till + GOOD_TILL_ALLOWANCE_NS
-        if outlived and not self._canceling:
-            text = f"at work until {event.at}, good till {sent.good_till}, and nobody canceled it"
-            self._wrong(8, "worked_past_its_time", text, self.submitting_witness, witness)
 
     def fill(self, fill: m.Fill, witness: Witness) -> None:
         self._owned(fill, witness)
@@ -230,9 +227,12 @@ class ChildHistory:
         command_witness: Witness | None,
         replace: tuple[m.ChildReplace, Witness] | None,
         *,
+        venue_ended_ns: int | None,
         route_truncated: bool,
         complete: bool,
     ) -> None:
+        """`venue_ended_ns`: when it ended by the venue's own journal; None where that is not known."""
+        self._outlived(venue_ended_ns)
         if complete and self.end is None:
             self._wrong(11, "child_not_ended", "never ended", self.last)
         if command is None:
@@ -260,6 +260,17 @@ class ChildHistory:
         if sent.deadline > command.expires_at:
             text = f"may leave until {sent.deadline}, expires at {command.expires_at}"
             self._wrong(8, "deadline_too_late", text, command_witness, self.submitting_witness)
+
+    def _outlived(self, venue_ended_ns: int | None) -> None:
+        """What counts is how long the venue worked it, and not when the gateway learned of its end; that stands in
+        where the venue's journal is not at hand."""
+        sent, end = self.submitting, self.end
+        if sent is None or end is None or sent.tif in _AT_ONCE or self._canceling:
+            return
+        until = Time(end.at if venue_ended_ns is None else venue_ended_ns)
+        if until > sent.good_till + GOOD_TILL_ALLOWANCE_NS:
+            text = f"at work until {until}, good till {sent.good_till}, and nobody canceled it"
+            self._wrong(8, "worked_past_its_time", text, self.submitting_witness, self.end_witness)
 
     def check_cancel(self, ordered: Witness) -> None:
         """A cancel that was ordered is asked of the venue; only an end makes it needless."""

@@ -84,6 +84,13 @@ class VenueJournal:
     def _wrong(self, promise: int, code: str, child_id: str, text: str, *witnesses: Witness | None) -> None:
         self._findings.add(promise, code, f"child {child_id} at {self.venue}: {text}", *witnesses)
 
+    def ended_ns(self, child_id: str) -> int | None:
+        """When the order of that child ended; None where it works, or was never here."""
+        order = self.orders.get(child_id)
+        if order is None or order.state is None or order.state_witness is None:
+            return None
+        return None if order.state.state is wire.State.OPEN else order.state_witness.at_ns
+
     def finish(
         self,
         children: Mapping[str, ChildHistory],
@@ -177,7 +184,7 @@ class VenueJournal:
             self._wrong(6, "venue_sum_differs", child.child_id, text, child.end_witness, order.state_witness)
 
 
-def check_journals(
+def read_journals(
     findings: Findings,
     journals: Mapping[str, Iterable[wire.JournalLine]],
 ) -> dict[str, VenueJournal]:
