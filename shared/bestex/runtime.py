@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,16 +25,17 @@ from bestex import codec, pull, reading, recovery, streams
 from bestex.acks import Acks, Underway
 from bestex.clock import AffineClock
 from bestex.config import Config
-from bestex.core import BusBack, BusLost, Call, Effect, Emit, Fact, Publish, Recovered, Wakeup
+from bestex.core import BusBack, BusLost, Effect, Emit, Fact, Publish, Recovered, Wakeup
+from bestex.effects import Effects
 from bestex.epochs import Epochs
 from bestex.errors import BusError
 from bestex.footing import Footing
 from bestex.journal import Journal
 from bestex.marks import MARKS, DiskFiles, Files, Marks
 from bestex.metrics import RuntimeMetrics
-from bestex.service import Actor, Service
+from bestex.service import Service
 from bestex.subjects import ROOT, stream_of
-from bestex.tape import UNREADABLE, Tape, decode_bus, encode_live
+from bestex.tape import UNREADABLE, Tape, decode_bus
 from bestex.timers import Timers
 
 PUBLISH_CONCURRENCY = 64  # commands published again at once after a restart
@@ -97,8 +97,7 @@ class Runtime:
         self._lanes: dict[str, deque[_Step]] = {}
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
-        self._outbox: deque[Emit] = deque()
-        self._held: deque[Call] = deque()
+        self._effects = Effects(client, service.actor, self._footing, self._spawn)
         self._acks = Acks(self._footing.confirmed)
         self._underway = Underway(self._acks.add)
         self._pulls: list[pull.StandingPull] = []
@@ -301,7 +300,7 @@ class Runtime:
             elif not self._timers.take(out):
                 if self._tape is not None and isinstance(out, Emit):
                     self._tape.emitted(out, now_ns)
-                self._release_now(out)
+                self._effects.release(out)
         if delivery is not None and not incoming.open:
             self._underway.acknowledge_after(delivery)
 
@@ -353,36 +352,7 @@ class Runtime:
         elif commands:
             await self._publish_again(commands)
         for effect in effects:
-            self._release_now(effect)
-
-    def _release_now(self, effect: Effect) -> None:
-        if isinstance(effect, Call):
-            actor = self.service.actor
-            assert actor is not None, "a core that calls has an actor"
-            if effect.always or (not self._held and self._footing.is_sure()):
-                actor.call(effect.request)
-                return
-            if not self._held:
-                self._spawn(self._let_go(actor))
-            self._held.append(effect)
-        elif isinstance(effect, Emit):
-            if not self._outbox:
-                self._spawn(self._send_outbox())
-            self._outbox.append(effect)
-
-    async def _let_go(self, actor: Actor) -> None:
-        """Calls that waited until it was known again that they are ours to make, in order."""
-        while self._held:
-            await self._footing.confirmed()
-            actor.call(self._held.popleft().request)
-
-    async def _send_outbox(self) -> None:
-        """One task sends what a burst of inputs emitted, in order."""
-        while self._outbox:
-            effect = self._outbox[0]
-            with suppress(nats.errors.Error):  # live plane: what cannot go now is worth nothing later
-                await self._client.publish(effect.subject, encode_live(effect))
-            self._outbox.popleft()
+            self._effects.release(effect)
 
     # -- tasks -----------------------------------------------------------------------------------------------
 
