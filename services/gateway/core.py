@@ -11,7 +11,7 @@ recovery releases no effects. So a child is sent at most once, and one without a
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,10 +29,9 @@ from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
 from services.gateway.checks import Checks
 from services.gateway.controls.wanted import Refusal
 from services.gateway.evidence import weigh
+from services.gateway.memory import Memory, from_bytes, to_bytes
 from services.gateway.orders import Child, Status
 
-ENDED_KEPT = 10_000  # ended children that late fills are still matched to: hours of a busy venue
-KNOWN_IDS = 100_000  # far more commands than the bus leaves unacknowledged, so none comes twice unrecognised
 EARLY_CANCELS = 1_000  # cancels that overtook their order in a redelivery
 PULL_EVERY_NS = 5 * SECOND
 DEAD_MAN_NS = 30 * SECOND  # several pulls long, so that one slow answer does not cancel everything
@@ -53,13 +52,8 @@ class GatewayCore:
         self.bus_loss_grace_ns = int(config.execution.bus_loss_grace)
         self.checks = Checks(venues, instruments, config.limits, build)
         self.controls = self.checks.controls
-        # Durable: a function of the journal.
-        self.children: dict[str, Child] = {}
-        self.open: dict[str, dict[str, Child]] = {venue: {} for venue in venues}
-        self.last_fill_ns: dict[str, int] = dict.fromkeys(venues, 0)
-        self._ended: deque[str] = deque()
-        self._known: dict[str, None] = {}
-        self._orphans: dict[str, m.ExecSubmitting] = {}
+        # Durable: a function of the journal, with what the controls rest on.
+        self.memory = Memory.of(venues)
         # Volatile: heard.
         self.sessions: dict[str, p.Session] = dict.fromkeys(venues, p.Session.DOWN)
         self.chases: dict[str, Chase] = {}
@@ -92,11 +86,11 @@ class GatewayCore:
         if order.venue not in self.venues or not CHILD_ID.fullmatch(order.child_id):
             self.anomalies["command that is not for this gateway"] += 1
             return []
-        if order.child_id in self._known or order.child_id in self.children:
+        if order.child_id in self.memory.known or order.child_id in self.memory.children:
             self._compare(order)
             return []
         venue = order.venue
-        refusal = self.checks.new(order, self.sessions[venue], len(self.open[venue]), now)
+        refusal = self.checks.new(order, self.sessions[venue], len(self.memory.open[venue]), now)
         if (reason := self._early_cancels.pop(order.child_id, None)) is not None:
             refusal = Refusal(Code.CANCELED, f"canceled before it was sent: {reason}")
         if self.bus_lost:
@@ -133,7 +127,7 @@ class GatewayCore:
 
     def _compare(self, order: m.ChildNew) -> None:
         """A command that comes again changes nothing; one that says something else is not ours to obey."""
-        child = self.children.get(order.child_id)
+        child = self.memory.children.get(order.child_id)
         if child is not None and not child.replaced_once:
             same = (order.side, order.tif, order.qty, order.price) == (
                 child.side,
@@ -144,18 +138,19 @@ class GatewayCore:
             self.anomalies["known child id with another order"] += not same
 
     def _cancel(self, order: m.ChildCancel, now: Time) -> list[Fact | Effect]:
-        child = self.children.get(order.child_id)
+        child = self.memory.children.get(order.child_id)
         if child is None:
-            if order.child_id not in self._known:
+            if order.child_id not in self.memory.known:
                 self._early_cancels[order.child_id] = order.reason
-                _bound(self._early_cancels, EARLY_CANCELS)
+                if len(self._early_cancels) > EARLY_CANCELS:
+                    del self._early_cancels[next(iter(self._early_cancels))]
             return []
         if child.ended or child.cancel is not None:
             return []
         return [facts.about(m.ExecCanceling, child, now, reason=order.reason)]
 
     def _replace(self, order: m.ChildReplace, now: Time) -> list[Fact | Effect]:
-        child = self.children.get(order.child_id)
+        child = self.memory.children.get(order.child_id)
         if child is None or child.ended or child.replaced_once:
             return []
         refusal = self.checks.replace(order, child, now)
@@ -171,7 +166,7 @@ class GatewayCore:
 
     def halted(self, child_id: str) -> str:
         """The scope that halts this child now; empty where none does."""
-        child = self.children.get(child_id)
+        child = self.memory.children.get(child_id)
         if child is None:
             return ""
         return self.checks.halts.covers(child.venue, child.account, child.algo, child.parent_id)
@@ -183,9 +178,9 @@ class GatewayCore:
     # -- the venue ---------------------------------------------------------------------------------------------
 
     def _said(self, said: p.VenueSaid, now: Time) -> Sequence[Fact | Effect]:
-        child = self.children.get(said.child_id)
+        child = self.memory.children.get(said.child_id)
         if child is None:
-            if said.child_id not in self._known and isinstance(said, p.VenueFill | p.VenueAccepted):
+            if said.child_id not in self.memory.known and isinstance(said, p.VenueFill | p.VenueAccepted):
                 self.anomalies[f"{type(said).__name__} of an order not known here"] += 1
             return []
         return weigh(child, self._chase(child), said, now)
@@ -196,7 +191,7 @@ class GatewayCore:
         if said.state is p.Session.UP:
             orders = tuple(
                 chases.query(child, self._chase(child))
-                for child in self.open[venue].values()
+                for child in self.memory.open[venue].values()
                 if child.status is not Status.SUBMITTING
             )
             since = self._since(venue, now)
@@ -220,9 +215,9 @@ class GatewayCore:
         """Where the next pull begins: with an overlap before all that a finished one or the journal covers."""
         if venue in self.pulled_ns:
             return self.pulled_ns[venue] - OVERLAP_NS
-        starts = [child.submitted_at for child in self.open[venue].values()]
-        if self.last_fill_ns[venue]:
-            starts.append(Time(self.last_fill_ns[venue]))
+        starts = [child.submitted_at for child in self.memory.open[venue].values()]
+        if self.memory.last_fill_ns[venue]:
+            starts.append(Time(self.memory.last_fill_ns[venue]))
         return min(starts, default=now) - OVERLAP_NS
 
     def _pulled(self, said: p.VenuePulled, _now: Time) -> list[Fact | Effect]:
@@ -237,7 +232,7 @@ class GatewayCore:
             return self._pull(name, now)
         if wakeup.key == BUS_GRACE:
             return self._cancel_resting(now)
-        child = self.children.get(name)
+        child = self.memory.children.get(name)
         if child is None:
             return []
         session = self.sessions[child.venue]
@@ -249,14 +244,16 @@ class GatewayCore:
         """Cancels that are decided are sent, though it may not be stored yet that they were. The dead-man
         switches are set no more: where this process goes too, the venues cancel by themselves."""
         self.bus_lost = True
-        wanted = [child for child in self._all_open() if chases.may_cancel(child, self.venues[child.venue])]
+        wanted = [
+            child for child in self.memory.all_open() if chases.may_cancel(child, self.venues[child.venue])
+        ]
         return [*map(chases.cancel, wanted), Wake(BUS_GRACE, now + self.bus_loss_grace_ns)]
 
     def _cancel_resting(self, now: Time) -> list[Fact | Effect]:
         """Nobody can be told what becomes of an order, and nobody can call it back: it is not left to rest. The
         cancel goes now, and again by the child's timer; that it was wanted is stored when the bus is back."""
         out: list[Fact | Effect] = []
-        for child in self._all_open():
+        for child in self.memory.all_open():
             if child.cancel is None:
                 out.append(facts.about(m.ExecCanceling, child, now, reason=Code.BUS_LOST))
                 if chases.can_cancel(child, self.venues[child.venue]):
@@ -268,22 +265,18 @@ class GatewayCore:
         good = [venue for venue, state in self.sessions.items() if state is p.Session.RECONCILED]
         return [Wake(BUS_GRACE, 0), *(arm for venue in good for arm in self._arm(venue))]
 
-    def _all_open(self) -> list[Child]:
-        return [child for children in self.open.values() for child in children.values()]
-
     def _recovered(self, _recovered: Recovered, now: Time) -> list[Fact | Effect]:
         """What was being submitted when we died may be at the venue or not: nobody knows, so it is asked."""
-        if self._orphans:
-            names = ", ".join(sorted({event.symbol for event in self._orphans.values()}))
+        if self.memory.orphans:
+            names = ", ".join(sorted({event.symbol for event in self.memory.orphans.values()}))
             raise ConfigError(f"open orders in {names}, which the configuration does not have any more")
         out: list[Fact | Effect] = []
-        for children in self.open.values():
-            for child in children.values():
-                if child.status is Status.SUBMITTING:
-                    text = "the gateway restarted before the answer came"
-                    out.append(facts.unknown(child, now, Code.TIMEOUT, text))
-                else:
-                    out.append(Wake(chases.key(child), now))
+        for child in self.memory.all_open():
+            if child.status is Status.SUBMITTING:
+                text = "the gateway restarted before the answer came"
+                out.append(facts.unknown(child, now, Code.TIMEOUT, text))
+            else:
+                out.append(Wake(chases.key(child), now))
         return out
 
     def _chase(self, child: Child) -> Chase:
@@ -296,16 +289,16 @@ class GatewayCore:
     def apply(self, event: Any) -> Sequence[Effect]:
         if isinstance(event, m.Fill):
             return self._apply_fill(event)
-        child = self.children.get(event.child_id)
+        child = self.memory.children.get(event.child_id)
         if isinstance(event, m.ExecSubmitting):
             return self._apply_submitting(event)
         if child is None:
             # Refused by our own checks, or of an instrument that the configuration has no more.
-            self._know(event.child_id)
+            self.memory.know(event.child_id)
             if isinstance(event, m.ExecRejected):
                 self.controls.refused(event)
             if event.ends:
-                self._orphans.pop(event.child_id, None)
+                self.memory.orphans.pop(event.child_id, None)
             return []
         child.advance(event)
         self.controls.advanced(child, event)
@@ -321,14 +314,14 @@ class GatewayCore:
         ]
 
     def _apply_submitting(self, event: m.ExecSubmitting) -> list[Effect]:
-        assert event.child_id not in self._known, f"{event.child_id} is submitted twice"
-        self._know(event.child_id)
+        assert event.child_id not in self.memory.known, f"{event.child_id} is submitted twice"
+        self.memory.know(event.child_id)
         instrument = self.instruments.by_symbol.get(event.symbol)
         if instrument is None:
-            self._orphans[event.child_id] = event
+            self.memory.orphans[event.child_id] = event
             return []
         child = Child.submitting(event, instrument)
-        self.children[child.child_id] = self.open[child.venue][child.child_id] = child
+        self.memory.submit(child)
         self.controls.submitted(child)
         send = p.Submit(
             venue=child.venue,
@@ -367,33 +360,30 @@ class GatewayCore:
         return asks
 
     def _apply_fill(self, fill: m.Fill) -> list[Effect]:
-        self.last_fill_ns[fill.venue] = max(self.last_fill_ns[fill.venue], fill.venue_at)
+        self.memory.last_fill_ns[fill.venue] = max(self.memory.last_fill_ns[fill.venue], fill.venue_at)
         if fill.flag:
             self.anomalies[f"{fill.flag} fill"] += 1
-        child = self.children.get(fill.child_id)
+        child = self.memory.children.get(fill.child_id)
         instrument = self.instruments.by_symbol.get(fill.symbol)
         if instrument is not None and (child is None or child.count(fill)):
             self.controls.filled(fill, instrument, child)
         return []
 
     def _apply_end(self, child: Child) -> list[Effect]:
-        del self.open[child.venue][child.child_id]
+        self.memory.end(child)
         self.chases.pop(child.child_id, None)
-        self._ended.append(child.child_id)
-        if len(self._ended) > ENDED_KEPT:
-            del self.children[self._ended.popleft()]
         return [Wake(chases.key(child), 0)]
 
-    def _know(self, child_id: str) -> None:
-        self._known[child_id] = None
-        _bound(self._known, KNOWN_IDS)
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    def dump(self) -> bytes:
+        return to_bytes((self.memory, self.controls.durable()))
+
+    def load(self, data: bytes) -> None:
+        self.memory, controls = from_bytes(data, self.instruments)
+        self.controls.restore(controls)
 
     @property
     def reserved(self) -> int:
         """What may still fill, in units, over all open children."""
-        return sum(child.reserved for children in self.open.values() for child in children.values())
-
-
-def _bound(items: dict[str, Any], size_max: int) -> None:
-    while len(items) > size_max:
-        del items[next(iter(items))]
+        return sum(child.reserved for child in self.memory.all_open())

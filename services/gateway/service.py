@@ -46,6 +46,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         hears=tuple(subjects.book(symbol) for symbol in traded),
         reports={subjects.HALTS: partial(answer, venues=served, core=core, desk=desk)},
         actor=desk,
+        keeps=core,
         claims=tuple(Claim(subjects.epoch("gateway", name), (name,)) for name in served),
     )
 

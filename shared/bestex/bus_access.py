@@ -6,6 +6,7 @@ A bus without roles is met without a key. On one with roles, each process takes 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 from nats.aio.client import Client
 
 from bestex import bus_keys, rights
-from bestex.bus_address import find_url, read_note
+from bestex.bus_address import ENV_URL, find_url, read_note
 from bestex.config import Config
 from bestex.subjects import STORED
 
@@ -44,6 +45,12 @@ def find(config: Config, role: str, url: str | None = None) -> Access:
         if ca is None and note.ca:
             ca = Path(note.ca)
     return Access(at, role, key, ca)
+
+
+def of_service(config: Config, name: str, names: tuple[str, ...]) -> Access:
+    """How a process of that service comes onto the bus. NATS_URL beats the configuration."""
+    role = rights.role_of(name, names, config.enabled_venues())
+    return find(config, role, os.environ.get(ENV_URL, config.bus.url))
 
 
 def remember(client: Client, role: str) -> None:

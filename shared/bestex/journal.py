@@ -9,7 +9,7 @@ safe because the compare-and-set still stands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import nats.errors
@@ -62,6 +62,14 @@ class Journal:
     def learn(self, subject: str, seq: int) -> None:
         """Recovery: the history of `subject` goes up to `seq`."""
         self._last[history_of(subject)] = seq
+
+    def learn_all(self, histories: Mapping[str, int]) -> None:
+        """As another process had learned them."""
+        self._last.update(histories)
+
+    def histories(self) -> dict[str, int]:
+        """Of each history that has not ended its last sequence."""
+        return dict(self._last)
 
     def forget(self, subject: str) -> None:
         """The history has ended; nothing is written to it any more."""

@@ -13,7 +13,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,7 +31,7 @@ from nats.micro.request import Request
 from nats.micro.service import EndpointConfig
 from nats.micro.service import Service as MicroService
 
-from bestex import bus, bus_access, codec, fleet, log, rights
+from bestex import bus, bus_access, codec, fleet, keeper, log
 from bestex import config as configuration
 from bestex.clock import AffineClock
 from bestex.config import Config
@@ -49,7 +49,6 @@ PORT_MAX = 65_535
 ALL = "all"  # the names of a process that was started for everything
 GIVEN_BACK_S_MAX = 1.0  # a process that lost its work does not wait longer to be rid of it
 
-ENV_URL = "NATS_URL"
 ENV_TAPE = "BESTEX_TAPE"
 ENV_HTTP_PORT = "BESTEX_HTTP_PORT"
 ENV_HTTP_HOST = "BESTEX_HTTP_HOST"
@@ -84,6 +83,11 @@ def run(name: str, build: Build, make_host: MakeHost = Runtime) -> None:
     parser.add_argument(
         "--config", help="path of bestex.toml (else BESTEX_CONFIG, else the packaged default)"
     )
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="make a checkpoint of the journal and end: see `bestex.keeper`",
+    )
     parser.add_argument("--tape", default=os.environ.get(ENV_TAPE), help="directory for a tape of the inputs")
     arguments = parser.parse_args()
     gc.disable()  # until it is ready: what a start reads stays, and to look through it again and again finds nothing
@@ -97,7 +101,11 @@ def run(name: str, build: Build, make_host: MakeHost = Runtime) -> None:
         logger.error("misconfigured", error=str(error))
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(EXIT_MISCONFIGURED)
-    sys.exit(uvloop.run(_serve(service, config, arguments.tape, logger, make_host)))
+    if arguments.checkpoint:
+        sys.exit(uvloop.run(keeper.make_once(service, config, logger)))
+    command = [sys.executable, "-m", f"services.{name}", *names, "--checkpoint"]
+    command += ["--config", arguments.config] if arguments.config else []
+    sys.exit(uvloop.run(_serve(service, config, arguments.tape, logger, make_host, command)))
 
 
 async def _serve(
@@ -106,6 +114,7 @@ async def _serve(
     tape_dir: str | None,
     logger: structlog.stdlib.BoundLogger,
     make_host: MakeHost,
+    make_checkpoint: Sequence[str],
 ) -> int:
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
@@ -136,11 +145,11 @@ async def _serve(
     clock = AffineClock.from_environment()
     tape = None
     micro: MicroService | None = None
+    kept: keeper.Keeper | None = None
     http: web.AppRunner | None = None
     try:
-        role = rights.role_of(service.name, service.names, config.enabled_venues())
         client = await bus.connect(
-            bus_access.find(config, role, os.environ.get(ENV_URL, config.bus.url)),
+            bus_access.of_service(config, service.name, service.names),
             f"bestex-{service.name}",
             on_closed=on_closed,
             on_disconnected=on_disconnected,
@@ -167,6 +176,8 @@ async def _serve(
             gc.enable()
             micro = await _announce(client, service, clock)
             logger.info("ready", names=service.names)
+            if service.keeps is not None and tape is None and isinstance(runtime, Runtime):
+                kept = keeper.Keeper(runtime, make_checkpoint, logger)
             ends = [asyncio.create_task(asked_to_stop.wait()), runtime.stopped]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         starting.cancel()
@@ -202,6 +213,8 @@ async def _serve(
         logger.exception("failed")
         return EXIT_FAILED
     finally:
+        if kept is not None:
+            await kept.stop()
         if tape is not None:
             tape.close()
         if http is not None:

@@ -12,11 +12,12 @@ from typing import Any
 from nats.aio.client import Client
 
 from bestex import pull, reading
+from bestex.checkpoint import Checkpoint, Checkpoints, Place
 from bestex.clock import SECOND
 from bestex.core import Publish
 from bestex.errors import StreamDamaged
 from bestex.journal import Journal
-from bestex.marks import Marks
+from bestex.marks import Marks, digest, holes
 from bestex.service import Read, Service
 from bestex.subjects import history, matcher
 from bestex.tape import UNREADABLE, Tape, decode_bus
@@ -42,53 +43,96 @@ async def read_floors(client: Client, service: Service) -> dict[Read, int]:
     }
 
 
-async def read_journal(
-    client: Client,
-    service: Service,
-    floors: Floors,
-    journal: Journal,
-    timers: Timers,
-    marks: Marks,
-    tape: Tape | None,
-) -> list[Publish]:
-    """Apply the journal; the commands of histories that have not ended."""
-    commands: dict[str, list[Publish]] = {}
+class Recovery:
+    """Applies its journal to a service's core. `read` counts in `applied` what it applied besides a checkpoint."""
 
-    def take(delivery: reading.Kept) -> None:
-        of = history(delivery.subject)
+    def __init__(
+        self,
+        client: Client,
+        service: Service,
+        journal: Journal,
+        timers: Timers,
+        marks: Marks,
+        tape: Tape | None = None,
+    ) -> None:
+        self.applied = 0
+        self._client, self._service = client, service
+        self._journal, self._timers, self._marks, self._tape = journal, timers, marks, tape
+        self._commands: dict[str, list[Publish]] = {}
+        self._places: dict[str, Place] = {}
+        self._last: dict[str, reading.Kept] = {}
+
+    async def read(
+        self, infos: Mapping[str, dict[str, Any]], floors: Floors, kept: Checkpoint | None = None
+    ) -> list[Publish]:
+        """The commands of histories that have not ended. `kept`: in place of what stands before its places."""
+        if kept is not None:
+            assert self._service.keeps is not None, "it was made by a core of this service"
+            self._service.keeps.load(kept.state)
+            self._journal.learn_all(kept.histories)
+            self._places = dict(kept.places)
+        for read in self._service.journal:
+            if read.ends:
+                await self._read_present(read, floors)
+            else:
+                await self._read_rest(read, int(infos[read.stream]["state"]["last_seq"]))
+        for stream, last in self._last.items():
+            info = infos[stream]
+            self._places[stream] = Place(
+                info["created"], holes(info), last.seq, digest(last.subject, last.data)
+            )
+        return [command for of in self._commands.values() for command in of]
+
+    def keep(self, checkpoints: Checkpoints) -> None:
+        """Directly after `read`: what the core knows is what the journal says, up to these places."""
+        assert self._service.keeps is not None, "nothing of another service is kept"
+        checkpoints.write(self._places, self._journal.histories(), self._service.keeps)
+
+    async def _read_rest(self, read: Read, end: int) -> None:
+        known = self._places[read.stream].seq if read.stream in self._places else 0
+
+        def take(one: reading.Kept) -> None:
+            if one.seq > known:
+                self._take(one)
+                self._last[read.stream] = one
+            else:
+                self._marks.saw(one.stream, one.seq, one.subject, one.data)
+
+        start = min(known + 1, max(end - SAMPLED + 1, 1))
+        await reading.read_all(self._client, read.stream, read.subjects, take, start_seq=start)
+
+    async def _read_present(self, read: Read, floors: Floors) -> None:
+        past, present = await _present(self._client, read, await _oldest_input_ns(self._client, floors))
+        for subject in past:
+            self._service.past(subject)
+            if self._tape is not None:
+                self._tape.passed(subject)
+        for one in present:
+            self._take(one)
+
+    def _take(self, one: reading.Kept) -> None:
+        of = history(one.subject)
         try:
-            event = decode_bus(delivery.subject, delivery.data, delivery.seq)
+            event = decode_bus(one.subject, one.data, one.seq)
         except UNREADABLE as error:
             raise StreamDamaged(
-                f"stream {delivery.stream} cannot be read at {delivery.seq} ({delivery.subject}): {error}. Without "
-                "its own history nothing goes on. Restore the stream from a replica or a backup"
+                f"stream {one.stream} cannot be read at {one.seq} ({one.subject}): {error}. Without its own "
+                "history nothing goes on. Restore the stream from a replica or a backup"
             ) from error
-        marks.saw(delivery.stream, delivery.seq, delivery.subject, delivery.data)
-        if tape is not None:
-            tape.applied(delivery.subject, delivery.data)
-        for effect in service.core.apply(event):
+        self.applied += 1
+        self._marks.saw(one.stream, one.seq, one.subject, one.data)
+        if self._tape is not None:
+            self._tape.applied(one.subject, one.data)
+        for effect in self._service.core.apply(event):
             if isinstance(effect, Publish):
-                commands.setdefault(of, []).append(effect)
+                self._commands.setdefault(of, []).append(effect)
             else:
-                timers.take(effect)
+                self._timers.take(effect)
         if getattr(event, "ends", False):
-            commands.pop(of, None)
-            journal.forget(delivery.subject)
+            self._commands.pop(of, None)
+            self._journal.forget(one.subject)
         elif not getattr(event, "aside", False):
-            journal.learn(delivery.subject, delivery.seq)
-
-    for read in service.journal:
-        if not read.ends:
-            await reading.read_all(client, read.stream, read.subjects, take)
-            continue
-        past, kept = await _present(client, read, await _oldest_input_ns(client, floors))
-        for subject in past:
-            service.past(subject)
-            if tape is not None:
-                tape.passed(subject)
-        for one in kept:
-            take(one)
-    return [command for of in commands.values() for command in of]
+            self._journal.learn(one.subject, one.seq)
 
 
 async def _present(client: Client, read: Read, since_ns: int) -> tuple[list[str], list[reading.Kept]]:

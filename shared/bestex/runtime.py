@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from nats.aio.msg import Msg
 
 from bestex import codec, pull, reading, recovery, streams
 from bestex.acks import Acks, Underway
+from bestex.checkpoint import EVERY, Checkpoints
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import BusBack, BusLost, Effect, Emit, Fact, Publish, Recovered, Wakeup
@@ -79,9 +80,10 @@ class Runtime:
         self._clock, self._log = clock, log
         self._tape = tape
         self._metrics = RuntimeMetrics(service.name)
-        name = f"{service.name}-{'-'.join(service.names) or 'all'}"
+        name, files = service.label, files or DiskFiles(Path(config.data_dir) / MARKS)
         writer = f"{name}.{os.getpid()}.{clock.now_ns()}"
-        self._marks = Marks(client, files or DiskFiles(Path(config.data_dir) / MARKS), name, clock, log)
+        self._marks = Marks(client, files, name, clock, log)
+        self._checkpoints = Checkpoints(client, service, config, files, log)
         self._epochs = Epochs(client, service.claims, writer, clock, self.fail)
         self._footing = Footing(
             client,
@@ -102,6 +104,7 @@ class Runtime:
         self._underway = Underway(self._acks.add)
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.unkept = 0  # messages of the journal that no checkpoint holds
         self.ready = False
         self.stopping = False
         self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
@@ -117,9 +120,7 @@ class Runtime:
         await self._epochs.claim()
         self._footing.start()
         floors = await recovery.read_floors(client, service)
-        into = floors, self._journal, self._timers, self._marks, self._tape
-        commands = await recovery.read_journal(client, service, *into)
-        self._log.info("recovered", commands=len(commands))
+        commands = await self._recover(infos, floors)
         self._marks.save()
         self._spawn(self._marks.keep())
         await recovery.hear_settings(client, service, self._on_live, self._hear)
@@ -146,6 +147,20 @@ class Runtime:
                 self._pulls.append(standing)
                 await standing.start()
         self.ready = True
+
+    async def _recover(self, infos: Mapping[str, dict[str, Any]], floors: recovery.Floors) -> list[Publish]:
+        keeps = self.service.keeps is not None
+        # A tape holds all that its core was given, so with one the journal is read whole.
+        kept = await self._checkpoints.find(infos) if keeps and self._tape is None else None
+        into = self._journal, self._timers, self._marks, self._tape
+        read = recovery.Recovery(self._client, self.service, *into)
+        commands = await read.read(infos, floors, kept)
+        self._log.info("recovered", commands=len(commands), applied=read.applied, checkpoint=kept is not None)
+        self.unkept = read.applied
+        if keeps and read.applied >= EVERY:
+            read.keep(self._checkpoints)
+            self.unkept = 0
+        return commands
 
     async def stop(self) -> None:
         """Take nothing more in, store and release what was decided, then let go."""
@@ -344,6 +359,7 @@ class Runtime:
             if getattr(fact.event, "ends", False):
                 self._journal.forget(fact.subject)
         self._metrics.facts.inc()
+        self.unkept += 1
 
     async def _release(self, effects: list[Effect]) -> None:
         commands = [effect for effect in effects if isinstance(effect, Publish)]

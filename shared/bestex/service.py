@@ -43,6 +43,13 @@ class Claim:
         return history(self.subject)
 
 
+class Keeps(Protocol):
+    """A core whose durable state can be had as bytes. See `bestex.checkpoint`."""
+
+    def dump(self) -> bytes: ...
+    def load(self, data: bytes) -> None: ...
+
+
 class Actor(Protocol):
     """Performs a core's Calls outside the bus and returns their outcomes as inputs through `deliver`.
 
@@ -70,7 +77,7 @@ class Service:
     `past` is told the subject of the end of each history that ended long ago, in place of its events.
     `claims`: what this process alone may do; nothing where it writes no history. `answers`: requests that one process
     of the service answers for all. `reports`: requests that every process answers for itself, from before its first
-    input on."""
+    input on. `keeps`: a core that starts from a checkpoint."""
 
     name: str
     names: tuple[str, ...]
@@ -83,7 +90,13 @@ class Service:
     answers: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     reports: Mapping[str, Callable[[bytes, int], bytes]] = field(default_factory=dict)
     actor: Actor | None = None
+    keeps: Keeps | None = None
     claims: tuple[Claim, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a process of it is called in files and claims."""
+        return f"{self.name}-{'-'.join(self.names) or 'all'}"
 
     @property
     def streams(self) -> frozenset[str]:

@@ -45,6 +45,13 @@ class GatewayProcess:
         command = [sys.executable, "-m", "services.gateway", VENUE]
         self._process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
 
+    def make_checkpoint(self) -> int:
+        """As it is made while the gateway works; the exit code."""
+        command = [sys.executable, "-m", "services.gateway", VENUE, "--checkpoint"]
+        return subprocess.run(
+            command, env=self.environment, stdout=subprocess.DEVNULL, check=False
+        ).returncode
+
     def kill(self) -> None:
         """`kill -9`."""
         self._process.kill()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bestex import bus, codec, streams, subjects
 from bestex import config as configuration
+from bestex.bus_address import ENV_URL
 from bestex.clock import ENV_CLOCK, SECOND, AffineClock
 from bestex.feed import DepthUpdate
 from bestex.messages import MarketTrade, VenueBook
-from bestex.process import ENV_URL
 from bestex.recording import open_recording
 from bestex.recording_live import record
 from tests.unit.importers.frames import START_MS, good_spot

@@ -47,6 +47,7 @@ async def test_a_killed_gateway_sends_nothing_twice_and_loses_nothing(
             if i == KILLED_AFTER:
                 # In the midst of it: some are written down, some sent, some answered.
                 await history.until(m.Fill, KILLED_AFTER // 2)
+                assert gateway.make_checkpoint() == 0
                 gateway.kill()
                 gateway.start()
         await history.until(m.ExecEnded, CHILDREN)

@@ -85,6 +85,7 @@ async def test_of_what_ended_before_any_input_that_may_come_again_the_end_is_kno
         begins=(f"{root}.route.*.*.*.recalled",),
         ends=(f"{root}.route.*.*.*.done",),
     )
+    infos = {subjects.ROUTE: await bus.api(rig.client, f"STREAM.INFO.{subjects.ROUTE}", {})}
     for read, applied, ended in (
         (some, present, [subjects.route("BTC/USDT", "ended", 1, "done")]),
         (Read(subjects.ROUTE, (f"{root}.route.>",)), everything, []),
@@ -93,7 +94,7 @@ async def test_of_what_ended_before_any_input_that_may_come_again_the_end_is_kno
         past.clear()
         service = Service("router", (), core, journal=(read,), reads=(orders,), past=past.append)
         floors = await recovery.read_floors(rig.client, service)
-        await recovery.read_journal(rig.client, service, floors, journal, timers, marks, None)
+        await recovery.Recovery(rig.client, service, journal, timers, marks).read(infos, floors)
         assert (core.events, past) == (applied, ended)
     # The open history goes on where it stands.
     subject = subjects.route("BTC/USDT", "late", 1, "done")

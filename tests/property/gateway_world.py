@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -154,12 +155,12 @@ class World:
         self.words.clear()
         self.bench.calls.clear()
         core = self.bench.core
-        self.bench.core = self.bench._new_core()
-        for event in self.bench.journal:
-            self.bench.core.apply(event)
-        assert durable(self.bench) == before, "the journal rebuilds the state exactly"
+        at = self.random.randint(0, len(self.bench.journal))
+        for checkpoint_at in (0, at):
+            self.bench.reread(checkpoint_at)
+            assert durable(self.bench) == before, "the journal rebuilds the state exactly"
         self.bench.core = core
-        self.bench.crash()
+        self.bench.crash(at)
         self.bench.calls.clear()
         self.reconnect()
 
@@ -308,17 +309,16 @@ class World:
                     self.hear(self.words.pop(0))
                 else:
                     self.answer(self.requests.pop(0))
-            if not self.bench.core.open[VENUE]:
+            if not self.bench.core.memory.open[VENUE]:
                 return
             self.bench.sleep(SECOND)
             self.collect()
 
 
 def durable(bench: Bench) -> Any:
-    core = bench.core
-    controls = core.controls
-    sums = controls.ledger.parents, controls.ledger.places, controls.ledger._open
-    history = controls._repeats._records, controls._repeats._open, controls._rate._drained_ns
-    resting = {key: dict(children) for key, children in controls._self_trade._resting.items() if children}
-    of_children = dict(core.children), dict(core.open[VENUE]), core.last_fill_ns, list(core._known)
-    return *of_children, core.reserved, *sums, *history, resting
+    core, memory = bench.core, bench.core.memory
+    ledger, drained_ns, seen, resting = core.controls.durable()
+    sums = ledger.parents, ledger.places, ledger._open
+    at_work = {key: dict(children) for key, children in resting.items() if children}
+    of_children = memory.children, memory.open[VENUE], memory.last_fill_ns, list(memory.known)
+    return copy.deepcopy((*of_children, core.reserved, *sums, drained_ns, seen, at_work))

@@ -35,7 +35,7 @@ def test_whatever_is_lost_doubled_or_killed_the_gateway_agrees_with_the_venue(
 
 def check_reserved(world: World) -> None:
     """An order that the venue may still fill has all of its rest reserved."""
-    children = world.bench.core.children
+    children = world.bench.core.memory.children
     for child_id, order in world.orders.items():
         if order.state == "open":
             child: Child = children[child_id]
@@ -45,7 +45,7 @@ def check_reserved(world: World) -> None:
 
 def check_caps(world: World) -> None:
     """No parent can fill more than it is for, whatever the venue does next; and the sums are those of a slow look."""
-    children, ledger = world.bench.core.children, world.bench.core.controls.ledger
+    children, ledger = world.bench.core.memory.children, world.bench.core.controls.ledger
     parent_of = {child_id: new.parent_id for child_id, (new, *_) in world.commands.items()}
     for parent_id in PARENTS:
         orders = [order for child_id, order in world.orders.items() if parent_of[child_id] == parent_id]
@@ -63,7 +63,7 @@ def check_caps(world: World) -> None:
 
 def check_ends(world: World) -> None:
     """Every child has ended, with the venue's own trades and sums; none of them twice."""
-    assert not world.bench.core.open[VENUE], "every order terminates"
+    assert not world.bench.core.memory.open[VENUE], "every order terminates"
     assert not world.bench.core.anomalies["overfill fill"]
     ends: dict[str, Any] = {}
     fills: dict[str, list[m.Fill]] = {}
@@ -107,7 +107,7 @@ def test_fills_in_any_order_and_number_sum_to_the_same(
     ]
     said.insert(end_at, p.VenueClosed(child_id="c1", how="expired", cum_qty=5 * (QTY // 10) + 10))
     bench.hear(*said)
-    child = bench.core.children["c1"]
+    child = bench.core.memory.children["c1"]
     assert child.status is Status.ENDED
     assert (child.cum_qty, child.fees, len(child.trades)) == (510, Decimal(10), 5)
     assert bench.tags().count("expired") == 1

@@ -205,7 +205,7 @@ class ChildLife(RuleBasedStateMachine):
     def closes(self, how: str) -> None:
         self.venue.close(how)
 
-    @precondition(lambda self: ID in self.bench.core.children)
+    @precondition(lambda self: ID in self.bench.core.memory.children)
     @rule(data=st.data())
     def contradicts(self, data: st.DataObject) -> None:
         """Words that are out of place but no false evidence."""
@@ -223,7 +223,7 @@ class ChildLife(RuleBasedStateMachine):
         self.hear(behind)
 
     def is_working(self) -> bool:
-        child = self.bench.core.children.get(ID)
+        child = self.bench.core.memory.children.get(ID)
         return child is not None and child.status is Status.WORKING
 
     # -- time and accidents --------------------------------------------------------------------------------------
@@ -236,14 +236,14 @@ class ChildLife(RuleBasedStateMachine):
         self.bench.sleep(pause)
         self.collect()
 
-    @rule()
-    def killed(self) -> None:
+    @rule(data=st.data())
+    def killed(self, data: st.DataObject) -> None:
         """What was asked and not sent is never sent; what was said and not heard is lost."""
         self.requests.clear()
         self.venue.words = [said for said in self.venue.words if isinstance(said[0], p.VenueFill)]
-        before = dict(self.bench.core.children)
-        self.bench.crash()
-        after = dict(self.bench.core.children)
+        before = dict(self.bench.core.memory.children)
+        self.bench.crash(checkpoint_at=data.draw(st.integers(0, len(self.bench.journal))))
+        after = dict(self.bench.core.memory.children)
         if all(child.status is not Status.UNKNOWN for child in after.values()):
             assert after == before, "the journal rebuilds the state exactly"
         self.reconnect()
@@ -294,7 +294,7 @@ class ChildLife(RuleBasedStateMachine):
 
     @invariant()
     def all_that_may_still_fill_is_reserved(self) -> None:
-        child = self.bench.core.children.get(ID)
+        child = self.bench.core.memory.children.get(ID)
         may_fill = self.venue.qty if self.venue.is_open else self.slow.qty if self.slow else 0
         if may_fill:
             assert child is not None
@@ -316,7 +316,7 @@ class ChildLife(RuleBasedStateMachine):
                     self.venue.answer(self.requests.pop(0))
             if self.venue.is_open and self.venue.order is not None and self.venue.order.tif is Tif.IOC:
                 self.venue.close("expired")
-            elif not self.bench.core.open[VENUE]:
+            elif not self.bench.core.memory.open[VENUE]:
                 break
             else:
                 self.time_passes(SECOND)

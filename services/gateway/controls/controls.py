@@ -7,6 +7,8 @@ changes no answer.
 
 from __future__ import annotations
 
+from typing import Any
+
 from bestex import messages as m
 from bestex.halts import Halts
 from bestex.instruments import Instrument, Instruments
@@ -34,7 +36,7 @@ class Controls:
         self._repeats = Repeats(limits.repeats)
         self._self_trade = SelfTrade(limits.self_trade)
         scales = {one.symbol: one.price_scale + one.qty_scale for one in instruments.all}
-        self._exposure = Exposure(limits.exposure, self.ledger, scales)
+        self._exposure = Exposure(limits.exposure, scales)
 
     # -- before a send -----------------------------------------------------------------------------------------
 
@@ -44,7 +46,7 @@ class Controls:
             or self._repeated(wanted, now_ns)
             or self.collar.check(wanted, now_ns)
             or parent_cap.check(wanted, self.ledger, self._limits.parent)
-            or self._exposure.check(wanted)
+            or self._exposure.check(wanted, self.ledger)
             or self._self_trade.check(wanted)
             or self._rate.check(wanted, now_ns)
         )
@@ -89,3 +91,12 @@ class Controls:
         self.ledger.filled(fill, instrument)
         if child is not None:
             self.ledger.moved(child)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    def durable(self) -> tuple[Any, ...]:
+        """All that comes from the journal."""
+        return self.ledger, self._rate.drained_ns, self._repeats.seen, self._self_trade.resting
+
+    def restore(self, durable: tuple[Any, ...]) -> None:
+        self.ledger, self._rate.drained_ns, self._repeats.seen, self._self_trade.resting = durable

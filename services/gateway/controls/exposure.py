@@ -15,12 +15,11 @@ from services.gateway.controls.wanted import Refusal, Wanted
 class Exposure:
     """`scales` are, by symbol, the digits of quote in price units x quantity units: symbols differ in them."""
 
-    def __init__(self, limits: Sequence[ExposureLimit], ledger: Ledger, scales: dict[str, int]) -> None:
+    def __init__(self, limits: Sequence[ExposureLimit], scales: dict[str, int]) -> None:
         self._limits = limits
-        self._ledger = ledger
         self._scales = scales
 
-    def check(self, wanted: Wanted) -> Refusal | None:
+    def check(self, wanted: Wanted, ledger: Ledger) -> Refusal | None:
         for limit in self._limits:
             named = (
                 (limit.account, wanted.account),
@@ -29,16 +28,16 @@ class Exposure:
             )
             if any(name not in ("", own) for name, own in named):
                 continue
-            refusal = self._position(wanted, limit) or self._open_value(wanted, limit)
+            refusal = self._position(wanted, ledger, limit) or self._open_value(wanted, ledger, limit)
             if refusal is not None:
                 return refusal
         return None
 
-    def _position(self, wanted: Wanted, limit: ExposureLimit) -> Refusal | None:
+    def _position(self, wanted: Wanted, ledger: Ledger, limit: ExposureLimit) -> Refusal | None:
         if limit.max_position is None:
             return None
         held = bought = sold = 0
-        for _, sums in self._ledger.matching(limit.account, limit.venue, limit.symbol):
+        for _, sums in ledger.matching(limit.account, limit.venue, limit.symbol):
             held, bought, sold = held + sums.position, bought + sums.buys, sold + sums.sells
         worst = held + bought + wanted.more if wanted.side is Side.BUY else held - sold - wanted.more
         position = limit.start_position + wanted.shown(worst)
@@ -48,12 +47,12 @@ class Exposure:
         text = f"the position {_of(limit)} might become {position}, beyond {limit.max_position}"
         return Refusal(Code.POSITION_LIMIT, text)
 
-    def _open_value(self, wanted: Wanted, limit: ExposureLimit) -> Refusal | None:
+    def _open_value(self, wanted: Wanted, ledger: Ledger, limit: ExposureLimit) -> Refusal | None:
         if limit.max_open_value is None:
             return None
         values = [
             from_units(sums.value, self._scales[place.symbol])
-            for place, sums in self._ledger.matching(limit.account, limit.venue, limit.symbol)
+            for place, sums in ledger.matching(limit.account, limit.venue, limit.symbol)
         ]
         value = total(*values, wanted.instrument.cash(wanted.more_value))
         if value <= limit.max_open_value:

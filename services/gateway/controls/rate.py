@@ -17,19 +17,19 @@ ACCOUNTS_KEPT = 10_000  # per process; a bucket that was not used for as many ot
 class Rate:
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
-        self._drained_ns: dict[tuple[str, str], int] = {}
+        self.drained_ns: dict[tuple[str, str], int] = {}
 
     def sent(self, venue: str, account: str, at_ns: int) -> None:
         """A message was decided; whether it leaves or not, it is paid for."""
         key = venue, account
-        drained_ns = max(self._drained_ns.pop(key, 0), at_ns)
-        self._drained_ns[key] = drained_ns + self._interval_ns(venue)
-        if len(self._drained_ns) > ACCOUNTS_KEPT:
-            del self._drained_ns[next(iter(self._drained_ns))]
+        drained_ns = max(self.drained_ns.pop(key, 0), at_ns)
+        self.drained_ns[key] = drained_ns + self._interval_ns(venue)
+        if len(self.drained_ns) > ACCOUNTS_KEPT:
+            del self.drained_ns[next(iter(self.drained_ns))]
 
     def check(self, wanted: Wanted, now_ns: int) -> Refusal | None:
         limits = self._limits.of_rate(wanted.venue)
-        ahead_ns = self._drained_ns.get((wanted.venue, wanted.account), 0) - now_ns
+        ahead_ns = self.drained_ns.get((wanted.venue, wanted.account), 0) - now_ns
         if ahead_ns <= (limits.burst - 1) * self._interval_ns(wanted.venue):
             return None
         text = (

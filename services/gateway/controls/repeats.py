@@ -71,11 +71,18 @@ class _Record:
     repeated_ns: int = 0
 
 
+@dataclass(slots=True)
+class _Seen:
+    """A function of the journal. `open`: the ids of children that have not ended."""
+
+    records: OrderedDict[tuple[str, str, str], _Record] = field(default_factory=OrderedDict)
+    open: set[str] = field(default_factory=set)
+
+
 class Repeats:
     def __init__(self, limits: RepeatLimits) -> None:
         self._limits = limits
-        self._records: OrderedDict[tuple[str, str, str], _Record] = OrderedDict()
-        self._open: set[str] = set()
+        self.seen = _Seen()
 
     # -- from the journal --------------------------------------------------------------------------------------
 
@@ -88,11 +95,11 @@ class Repeats:
         sent.times.append(child.submitted_at)
         sent.child_id = child.child_id
         record.sent.move_to_end(terms)
-        self._open.add(child.child_id)
+        self.seen.open.add(child.child_id)
         self._forget_old_terms(record, child.submitted_at)
 
     def ended(self, child: Child) -> None:
-        self._open.discard(child.child_id)
+        self.seen.open.discard(child.child_id)
 
     def rejected(self, event: m.ExecRejected) -> None:
         record = self._record(event.venue, event.symbol, event.parent_id)
@@ -105,7 +112,7 @@ class Repeats:
 
     def worked(self, child: Child) -> None:
         """The venue has taken it: the row of refusals is broken."""
-        record = self._records.get((child.venue, child.symbol, child.parent_id))
+        record = self.seen.records.get((child.venue, child.symbol, child.parent_id))
         if record is not None:
             record.refused.clear()
 
@@ -114,7 +121,7 @@ class Repeats:
     def check(self, wanted: Wanted, now_ns: int, released_ns: int) -> Refusal | None:
         """`released_ns`: when a person last let such orders go."""
         limits = self._limits
-        record = self._records.get((wanted.venue, wanted.symbol, wanted.parent_id))
+        record = self.seen.records.get((wanted.venue, wanted.symbol, wanted.parent_id))
         if record is None:
             return None
         who = f"{wanted.parent_id} at {wanted.venue}"
@@ -132,21 +139,21 @@ class Repeats:
         if len(sent.times) >= limits.max_same and sent.times[0] > since_ns:
             text = f"{who} sent the same order {limits.max_same} times within {limits.window}; {until}"
             return Refusal(Code.REPEATED_ORDER, text)
-        if sent.child_id in self._open and now_ns - sent.times[-1] < limits.duplicate_window:
+        if sent.child_id in self.seen.open and now_ns - sent.times[-1] < limits.duplicate_window:
             text = f"{who} sent the same order less than {limits.duplicate_window} ago, and it is open"
             return Refusal(Code.DUPLICATE_TERMS, text)
         return None
 
     def _record(self, venue: str, symbol: str, parent_id: str) -> _Record:
         key = venue, symbol, parent_id
-        found = self._records.get(key)
+        found = self.seen.records.get(key)
         if found is None:
-            found = self._records[key] = _Record()
-            if len(self._records) > PARENTS_KEPT:
-                going = (k for k, record in self._records.items() if not self._is_stopped(record))
-                del self._records[next(going)]
+            found = self.seen.records[key] = _Record()
+            if len(self.seen.records) > PARENTS_KEPT:
+                going = (k for k, record in self.seen.records.items() if not self._is_stopped(record))
+                del self.seen.records[next(going)]
         else:
-            self._records.move_to_end(key)
+            self.seen.records.move_to_end(key)
         return found
 
     def _is_stopped(self, record: _Record) -> bool:

@@ -24,16 +24,16 @@ class SelfTrade:
 
     def __init__(self, limits: SelfTradeLimits) -> None:
         self._limits = limits
-        self._resting: dict[_Queue, dict[str, Child]] = {}
+        self.resting: dict[_Queue, dict[str, Child]] = {}
 
     # -- from the journal --------------------------------------------------------------------------------------
 
     def submitted(self, child: Child) -> None:
         if child.tif not in _NEVER_RESTS:
-            self._resting.setdefault((child.venue, child.symbol, child.side), {})[child.child_id] = child
+            self.resting.setdefault((child.venue, child.symbol, child.side), {})[child.child_id] = child
 
     def ended(self, child: Child) -> None:
-        self._resting.get((child.venue, child.symbol, child.side), {}).pop(child.child_id, None)
+        self.resting.get((child.venue, child.symbol, child.side), {}).pop(child.child_id, None)
 
     # -- before a send -----------------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ class SelfTrade:
 
     def _met(self, wanted: Wanted) -> list[Child]:
         """Our own orders that it could trade with."""
-        opposite = self._resting.get((wanted.venue, wanted.symbol, wanted.side.opposite), {})
+        opposite = self.resting.get((wanted.venue, wanted.symbol, wanted.side.opposite), {})
         groups = self._limits.groups
         return [
             child

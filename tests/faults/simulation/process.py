@@ -16,11 +16,15 @@ from typing import Any
 import nats.errors
 import structlog
 
+from bestex import codec, keeper
+from bestex.checkpoint import SUM_BYTES, Checkpoint
 from bestex.clock import MS, SECOND, US
 from bestex.config import Config
 from bestex.errors import BusError, Fenced, Forbidden, StreamDamaged, StreamMismatch
 from bestex.runtime import Runtime
 from bestex.service import Service
+from bestex.subjects import ROOT
+from bestex.tape import decode_bus
 from services.collector.service import Feeds
 from services.gateway.core import GatewayCore
 from services.gateway.desk import Desk
@@ -36,6 +40,8 @@ from tests.faults.simulation.world import ProcessLoop, World
 EXCUSED = BusError, nats.errors.Error, TimeoutError
 FINAL = StreamDamaged, StreamMismatch, Forbidden
 RESTART_NS = SECOND  # a supervisor's pause and a process's start
+
+EPOCHS = f"{ROOT}.epoch."
 
 BuildService = Callable[[Config, tuple[str, ...]], Service]
 Note = Callable[[str, str], None]
@@ -69,17 +75,24 @@ class _Source:
         await loop.create_future()
 
 
-class MemoryFiles:
-    """The disk of one process: what it wrote is there for its next life."""
+def _take(_: str, act: Callable[[], None]) -> None:
+    act()
 
-    def __init__(self) -> None:
+
+class MemoryFiles:
+    """The disk of one process: what it wrote is there for its next life. `look` is shown every checkpoint."""
+
+    def __init__(self, look: Callable[[bytes], None]) -> None:
         self._held: dict[str, bytes] = {}
+        self._look = look
 
     def read(self, name: str) -> bytes | None:
         return self._held.get(name)
 
     def write(self, name: str, data: bytes) -> None:
         self._held[name] = data
+        if name.endswith(".checkpoint"):
+            self._look(data)
 
 
 class Life:
@@ -131,7 +144,7 @@ class Process:
         self._line = line
         self._note = note
         self._broken: set[str] = set()
-        self._files = MemoryFiles()
+        self._files = MemoryFiles(self._check)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -212,6 +225,35 @@ class Process:
             session.block()
         return session
 
+    def keep(self) -> None:
+        """Have a checkpoint made, by a process of its own that no fault strikes."""
+        life = Life(self._world)
+        line = Line([], self._line.seed)
+        client = life.client = LinkClient(
+            self._server, self._world, life.loop, f"{self.name}-keeper", _take, line
+        )
+        life.loop.enter(lambda: life.loop.create_task(self._keep(client, life)))
+
+    async def _keep(self, client: LinkClient, life: Life) -> None:
+        service = self._build(self._config, ())
+        with suppress(*EXCUSED):
+            await keeper.make(client, service, self._config, self._files, structlog.get_logger())  # type: ignore[arg-type]
+        life.end()
+
+    def _check(self, data: bytes) -> None:
+        """What a checkpoint says is what its journal says, read whole."""
+        made = codec.from_msgpack(data[SUM_BYTES:], Checkpoint)
+        kept, whole = self._build(self._config, ()).core, self._build(self._config, ()).core
+        assert isinstance(kept, GatewayCore), "nobody else keeps any"
+        assert isinstance(whole, GatewayCore), "nobody else keeps any"
+        kept.load(made.state)
+        for stream, place in made.places.items():
+            for stored in self._server.streams[stream].messages[: place.seq]:
+                if stored is not None and not stored.subject.startswith(EPOCHS):
+                    whole.apply(decode_bus(stored.subject, stored.data, stored.seq))
+        if durable(kept) != durable(whole):
+            self.bugs.append(f"a checkpoint at {made.places} is not what its journal says")
+
     # -- faults ------------------------------------------------------------------------------------------------
 
     def freeze(self, fault: Freeze) -> None:
@@ -254,3 +296,19 @@ class Process:
 
     def _sessions(self, venue: str) -> list[VirtualVenue]:
         return [life.sessions[venue] for life in self._living if life.loop.alive and venue in life.sessions]
+
+
+def durable(core: GatewayCore) -> tuple[Any, ...]:
+    """All that comes from the journal, without the order in which things came: each venue has its own."""
+    memory = core.memory
+    ledger, drained_ns, seen, resting = core.controls.durable()
+    queues = {queue: children for queue, children in resting.items() if children}
+    of_orders = (
+        memory.open,
+        memory.last_fill_ns,
+        memory.children,
+        set(memory.ended),
+        memory.known,
+        memory.orphans,
+    )
+    return *of_orders, dict(ledger.parents), ledger.places, drained_ns, dict(seen.records), seen.open, queues

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import msgspec
 import structlog
 
-from bestex import codec, footing, recovery, stream_specs, subjects
+from bestex import codec, footing, recovery, runtime, stream_specs, subjects
 from bestex import config as configuration
 from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
@@ -58,6 +58,7 @@ END_NS = (
 )  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
 SETTLE_NS = SECOND  # after the last parent's end: what is still on its way must change nothing
 BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
+KEPT_MS = (900, 2_300)  # when checkpoints are made
 LOOK_NS = 100 * MS  # how often it is asked whether all is quiet
 USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
@@ -117,6 +118,8 @@ class Simulation:
             self.world.at(START_NS + act.at_ms * MS, self._publish, act)
         for fault in scenario.faults:
             self._schedule(fault)
+        for at_ms in KEPT_MS:
+            self.world.at(START_NS + at_ms * MS, self.processes["gateway"].keep)
 
     def _note(self, who: str, what: str) -> None:
         self.history.append((self.world.now_ns, who, what))
@@ -196,6 +199,7 @@ class Simulation:
                 # Here is one clock, and histories are short: what a start leaves out is to be left out.
                 patch.object(recovery, "CLOCKS_APART_S", 0.0),
                 patch.object(recovery, "SAMPLED", 1),
+                patch.object(runtime, "EVERY", 1),  # a checkpoint at every start
             ):
                 self._go()
             report = self.audit()

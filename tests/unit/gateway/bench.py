@@ -173,13 +173,23 @@ class Bench:
             self.hear(Wakeup(key))
         self.now = until
 
-    def crash(self) -> None:
+    def crash(self, checkpoint_at: int = 0) -> None:
         """Kill the process and start it again: the journal is applied, its effects are dropped."""
-        self.core = self._new_core()
+        self.reread(checkpoint_at)
         self.wakes.clear()
-        for event in self.journal:
-            self.core.apply(event)
         self.hear(Recovered())
+
+    def reread(self, checkpoint_at: int = 0) -> None:
+        """A new core by the journal; by a checkpoint in place of what stands before `checkpoint_at`."""
+        self.core = self._new_core()
+        for event in self.journal[:checkpoint_at]:
+            self.core.apply(event)
+        if checkpoint_at:
+            made = self.core.dump()
+            self.core = self._new_core()
+            self.core.load(made)
+        for event in self.journal[checkpoint_at:]:
+            self.core.apply(event)
 
     def asked(self, kind: type[M]) -> list[M]:
         """The requests of `kind` since the last look, which are then forgotten."""

@@ -191,7 +191,7 @@ def test_a_fill_counts_once_however_often_it_is_told(bench: Bench) -> None:
     bench.crash()
     bench.hear(fill("t1", 400))
     assert bench.tags().count("fill") == 1
-    assert bench.core.children["c1"].cum_qty == 400
+    assert bench.core.memory.children["c1"].cum_qty == 400
 
 
 def test_one_trade_with_both_sides_ours_makes_two_fills(bench: Bench) -> None:

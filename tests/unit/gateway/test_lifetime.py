@@ -12,6 +12,7 @@ from bestex.clock import SECOND, Time
 from bestex.errors import Code, ConfigError
 from bestex.messages import Tif
 from services.gateway import core as core_module
+from services.gateway import memory
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
 from tests.unit.gateway.bench import (
@@ -216,10 +217,10 @@ def test_while_the_session_is_down_questions_wait(bench: Bench) -> None:
 def test_ended_children_are_dropped_but_their_ids_are_remembered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core_module, "ENDED_KEPT", 3)
+    monkeypatch.setattr(memory, "ENDED_KEPT", 3)
     for i in range(6):
         bench.hear(child_new(f"c{i}"), closed("expired", 0, child_id=f"c{i}"))
-    assert len(bench.core.children) == 3
+    assert len(bench.core.memory.children) == 3
     bench.calls.clear()
     bench.hear(*(child_new(f"c{i}") for i in range(6)))
     assert not bench.calls

@@ -48,7 +48,7 @@ def test_a_stopped_parent_stays_stopped_however_many_come_after_it(monkeypatch: 
     bench.hear(p.VenueRejected(child_id="bad", code=Code.VENUE_REJECTED, text="no"))
     for number in range(10):
         spent(bench, f"c{number}", parent_id=f"q{number}")
-    assert len(bench.core.controls._repeats._records) == 3
+    assert len(bench.core.controls._repeats.seen.records) == 3
     assert code_of(bench, "c99") is Code.REJECTED_REPEATEDLY
 
 
@@ -56,13 +56,13 @@ def test_terms_are_kept_as_long_as_they_can_repeat_themselves(bench: Bench) -> N
     for number in range(20):
         spent(bench, f"c{number}", price=Decimal(60_000 - number))
         bench.now += 2 * SECOND
-    (record,) = bench.core.controls._repeats._records.values()
+    (record,) = bench.core.controls._repeats.seen.records.values()
     assert len(record.sent) == 6, "ten seconds of one every two"
-    assert not bench.core.controls._repeats._open
+    assert not bench.core.controls._repeats.seen.open
 
 
 def test_buckets_of_accounts_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "ACCOUNTS_KEPT", 2)
     for number in range(5):
         spent(bench, f"c{number}", account=f"a{number}", parent_id=f"p{number}")
-    assert [account for _, account in bench.core.controls._rate._drained_ns] == ["a3", "a4"]
+    assert [account for _, account in bench.core.controls._rate.drained_ns] == ["a3", "a4"]
