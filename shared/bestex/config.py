@@ -71,6 +71,7 @@ class ListingConfig(Section, frozen=True, kw_only=True):
     min_notional: Decimal = Decimal(0)
     taker_bps: Decimal = Decimal(0)
     maker_bps: Decimal = Decimal(0)
+    ticket_fee: Decimal = Decimal(0)
     contract_size: Decimal | None = None
     inverse: bool = False
 
@@ -206,6 +207,7 @@ def _listing(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: 
         min_notional=units("min_notional", terms.min_notional, item.price_scale + item.qty_scale),
         taker_fee_e8=int(terms.taker_bps * BPS_E8),
         maker_fee_e8=int(terms.maker_bps * BPS_E8),
+        ticket_fee=units("ticket_fee", terms.ticket_fee, item.price_scale + item.qty_scale),
         contract_size=contract,
         inverse=terms.inverse,
     )

@@ -19,10 +19,10 @@ BPS_E8 = 10_000
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """One venue's terms for an instrument. Prices and quantities are in the *instrument's* units.
 
-    `min_notional` is in price units x quantity units. A fee is an integer count of 1e-8 of the notional; a
-    negative one is a rebate. `contract_size`: quantity units that one contract of the venue stands for (1
-    where the venue trades the base itself). `inverse`: a contract is worth `contract_size` of *quote*, so its
-    size in base depends on the price.
+    `min_notional` and `ticket_fee`, which every order that fills pays, are in price units x quantity units. A fee is
+    an integer count of 1e-8 of the notional; a negative one is a rebate. `contract_size`: quantity units that one
+    contract of the venue stands for (1 where the venue trades the base itself). `inverse`: a contract is worth
+    `contract_size` of *quote*, so its size in base depends on the price.
     """
 
     venue: str
@@ -35,6 +35,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     min_notional: int = 0
     taker_fee_e8: int = 0
     maker_fee_e8: int = 0
+    ticket_fee: int = 0
     contract_size: int = 1
     inverse: bool = False
 

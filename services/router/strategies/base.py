@@ -65,8 +65,11 @@ class Allocation:
 
 @dataclass(slots=True)
 class Route:
+    """`gap_bps`: by how much, of the notional, a cheaper one may exist that was not found; 0 where none does."""
+
     allocations: list[Allocation] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    gap_bps: float = 0.0
 
     @property
     def qty(self) -> int:

@@ -1,16 +1,26 @@
-"""Sweep: walk the consolidated book from the cheapest level net of fees, over all venues at once.
+"""Sweep: the cheapest fill over all venues at once, exact: fees, tickets, lots, minimums, caps and splits.
 
-Optimal for linear fees without minimums: any other filling of the same quantity exchanges a cheaper unit for a
-dearer one. Minimums and the number of splits are met by dropping the least venue and walking again; what is
-then too small for any venue is taken along by one that has a finer lot.
+Where fees are linear and nothing else binds, walking the consolidated book from the cheapest level net of fees is
+optimal: any other filling of the same quantity exchanges a cheaper unit for a dearer one. Where a minimum, a ticket,
+a lot or the number of splits binds, `services.router.exact` finds the optimum, or says how far from it this may be.
 """
 
 from __future__ import annotations
 
+import heapq
 from typing import ClassVar
 
-from services.router.strategies.base import Route, RouteTask, Strategy, fit, walk
-from services.router.strategies.remainder import with_remainder
+from bestex.errors import Code
+from bestex.instruments import FEE_ONE
+from bestex.messages import Side
+from bestex.units import floor_to
+from services.router.exact.offer import Offer
+from services.router.exact.offers import offers_of
+from services.router.exact.search import Found, cheapest
+from services.router.strategies.base import Allocation, Route, RouteTask, Strategy
+
+BPS = 10_000
+LESS_MAX = 3  # of the finest lots that are given up before only a venue's own most is tried
 
 
 class Sweep(Strategy, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,8 +29,107 @@ class Sweep(Strategy, frozen=True, kw_only=True, omit_defaults=True):
     name: ClassVar[str] = "sweep"
 
     def route(self, task: RouteTask) -> Route:
-        fees = {venue: terms.listing.taker_fee_e8 for venue, terms in task.terms.items()}
-        levels = task.ladder.levels(task.side, fees)
         splits = self.max_splits or task.max_splits
-        route = fit(task, splits, lambda skip: walk(task, levels, skip))
-        return with_remainder(task, route, splits)
+        walked = _walk(task)
+        if _is_final(task, walked, splits):
+            return Route(walked)
+        return _exact(task, splits, wanted={part.venue for part in walked})
+
+
+def _walk(task: RouteTask) -> list[Allocation]:
+    """Level by level, the cheapest of all venues first, as if every quantity could be sent everywhere."""
+    sign, buy = task.side.sign, task.side is Side.BUY
+    sides, heap = [], []
+    for number, (_, column) in enumerate(task.ladder.columns):
+        prices, sizes = (column.ask_px, column.ask_qty) if buy else (column.bid_px, column.bid_qty)
+        terms = task.terms.get(column.venue)
+        sides.append((prices, sizes, len(prices)))
+        if terms is not None and prices and terms.cap > 0 and task.within(prices[0]):
+            factor, basis = task.fee_factor(column.venue) * sign, column.basis * FEE_ONE * sign
+            heap.append((prices[0] * factor - basis, number, 0, terms.cap, factor, basis))
+    heapq.heapify(heap)
+    taken: dict[int, list[int]] = {}  # by number: quantity, worst price, notional
+    left = task.qty
+    while heap and left:
+        _, number, level, room, factor, basis = heap[0]
+        prices, sizes, count = sides[number]
+        price = prices[level]
+        part = min(sizes[level], room, left)
+        sums = taken.get(number)
+        if sums is None:
+            taken[number] = [part, price, price * part]
+        else:
+            sums[0] += part
+            sums[1] = price
+            sums[2] += price * part
+        left -= part
+        level += 1
+        if part < room and level < count and task.within(prices[level]):
+            heapq.heapreplace(
+                heap, (prices[level] * factor - basis, number, level, room - part, factor, basis)
+            )
+        else:
+            heapq.heappop(heap)
+    columns = task.ladder.columns
+    return [Allocation(columns[number][1].venue, *sums) for number, sums in taken.items()]
+
+
+def _is_final(task: RouteTask, parts: list[Allocation], splits: int) -> bool:
+    """Whether that is the answer: all of it is placed, every venue takes its part, and no ticket is paid."""
+    if not parts or len(parts) > splits or sum(part.qty for part in parts) < task.qty:
+        return False
+    least = task.min_split_notional if len(parts) > 1 else 0
+    for part in parts:
+        listing = task.terms[part.venue].listing
+        if (
+            part.qty % listing.lot
+            or part.qty < listing.min_qty
+            or part.qty * part.price < listing.min_notional
+            or part.notional < least
+            or listing.ticket_fee
+        ):
+            return False
+    return True
+
+
+def _exact(task: RouteTask, splits: int, wanted: set[str]) -> Route:
+    alone = offers_of(task, alone=True)
+    several = offers_of(task, alone=False) if task.min_split_notional else alone
+    for qty in _quantities(task, alone, splits):
+        found = [cheapest(alone, qty, 1)]
+        if splits > 1:
+            found.append(cheapest(several, qty, splits))
+        made = min((one for one in found if one is not None), key=lambda one: one.cost, default=None)
+        if made is not None:
+            bound = min(one.bound for one in found if one is not None)
+            return _route(task, made, bound, {offer.venue: offer for offer in alone}, wanted)
+    return Route()
+
+
+def _quantities(task: RouteTask, offers: list[Offer], splits: int) -> list[int]:
+    """All of it; else what there is, and a little less of it; at last what one venue takes alone."""
+    there = min(sum(sorted((offer.most for offer in offers), reverse=True)[:splits]), task.qty)
+    lots = sorted({offer.lot for offer in offers})
+    less = [floor_to(there - step * lots[0], lot) for step in range(LESS_MAX) for lot in lots]
+    single = [offer.most for offer in offers if offer.least <= offer.most]
+    return sorted({task.qty, *(qty for qty in (there, *less, *single) if qty > 0)}, reverse=True)
+
+
+def _route(task: RouteTask, made: Found, bound: int, offers: dict[str, Offer], wanted: set[str]) -> Route:
+    parts = [
+        Allocation(venue, qty, offers[venue].price(qty), offers[venue].notional(qty))
+        for venue, qty in made.qtys.items()
+    ]
+    left_out = {}
+    for venue in wanted - made.qtys.keys():
+        listing = task.terms[venue].listing
+        if offers[venue].least > min(offers[venue].most, task.qty):
+            left_out[venue] = f"{Code.BELOW_MINIMUM}: what is to be had there is below the venue's minimum"
+        elif listing.ticket_fee:
+            left_out[venue] = (
+                f"{Code.NOT_SELECTED}: dearer with its minimum, its ticket or as a further split"
+            )
+        else:
+            left_out[venue] = f"{Code.NOT_SELECTED}: dearer with its minimum or as a further split"
+    value = sum(part.notional for part in parts) * FEE_ONE
+    return Route(parts, left_out, gap_bps=(made.cost - min(bound, made.cost)) / value * BPS if value else 0.0)
