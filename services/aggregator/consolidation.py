@@ -25,6 +25,7 @@ from bestex.instruments import Instrument, Listing
 from bestex.ladder import BPS_ONE
 from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
 from services.aggregator.estimators import NEVER, Basis, Steadiness, Volume
+from services.aggregator.flow import Flow
 from services.aggregator.normalise import Columns, Defect, Normaliser
 
 LIVE, STALE, DOWN = BookStatus.LIVE, BookStatus.STALE, BookStatus.DOWN
@@ -67,6 +68,7 @@ class Column:
     __slots__ = (
         "basis",
         "basis_units",
+        "flow",
         "fresh",
         "heard_ns",
         "levels",
@@ -100,6 +102,7 @@ class Column:
         self.rejected: Counter[str] = Counter()
         self.volume = Volume()
         self.steadiness = Steadiness()
+        self.flow = Flow()
 
     def take(self, book: VenueBook, now_ns: int, max_skew_ns: int) -> None:
         self.venue_ns, self.recv_ns = book.venue_ns, book.recv_ns
@@ -114,6 +117,7 @@ class Column:
             self.fresh, self.levels = LIVE, levels
             two_sided = levels.bid_px and levels.ask_px
             self.mid_half = levels.bid_px[0] + levels.ask_px[0] if two_sided else None
+            self.flow.book(levels, self.mid_half, now_ns)
 
     def age(self, now_ns: int, stale_after_ns: int, down_after_ns: int) -> int:
         """Let the status follow the age; when it will change next, if nothing arrives."""
@@ -137,6 +141,7 @@ class Column:
 
     def _drop(self) -> None:
         self.fresh, self.levels, self.mid_half = DOWN, _NO_LEVELS, None
+        self.flow.forget()
 
 
 class Consolidation:

@@ -100,11 +100,13 @@ class AggregatorCore:
     def _on_trade(self, trade: MarketTrade, now_ns: int) -> None:
         for item, index in self._targets.get((trade.venue, trade.symbol), ()):
             column = item.consolidation.columns[index]
-            qty = column.normaliser.trade_qty(trade)
-            if isinstance(qty, Defect):
-                column.rejected[f"trade_{qty}"] += 1
+            found = column.normaliser.trade(trade)
+            if isinstance(found, Defect):
+                column.rejected[f"trade_{found}"] += 1
             else:
+                price, qty = found
                 column.volume.add(qty, now_ns)
+                column.flow.trade(price, qty, trade.aggressor, now_ns)
 
     def _on_second(self, now_ns: int, effects: list[Effect]) -> None:
         if now_ns < self._stats_at_ns:

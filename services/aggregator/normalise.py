@@ -60,8 +60,8 @@ class Normaliser:
             return Columns(bid_px, bid_qty, ask_px, ask_qty)
         return self._converted(conversion, bid_px, bid_qty, ask_px, ask_qty)
 
-    def trade_qty(self, trade: MarketTrade) -> int | Defect:
-        """The trade's base quantity in the instrument's units."""
+    def trade(self, trade: MarketTrade) -> tuple[int, int] | Defect:
+        """The trade's price and base quantity in the instrument's units."""
         if trade.price <= 0 or trade.qty <= 0:
             return Defect.NOT_POSITIVE
         conversion = self._converting(trade.price_scale, trade.qty_scale)
@@ -69,7 +69,7 @@ class Normaliser:
         if price is None:
             return Defect.OFF_SCALE
         qty = conversion.quantities(price, [trade.qty])
-        return Defect.OFF_SCALE if qty is None else qty[0]
+        return Defect.OFF_SCALE if qty is None else (price[0], qty[0])
 
     def _converting(self, price_scale: int, qty_scale: int) -> Conversion:
         if self._scales != (price_scale, qty_scale):

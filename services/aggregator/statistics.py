@@ -57,10 +57,13 @@ class Statistics:
         self._volatility.observe(ladder.mid if (ladder.mid or 0) > 0 else None, now_ns)
         self._steadiness.observe(min(bid_depth, ask_depth), now_ns)
         mid_half, qty = ladder.mid_half_units, self._qty
+        unit = float(qty(1))
         elapsed_s = max(now_ns - self._at_ns, 1) / SECOND
         venues = []
         for column, shown, depth, volume in zip(self._of.columns, book.venues, depths, volumes, strict=True):
             column.steadiness.observe(depth, now_ns)
+            flow = column.flow
+            flow.second(now_ns)
             spread = _spread_bps(column)
             venues.append(
                 VenueStats(
@@ -78,6 +81,12 @@ class Statistics:
                     updates_per_s=column.updates / elapsed_s,
                     lost=column.source.lost,
                     rejected=dict(column.rejected),
+                    bid_queue=flow.bids.stats(unit),
+                    ask_queue=flow.asks.stats(unit),
+                    adverse_bps_1s=flow.near.bps,
+                    adverse_bps_10s=flow.far.bps,
+                    trades=flow.near.trades,
+                    hidden_share=flow.hidden_share,
                 )
             )
             column.updates = 0

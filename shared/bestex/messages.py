@@ -651,8 +651,22 @@ class ConsolidatedBook(msgspec.Struct, frozen=True, array_like=True):
     venues: list[VenueColumn]
 
 
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The queue at one venue's best bid or ask, in base per second over some `seconds`: what leaves it from the front
+    (`outflow`, with the standard deviation of one second's), and what of that is traded. `refill_s`: how long a queue
+    that was emptied takes until it stands there again."""
+
+    outflow: float
+    outflow_sd: float
+    traded: float
+    seconds: float
+    refill_s: float | None = None
+
+
 class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`lost` counts books that never arrived, `rejected` those that were refused, by reason."""
+    """`lost` counts books that never arrived, `rejected` those that were refused, by reason. `adverse_bps_*`: how far
+    the mid goes in a trade's direction until 1 s and 10 s after it, over some `trades`. `hidden_share`: of what was
+    traded, the part that had not been displayed."""
 
     venue: str
     status: BookStatus
@@ -666,6 +680,12 @@ class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     updates_per_s: float = 0.0
     lost: int = 0
     rejected: dict[str, int] = {}
+    bid_queue: QueueStats | None = None
+    ask_queue: QueueStats | None = None
+    adverse_bps_1s: float | None = None
+    adverse_bps_10s: float | None = None
+    trades: float = 0.0
+    hidden_share: float | None = None
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -106,11 +106,11 @@ def test_an_inverse_level_worth_less_than_one_unit_offers_nothing() -> None:
 
 
 def test_a_trades_quantity_is_converted_like_a_levels() -> None:
-    assert normaliser().trade_qty(trade(100, 3, (2, 3))) == 300
-    assert normaliser(contract_size=1_000).trade_qty(trade(100, 7, (2, 0))) == 7_000
-    assert normaliser(contract_size=100, inverse=True).trade_qty(trade(6_000_000, 7, (2, 0))) == 1_166
-    assert normaliser().trade_qty(trade(100, 11, (2, 6))) is Defect.OFF_SCALE
-    assert normaliser().trade_qty(trade(100, 0)) is Defect.NOT_POSITIVE
+    assert normaliser().trade(trade(100, 3, (2, 3)))[1] == 300
+    assert normaliser(contract_size=1_000).trade(trade(100, 7, (2, 0)))[1] == 7_000
+    assert normaliser(contract_size=100, inverse=True).trade(trade(6_000_000, 7, (2, 0)))[1] == 1_166
+    assert normaliser().trade(trade(100, 11, (2, 6))) is Defect.OFF_SCALE
+    assert normaliser().trade(trade(100, 0)) is Defect.NOT_POSITIVE
 
 
 def test_scales_may_change_from_message_to_message() -> None:
