@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from bestex import ids, subjects
@@ -19,11 +18,11 @@ from bestex.config import Config
 from bestex.core import Effect, Fact, Publish, Recovered, Wake, Wakeup
 from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
-from bestex.instruments import Instrument, Instruments
-from bestex.ladder import Ladder
+from bestex.instruments import Instruments
+from services.router import facts
 from services.router.routing import find_route, make_strategy, rest_leg
 from services.router.state import SliceState, key_of
-from services.router.strategies.base import Allocation, Route, Strategy
+from services.router.strategies.base import Route, Strategy
 
 DECISIONS_MAX = 100  # of one slice: each is a durable write, and a market that needs more is not worth it
 PAUSE_MIN_NS = 10 * MS  # between two looks at a market that has nothing, whatever `retry_pause` says
@@ -46,6 +45,7 @@ class RouterCore:
         self._orphans: dict[str, str] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self.books: dict[str, m.ConsolidatedBook] = {}
+        self.stats: dict[str, m.Stats] = {}
 
     # -- decide ----------------------------------------------------------------------------------------------
 
@@ -53,6 +53,8 @@ class RouterCore:
         match message:
             case m.ConsolidatedBook():
                 self.books[message.symbol] = message
+            case m.Stats():
+                self.stats[message.symbol] = message
             case m.ExecEnded():
                 return self._child_ended(message, now_ns)
             case m.ParentSliced():
@@ -96,37 +98,63 @@ class RouterCore:
     def _step(self, key: str, state: SliceState, now_ns: int) -> Outputs:
         """The one thing to do next for this slice, or when to look again."""
         if state.open:
-            if now_ns < state.expires_ns:
-                return [Wake(key, state.expires_ns)]
-            if state.recalled is None and state.rests:
-                return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
-            return []  # IOC children end by themselves; unknown ones by evidence
-        left = state.left
-        if not left:
+            return self._while_open(key, state, now_ns)
+        if not state.left:
             return [self._done(state, Code.FILLED, now_ns)]
+        ended = self._ended_by(state, now_ns)
+        return (
+            [self._done(state, *ended[:1], now_ns, *ended[1:])] if ended else self._again(key, state, now_ns)
+        )
+
+    def _while_open(self, key: str, state: SliceState, now_ns: int) -> Outputs:
+        """Children are at work: what rests is looked at, and what came back beside it goes out again."""
+        resting = state.resting
+        over = now_ns >= state.expires_ns
+        if state.recalled is not None or not resting:
+            # IOC children end by themselves; unknown ones by evidence.
+            return [] if over else [Wake(key, state.expires_ns)]
+        if over:
+            return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
+        if 0 < state.review_ns <= now_ns and not state.withdrawn:
+            return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
+        came_back = len(resting) == len(state.open) and state.left and not state.withdrawn
+        if came_back and self._ended_by(state, now_ns) is None:
+            return self._again(key, state, now_ns)
+        return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
+
+    def _look_ns(self, state: SliceState, at_ns: int, now_ns: int) -> int:
+        """When to look next: then, or when what rests is to be reviewed."""
+        return min(at_ns, state.review_ns) if state.open and state.review_ns > now_ns else at_ns
+
+    def _ended_by(self, state: SliceState, now_ns: int) -> tuple[Code, str] | None:
+        """Why the rest of the slice is not routed any more."""
         if state.recalled is not None:
-            return [self._done(state, state.recalled, now_ns)]
+            return state.recalled, ""
         if state.slice.build != self._build:
             text = f"sliced by build {state.slice.build or 'unknown'}, this router is {self._build}"
-            return [self._done(state, Code.MIXED_FLEET, now_ns, text)]
-        if state.instrument.is_dust(left, state.last_price, state.slice.venues):
-            return [self._done(state, Code.DUST, now_ns, "no venue takes so little")]
-        scopes = self._halted(state)
+            return Code.MIXED_FLEET, text
+        if state.instrument.is_dust(state.left, state.last_price, state.slice.venues):
+            return Code.DUST, "no venue takes so little"
         if now_ns >= state.expires_ns:
-            code, why = (Code.HALTED, f"halted: {scopes}") if scopes else (Code.EXPIRED, state.why)
-            return [self._done(state, code, now_ns, why)]
-        if scopes:
-            return [Wake(key, state.expires_ns)]  # the word that ends the halt wakes it too
+            scopes = self._halted(state)
+            return (Code.HALTED, f"halted: {scopes}") if scopes else (Code.EXPIRED, state.why)
         if state.misses > self._config.execution.retries or state.decisions >= DECISIONS_MAX:
-            return [self._done(state, Code.RETRIES_EXHAUSTED, now_ns, state.why)]
+            return None if self._halted(state) else (Code.RETRIES_EXHAUSTED, state.why)
+        return None
+
+    def _again(self, key: str, state: SliceState, now_ns: int) -> Outputs:
+        """Route what is left, or wait for a better moment."""
+        if self._halted(state):
+            # The word that ends the halt wakes it too.
+            return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
         again_ns = state.ended_ns + self._config.execution.retry_pause
         if now_ns < again_ns:
-            return [Wake(key, min(again_ns, state.expires_ns))]
+            return [Wake(key, self._look_ns(state, min(again_ns, state.expires_ns), now_ns))]
         event = self._decision(m.RouteRerouted, state, state.decisions, now_ns)
-        if not event.legs:
-            pause_ns = max(self._config.execution.retry_pause, PAUSE_MIN_NS)
-            return [Wake(key, min(now_ns + pause_ns, state.expires_ns))]
-        return [self._fact(event)]
+        if event.legs:
+            return [self._fact(event)]
+        pause_ns = max(self._config.execution.retry_pause, PAUSE_MIN_NS)
+        return [Wake(key, self._look_ns(state, min(now_ns + pause_ns, state.expires_ns), now_ns))]
 
     def _halted(self, state: SliceState) -> str:
         """The scopes that keep the slice from every venue that it may use; empty where one is left."""
@@ -165,16 +193,19 @@ class RouterCore:
                 venues=sliced.venues,
                 avoid=avoid,
                 used=state.used,
+                until_ns=state.expires_ns,
+                stats=self.stats.get(sliced.symbol),
+                seed=ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number),
             )
         legs = [
-            self._leg(sliced, number, leg_no, allocation, m.Tif.IOC, instrument)
+            facts.leg(sliced, number, leg_no, allocation, instrument)
             for leg_no, allocation in enumerate(route.allocations)
         ]
         if sliced.tif is m.Tif.GTC and state.limit is not None and may_trade:
             self._add_rest(state, number, route, legs, avoid)
         sent = sum(instrument.qty_units(leg.qty) for leg in legs)
         assert sent <= state.left, "legs are parts of what is left"
-        taken = sum(allocation.notional for allocation in route.allocations)
+        taken = [allocation for allocation in route.allocations if not allocation.rests]
         return kind(
             symbol=sliced.symbol,
             parent_id=sliced.parent_id,
@@ -190,11 +221,14 @@ class RouterCore:
             good_till=Time(state.expires_ns),
             account=sliced.account,
             algo=sliced.algo,
-            expected_px=_average(instrument, taken, route.qty),
-            mid_px=_mid(instrument, book),
+            expected_px=facts.average(instrument, sum(a.notional for a in taken), sum(a.qty for a in taken)),
+            mid_px=facts.mid(instrument, book),
             book_at=None if book is None else Time(book.at_ns),
             slice=sliced if number == 0 else None,
             build=self._build,
+            review_at=Time(min(route.review_ns, state.expires_ns)) if route.review_ns else None,
+            why=route.why,
+            gap_bps=route.gap_bps,
         )
 
     def _add_rest(
@@ -213,30 +247,12 @@ class RouterCore:
             usable,
         )
         if rest is not None:
-            legs.append(self._leg(state.slice, number, len(legs), rest, m.Tif.GTC, state.instrument))
+            legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument))
             route.left_out.pop(rest.venue, None)
 
     def _live(self, symbol: str) -> list[m.VenueColumn]:
         book = self.books.get(symbol)
         return [] if book is None else [c for c in book.venues if c.status is m.BookStatus.LIVE]
-
-    def _leg(
-        self,
-        sliced: m.ParentSliced,
-        decision_no: int,
-        leg_no: int,
-        allocation: Allocation,
-        tif: m.Tif,
-        instrument: Instrument,
-    ) -> m.Leg:
-        return m.Leg(
-            child_id=ids.child_id(sliced.symbol, sliced.parent_id, sliced.slice_no, decision_no, leg_no),
-            venue=allocation.venue,
-            qty=instrument.qty(allocation.qty),
-            price=instrument.price(allocation.price),
-            tif=tif,
-            reason="rests at the limit" if tif is m.Tif.GTC else "",
-        )
 
     def _recall(self, state: SliceState, reason: Code, now_ns: int) -> m.RouteRecalled:
         return m.RouteRecalled(**state.base(now_ns), reason=reason, children=sorted(state.open))
@@ -277,10 +293,10 @@ class RouterCore:
         match event:
             case m.RouteRecalled():
                 state.recalled = event.reason
-                cancels: list[Effect] = [
-                    self._cancel(state, child_id, event.reason) for child_id in event.children
-                ]
-                return [*cancels, Wake(key, event.at)]
+                return [*self._cancels(state, event.children, event.reason), Wake(key, event.at)]
+            case m.RouteWithdrawn():
+                state.withdrawn = True
+                return [*self._cancels(state, event.children, Code.REROUTED), Wake(key, state.expires_ns)]
             case m.RouteDone():
                 del self._slices[key]
                 for child_id in state.children:
@@ -314,22 +330,14 @@ class RouterCore:
         state.decided(event)
         for leg in event.legs:
             self._children[leg.child_id] = key
-        children = [_child(state.slice, event, leg) for leg in event.legs]
+        children = [facts.child(state.slice, event, leg) for leg in event.legs]
         return [
             *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),
             Wake(key, event.at),
         ]
 
-    def _cancel(self, state: SliceState, child_id: str, reason: Code) -> Publish:
-        venue = state.children[child_id].venue
-        command = m.ChildCancel(
-            child_id=child_id,
-            parent_id=state.slice.parent_id,
-            venue=venue,
-            symbol=state.slice.symbol,
-            reason=reason,
-        )
-        return Publish(subjects.child(venue, state.slice.symbol, child_id, "cancel"), command)
+    def _cancels(self, state: SliceState, children: Sequence[str], reason: Code) -> list[Publish]:
+        return [facts.cancel(state, child_id, reason) for child_id in children]
 
     def missing(self) -> dict[str, list[str]]:
         """After recovery: the ends of the children of open slices, by the stream that holds them."""
@@ -340,37 +348,3 @@ class RouterCore:
                     subjects.execution(leg.venue, state.slice.symbol, child_id, "*")
                 )
         return wanted
-
-
-def _child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
-    return m.ChildNew(
-        child_id=leg.child_id,
-        parent_id=event.parent_id,
-        slice_no=event.slice_no,
-        venue=leg.venue,
-        symbol=event.symbol,
-        side=event.side,
-        qty=leg.qty,
-        price=leg.price,
-        tif=leg.tif,
-        post_only=leg.post_only,
-        expires_at=event.expires_at,
-        good_till=event.good_till,
-        account=event.account,
-        algo=event.algo,
-        parent_qty=sliced.parent_qty,
-        build=event.build,
-        slice_build=sliced.build,
-    )
-
-
-def _average(instrument: Instrument, notional: int, qty: int) -> Decimal | None:
-    if not qty:
-        return None
-    exact = instrument.cash(notional) / instrument.qty(qty)
-    return exact.quantize(Decimal(1).scaleb(-instrument.price_scale - 6))
-
-
-def _mid(instrument: Instrument, book: m.ConsolidatedBook | None) -> Decimal | None:
-    double = None if book is None else Ladder(book).mid_half_units
-    return None if double is None else instrument.price(double) / 2

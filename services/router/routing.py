@@ -10,7 +10,7 @@ from bestex.config import Config
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
-from bestex.messages import BookStatus, ConsolidatedBook, Side
+from bestex.messages import BookStatus, ConsolidatedBook, Side, Stats, Tif
 from bestex.units import floor_to, passive_price
 from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms
 
@@ -36,11 +36,15 @@ def find_route(
     venues: Collection[str] | None = None,
     avoid: Mapping[str, str] | None = None,
     used: Mapping[str, int] | None = None,
+    until_ns: int = 0,
+    stats: Stats | None = None,
+    seed: int = 0,
 ) -> Route:
     """The route of `qty` now, with a reason for every venue left out; empty where there is none.
 
     `avoid` names venues with the reason not to use them, `used` what each venue has had of the same order, for
-    its share. Never trades on books that are stale, or crossed by more than the fees.
+    its share; `until_ns`, `stats` and `seed` are those of `RouteTask`. Never trades on books that are stale, or
+    crossed by more than the fees.
     """
     left_out: dict[str, str] = {}
     allowed: dict[str, Listing] = {}
@@ -86,6 +90,10 @@ def find_route(
         terms=terms,
         max_splits=config.splitting.max_splits if config.splitting.enabled else 1,
         min_split_notional=instrument.cash_units(config.splitting.min_split_size),
+        now_ns=now_ns,
+        until_ns=until_ns,
+        stats=stats,
+        seed=seed,
     )
     route = strategy.route(task)
     taken = {allocation.venue for allocation in route.allocations}
@@ -118,7 +126,10 @@ def rest_leg(
             continue
         # The finest lot leaves the least behind; then the cheapest venue.
         rank = (qty - lots, listing.maker_fee_e8, config.venues[listing.venue].priority)
-        found = (rank, Allocation(listing.venue, lots, price, lots * price))
+        found = (
+            rank,
+            Allocation(listing.venue, lots, price, lots * price, Tif.GTC, reason="rests at the limit"),
+        )
         if best is None or rank < best[0]:
             best = found
     return None if best is None else best[1]

@@ -78,9 +78,11 @@ class SliceState:
         "pauses",
         "qty",
         "recalled",
+        "review_ns",
         "slice",
         "used",
         "why",
+        "withdrawn",
     )
 
     def __init__(self, sliced: m.ParentSliced, instrument: Instrument) -> None:
@@ -98,6 +100,8 @@ class SliceState:
         self.misses = 0
         self.filled_before = 0
         self.recalled: Code | None = None
+        self.review_ns = 0
+        self.withdrawn = False
         self.avoid: dict[str, str] = {}
         self.pauses: dict[str, tuple[int, str]] = {}
         self.used: dict[str, int] = {}
@@ -111,8 +115,9 @@ class SliceState:
         return self.qty - self.filled - sum(self.children[child_id].qty for child_id in self.open)
 
     @property
-    def rests(self) -> bool:
-        return any(self.children[child_id].rests for child_id in self.open)
+    def resting(self) -> list[str]:
+        """The open children that rest, by their ids."""
+        return sorted(child_id for child_id in self.open if self.children[child_id].rests)
 
     def avoided(self, now_ns: int) -> dict[str, str]:
         """The venues that refused of late, each with its reason."""
@@ -135,9 +140,12 @@ class SliceState:
         """
         self.decisions = event.decision_no + 1
         self.filled_before = self.filled
+        self.withdrawn = False
+        if event.legs:
+            self.review_ns = event.review_at or 0
         for leg in event.legs:
             qty = self.instrument.qty_units(leg.qty)
-            self.children[leg.child_id] = Child(leg.venue, qty, leg.tif is m.Tif.GTC)
+            self.children[leg.child_id] = Child(leg.venue, qty, leg.tif is not m.Tif.IOC)
             self.open.add(leg.child_id)
             self.last_price = self.instrument.price_units(leg.price)
         self.why = "; ".join(f"{left.venue} {left.reason}" for left in event.left_out)
@@ -157,7 +165,8 @@ class SliceState:
         self.ended_ns = max(self.ended_ns, end.at)
         if not self.open:
             # A decision of several legs is one try, however many of them came back empty.
-            self.misses = 0 if self.filled > self.filled_before else self.misses + (not _is_halted(end))
+            again = self.withdrawn or _is_halted(end)
+            self.misses = 0 if self.filled > self.filled_before else self.misses + (not again)
         if isinstance(end, m.ExecRejected):
             why = f"{end.code}: {end.text}"
             if end.code in _AVOID_AFTER:

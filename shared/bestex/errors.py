@@ -130,3 +130,4 @@ class Code(StrEnum):
     CANCELED = "canceled"
     COMPLETED = "completed"  # the schedule ended with something unfilled and no completion was asked for
     REPLACED = "replaced"
+    REROUTED = "rerouted"  # a child that rested is cancelled, and its rest routed again

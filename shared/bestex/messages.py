@@ -246,7 +246,9 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
-    """The first route of a slice, whole: the children follow from it. `build` is the router's."""
+    """The first route of a slice, whole: the children follow from it. `build` is the router's. `review_at`: when what
+    rests is looked at again, `why` what the strategy decided, `gap_bps` how much cheaper a route might have been that
+    was not found."""
 
     decision_no: int
     side: Side
@@ -263,10 +265,19 @@ class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     book_at: Time | None = None
     slice: ParentSliced | None = None
     build: str = ""
+    review_at: Time | None = None
+    why: str = ""
+    gap_bps: float = 0.0
 
 
 class RouteRerouted(RouteDecided, frozen=True, kw_only=True, omit_defaults=True, tag="rerouted"):
     """What the last children did not fill, routed again on the newest book."""
+
+
+class RouteWithdrawn(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="withdrawn"):
+    """What rests is being cancelled, to be routed again: at another price, or taken."""
+
+    children: list[str]
 
 
 class RouteRecalled(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):

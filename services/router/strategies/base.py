@@ -17,7 +17,7 @@ from msgspec import Meta
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Listing
 from bestex.ladder import Ladder, Level
-from bestex.messages import Side
+from bestex.messages import Side, Stats, Tif, VenueStats
 from bestex.units import floor_to
 
 
@@ -32,7 +32,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class RouteTask:
-    """What is to be taken. `limit` is the worst price at the venue itself, in price units."""
+    """What is to be taken. `limit` is the worst price at the venue itself, in price units.
+
+    For strategies that post: `now_ns` and `until_ns`, between which it may take its time (0 where it may not), what
+    `stats` last said of the market, and a `seed` for whatever is drawn at random.
+    """
 
     side: Side
     qty: int
@@ -41,6 +45,15 @@ class RouteTask:
     terms: Mapping[str, Terms]
     max_splits: int
     min_split_notional: int
+    now_ns: int = 0
+    until_ns: int = 0
+    stats: Stats | None = None
+    seed: int = 0
+
+    def stats_of(self, venue: str) -> VenueStats | None:
+        if self.stats is None:
+            return None
+        return next((one for one in self.stats.venues if one.venue == venue), None)
 
     def within(self, own_price: int) -> bool:
         if self.limit is None:
@@ -55,21 +68,32 @@ class RouteTask:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches."""
+    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest."""
 
     venue: str
     qty: int
     price: int
     notional: int
+    tif: Tif = Tif.IOC
+    post_only: bool = False
+    reason: str = ""
+
+    @property
+    def rests(self) -> bool:
+        return self.tif is not Tif.IOC
 
 
 @dataclass(slots=True)
 class Route:
-    """`gap_bps`: by how much, of the notional, a cheaper one may exist that was not found; 0 where none does."""
+    """`gap_bps`: by how much, of the notional, a cheaper one may exist that was not found; 0 where none does.
+    `review_ns`: when what rests is to be looked at again; 0 where it may rest until the slice's end. `why`: what the
+    strategy decided, in a sentence."""
 
     allocations: list[Allocation] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     gap_bps: float = 0.0
+    review_ns: int = 0
+    why: str = ""
 
     @property
     def qty(self) -> int:

@@ -71,7 +71,9 @@ def _walk(task: RouteTask) -> list[Allocation]:
         else:
             heapq.heappop(heap)
     columns = task.ladder.columns
-    return [Allocation(columns[number][1].venue, *sums) for number, sums in taken.items()]
+    return [
+        Allocation(columns[number][1].venue, qty, price, paid) for number, (qty, price, paid) in taken.items()
+    ]
 
 
 def _is_final(task: RouteTask, parts: list[Allocation], splits: int) -> bool:

@@ -266,8 +266,8 @@ class Auditor:
         decided = {
             child_id
             for route in self._slices.values()
-            if route.recalled is not None
-            for child_id in route.recalled[0].children
+            for event, _ in route.cancelling()
+            for child_id in event.children
         }
         for child_id, (cancel, witness) in self._cancels.items():
             self._check_cancel(cancel, witness, decided=child_id in decided, complete=complete)

@@ -37,6 +37,7 @@ class SliceHistory:
         self.first: Witness | None = None
         self.done_witness: Witness | None = None
         self.recalled: tuple[m.RouteRecalled, Witness] | None = None
+        self.withdrawn: list[tuple[m.RouteWithdrawn, Witness]] = []
         self._truncated = truncated
         self._findings = findings
 
@@ -57,6 +58,11 @@ class SliceHistory:
                 if self.recalled is not None:
                     self._wrong(7, "recalled_twice", "recalled twice", self.recalled[1], witness)
                 self.recalled = event, witness
+            case m.RouteWithdrawn():
+                if self.recalled is not None:
+                    text = "withdrawn after its recall"
+                    self._wrong(7, "withdrawn_after_recall", text, self.recalled[1], witness)
+                self.withdrawn.append((event, witness))
             case m.RouteDone():
                 self.done, self.done_witness = event, witness
 
@@ -123,11 +129,15 @@ class SliceHistory:
             for leg in event.legs:
                 if leg.child_id not in commands:
                     self._wrong(1, "child_not_published", f"child {leg.child_id} was decided only", witness)
-        if self.recalled is not None:
-            for child in self.recalled[0].children:
+        for recall, witness in self.cancelling():
+            for child in recall.children:
                 if child not in cancels:
                     text = f"the cancel of child {child} was decided only"
-                    self._wrong(1, "cancel_not_published", text, self.recalled[1])
+                    self._wrong(1, "cancel_not_published", text, witness)
+
+    def cancelling(self) -> list[tuple[m.RouteRecalled | m.RouteWithdrawn, Witness]]:
+        """The decisions to cancel children."""
+        return [*self.withdrawn, *([self.recalled] if self.recalled is not None else [])]
 
     def _reserved(self, order: SliceOrder | None, children: Mapping[str, ChildHistory]) -> None:
         """No decision routes more than the slice has left, with all that may still fill set aside."""

@@ -137,7 +137,10 @@ def _route(event: Any) -> str:
     match event:
         case m.RouteDecided():
             legs = ", ".join(f"{leg.venue} {leg.qty:f} at {leg.price:f}" for leg in event.legs)
-            return f"{event_name(event)} by {event.strategy}: {legs or 'nothing'}"
+            why = f" ({event.why})" if event.why else ""
+            return f"{event_name(event)} by {event.strategy}: {legs or 'nothing'}{why}"
+        case m.RouteWithdrawn():
+            return f"withdrawn: {len(event.children)} resting to be routed again"
         case m.RouteDone():
             return f"done {event.filled_qty:f} of {event.qty:f}, {event.reason} {event.text}".rstrip()
     return f"{event_name(event)} {getattr(event, 'reason', '')}"

@@ -1,0 +1,74 @@
+"""What the router writes, made from what it has decided."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from bestex import ids, subjects
+from bestex import messages as m
+from bestex.core import Publish
+from bestex.errors import Code
+from bestex.instruments import Instrument
+from bestex.ladder import Ladder
+from services.router.state import SliceState
+from services.router.strategies.base import Allocation
+
+
+def leg(
+    sliced: m.ParentSliced, decision_no: int, leg_no: int, allocation: Allocation, instrument: Instrument
+) -> m.Leg:
+    return m.Leg(
+        child_id=ids.child_id(sliced.symbol, sliced.parent_id, sliced.slice_no, decision_no, leg_no),
+        venue=allocation.venue,
+        qty=instrument.qty(allocation.qty),
+        price=instrument.price(allocation.price),
+        tif=allocation.tif,
+        post_only=allocation.post_only,
+        reason=allocation.reason,
+    )
+
+
+def child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildNew:
+    return m.ChildNew(
+        child_id=leg.child_id,
+        parent_id=event.parent_id,
+        slice_no=event.slice_no,
+        venue=leg.venue,
+        symbol=event.symbol,
+        side=event.side,
+        qty=leg.qty,
+        price=leg.price,
+        tif=leg.tif,
+        post_only=leg.post_only,
+        expires_at=event.expires_at,
+        good_till=event.good_till,
+        account=event.account,
+        algo=event.algo,
+        parent_qty=sliced.parent_qty,
+        build=event.build,
+        slice_build=sliced.build,
+    )
+
+
+def cancel(state: SliceState, child_id: str, reason: Code) -> Publish:
+    venue = state.children[child_id].venue
+    command = m.ChildCancel(
+        child_id=child_id,
+        parent_id=state.slice.parent_id,
+        venue=venue,
+        symbol=state.slice.symbol,
+        reason=reason,
+    )
+    return Publish(subjects.child(venue, state.slice.symbol, child_id, "cancel"), command)
+
+
+def average(instrument: Instrument, notional: int, qty: int) -> Decimal | None:
+    if not qty:
+        return None
+    exact = instrument.cash(notional) / instrument.qty(qty)
+    return exact.quantize(Decimal(1).scaleb(-instrument.price_scale - 6))
+
+
+def mid(instrument: Instrument, book: m.ConsolidatedBook | None) -> Decimal | None:
+    double = None if book is None else Ladder(book).mid_half_units
+    return None if double is None else instrument.price(double) / 2
