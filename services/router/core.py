@@ -20,7 +20,7 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
-from services.router.routing import find_route, make_strategy, rest_leg
+from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
 
@@ -116,11 +116,39 @@ class RouterCore:
         if over:
             return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
         if 0 < state.review_ns <= now_ns and not state.withdrawn:
-            return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
+            state.review_ns = self._keeps(state, resting, now_ns)
+            if not state.review_ns:
+                return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
         came_back = len(resting) == len(state.open) and state.left and not state.withdrawn
         if came_back and self._ended_by(state, now_ns) is None:
             return self._again(key, state, now_ns)
         return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
+
+    def _keeps(self, state: SliceState, resting: Sequence[str], now_ns: int) -> int:
+        """When to look again at what rests; 0 where it is to be withdrawn. Not stored: asked anew after a restart."""
+        sliced = state.slice
+        strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
+        task, _ = make_task(self._ask(state, state.qty, now_ns, 0))
+        places = [(state.children[child_id].venue, state.children[child_id].price) for child_id in resting]
+        return 0 if task is None else strategy.keeps(task, state.decided_ns, places)
+
+    def _ask(self, state: SliceState, qty: int, now_ns: int, seed: int) -> Ask:
+        sliced = state.slice
+        return Ask(
+            instrument=state.instrument,
+            config=self._config,
+            book=self.books.get(sliced.symbol),
+            side=sliced.side,
+            qty=qty,
+            limit=state.limit,
+            now_ns=now_ns,
+            venues=sliced.venues,
+            avoid=self._avoid(state, now_ns),
+            used=state.used,
+            until_ns=state.expires_ns,
+            stats=self.stats.get(sliced.symbol),
+            seed=seed,
+        )
 
     def _look_ns(self, state: SliceState, at_ns: int, now_ns: int) -> int:
         """When to look next: then, or when what rests is to be reviewed."""
@@ -181,22 +209,8 @@ class RouterCore:
         avoid = self._avoid(state, now_ns)
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
-            route = find_route(
-                instrument,
-                self._config,
-                strategy,
-                book,
-                sliced.side,
-                state.left,
-                state.limit,
-                now_ns,
-                venues=sliced.venues,
-                avoid=avoid,
-                used=state.used,
-                until_ns=state.expires_ns,
-                stats=self.stats.get(sliced.symbol),
-                seed=ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number),
-            )
+            seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
+            route = route_of(strategy, self._ask(state, state.left, now_ns, seed))
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument)
             for leg_no, allocation in enumerate(route.allocations)

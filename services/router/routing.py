@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bestex import codec
@@ -23,6 +25,26 @@ def make_strategy(
     return codec.convert(given, registry[name], strict=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is to be routed now. `avoid` names venues with the reason not to use them, `used` what each venue has had
+    of the same order, for its share; `until_ns`, `stats` and `seed` are those of `RouteTask`."""
+
+    instrument: Instrument
+    config: Config
+    book: ConsolidatedBook | None
+    side: Side
+    qty: int
+    limit: int | None
+    now_ns: int
+    venues: Collection[str] | None = None
+    avoid: Mapping[str, str] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
+    until_ns: int = 0
+    stats: Stats | None = None
+    seed: int = 0
+
+
 def find_route(
     instrument: Instrument,
     config: Config,
@@ -32,29 +54,55 @@ def find_route(
     qty: int,
     limit: int | None,
     now_ns: int,
-    *,
-    venues: Collection[str] | None = None,
-    avoid: Mapping[str, str] | None = None,
-    used: Mapping[str, int] | None = None,
-    until_ns: int = 0,
-    stats: Stats | None = None,
-    seed: int = 0,
+    **more: Any,
 ) -> Route:
-    """The route of `qty` now, with a reason for every venue left out; empty where there is none.
+    """`route_of` what these and `more` ask for: see `Ask`."""
+    ask = Ask(
+        instrument=instrument,
+        config=config,
+        book=book,
+        side=side,
+        qty=qty,
+        limit=limit,
+        now_ns=now_ns,
+        **more,
+    )
+    return route_of(strategy, ask)
 
-    `avoid` names venues with the reason not to use them, `used` what each venue has had of the same order, for
-    its share; `until_ns`, `stats` and `seed` are those of `RouteTask`. Never trades on books that are stale, or
-    crossed by more than the fees.
+
+def route_of(strategy: Strategy, ask: Ask) -> Route:
+    """The route now, with a reason for every venue left out; empty where there is none."""
+    task, left_out = make_task(ask)
+    if task is None:
+        return Route(left_out=left_out)
+    route = strategy.route(task)
+    sent = Counter[str]()
+    for allocation in route.allocations:
+        sent[allocation.venue] += allocation.qty
+    for venue in task.terms:
+        if venue not in sent and venue not in route.left_out:
+            route.left_out[venue] = _why_not(task, venue)
+    route.left_out = {**left_out, **route.left_out}
+    assert route.qty <= ask.qty, "a route never exceeds its task"
+    assert all(qty <= task.terms[venue].cap for venue, qty in sent.items()), "caps hold"
+    return route
+
+
+def make_task(ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
+    """What a strategy is asked, and the venues that it may not use, each with its reason; no task where none is left.
+
+    Never trades on books that are stale, or crossed by more than the fees.
     """
+    book, config, venues = ask.book, ask.config, ask.venues
     left_out: dict[str, str] = {}
     allowed: dict[str, Listing] = {}
     columns = {column.venue: column for column in book.venues} if book is not None else {}
-    for listing in instrument.listings:
+    for listing in ask.instrument.listings:
         venue = listing.venue
         if venues is not None and venue not in venues:
             left_out[venue] = f"{Code.NOT_SELECTED}: the order names other venues"
-        elif avoid and venue in avoid:
-            left_out[venue] = avoid[venue]
+        elif venue in ask.avoid:
+            left_out[venue] = ask.avoid[venue]
         elif listing.inverse:
             left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
         elif venue not in columns:
@@ -62,48 +110,41 @@ def find_route(
         elif columns[venue].status is not BookStatus.LIVE:
             code = Code.STALE_BOOK if columns[venue].status is BookStatus.STALE else Code.VENUE_DOWN
             left_out[venue] = f"{code}: its book is {columns[venue].status}"
-        elif now_ns - columns[venue].recv_ns > config.limits.max_book_age:
+        elif ask.now_ns - columns[venue].recv_ns > config.limits.max_book_age:
             left_out[venue] = f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
         else:
             allowed[venue] = listing
     if book is None or not allowed:
-        return Route(left_out=left_out)
+        return None, left_out
     priority = {venue: config.venues[venue].priority for venue in allowed}
     ladder = Ladder(book, venues=allowed, priority=priority)
     crossed = _crossed(ladder, allowed)
     if crossed:
-        return Route(left_out={**left_out, **dict.fromkeys(allowed, crossed)})
-    whole = qty + sum((used or {}).values())
+        return None, {**left_out, **dict.fromkeys(allowed, crossed)}
+    whole = ask.qty + sum(ask.used.values())
     terms = {
         venue: Terms(
             listing=listing,
             priority=priority[venue],
-            cap=_cap(listing, config, qty, whole, (used or {}).get(venue, 0), len(allowed)),
+            cap=_cap(listing, config, ask.qty, whole, ask.used.get(venue, 0), len(allowed)),
         )
         for venue, listing in allowed.items()
     }
     task = RouteTask(
-        side=side,
-        qty=qty,
-        limit=limit,
+        side=ask.side,
+        qty=ask.qty,
+        limit=ask.limit,
         ladder=ladder,
         terms=terms,
         max_splits=config.splitting.max_splits if config.splitting.enabled else 1,
-        min_split_notional=instrument.cash_units(config.splitting.min_split_size),
-        now_ns=now_ns,
-        until_ns=until_ns,
-        stats=stats,
-        seed=seed,
+        min_split_notional=ask.instrument.cash_units(config.splitting.min_split_size),
+        now_ns=ask.now_ns,
+        until_ns=ask.until_ns,
+        stats=ask.stats,
+        seed=ask.seed,
+        qty_unit=float(ask.instrument.qty(1)),
     )
-    route = strategy.route(task)
-    taken = {allocation.venue for allocation in route.allocations}
-    for venue in allowed:
-        if venue not in taken and venue not in route.left_out:
-            route.left_out[venue] = _why_not(task, venue)
-    route.left_out = {**left_out, **route.left_out}
-    assert route.qty <= qty, "a route never exceeds its task"
-    assert all(allocation.qty <= terms[allocation.venue].cap for allocation in route.allocations), "caps hold"
-    return route
+    return task, left_out
 
 
 def rest_leg(

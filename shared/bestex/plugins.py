@@ -20,6 +20,7 @@ ALGOS = {
 STRATEGIES = {
     "sweep": "services.router.strategies.sweep:Sweep",
     "best_price": "services.router.strategies.best_price:BestPrice",
+    "smart": "services.router.strategies.smart:Smart",
 }
 
 GATEWAYS = {
