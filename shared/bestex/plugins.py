@@ -20,6 +20,7 @@ ALGOS = {
 STRATEGIES = {
     "sweep": "services.router.strategies.sweep:Sweep",
     "best_price": "services.router.strategies.best_price:BestPrice",
+    "cont_kukanov": "services.router.strategies.cont_kukanov:ContKukanov",
     "smart": "services.router.strategies.smart:Smart",
 }
 

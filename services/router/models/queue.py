@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bestex.messages import QueueStats
+
+Array = NDArray[np.float64]
 
 SURE_SECONDS = 30.0  # so much observation halves the distance between nothing known and what was seen
 _NORMAL = NormalDist()
@@ -56,8 +61,17 @@ class QueueModel:
             return 0.0
         if chance <= 0:
             return float("inf")
+        return max(self.quantile(1 - chance) - self.ahead, 0.0)
+
+    def quantile(self, chance: float) -> float:
+        """The outflow that is not passed with this chance, inside (0, 1)."""
         middle, spread = self._terms
-        return max(exp(middle + spread * _NORMAL.inv_cdf(1 - chance)) - self.ahead, 0.0)
+        return exp(middle + spread * _NORMAL.inv_cdf(chance))
+
+    def outflows(self, deviations: Array) -> Array:
+        """The outflow at each of these deviations of its logarithm from the mean, in standard deviations."""
+        middle, spread = self._terms
+        return np.exp(middle + spread * deviations)
 
     def expected(self, qty: float) -> float:
         """How much of an order of `qty` is filled in the mean."""

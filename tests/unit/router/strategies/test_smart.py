@@ -14,7 +14,8 @@ from bestex.clock import SECOND, Time
 from bestex.messages import BookStatus, QueueStats, Side, Stats, Tif, VenueStats
 from services.router.routing import Ask, make_task, route_of
 from services.router.strategies.base import Route
-from services.router.strategies.smart import CROSS_NS, LOOK_NS, Smart
+from services.router.strategies.posting import CROSS_NS, LOOK_NS
+from services.router.strategies.smart import Smart
 
 NOW = 1_700_000_000 * SECOND
 VENUES = ("a", "b")
