@@ -20,6 +20,7 @@ ALGOS = {
 STRATEGIES = {
     "sweep": "services.router.strategies.sweep:Sweep",
     "best_price": "services.router.strategies.best_price:BestPrice",
+    "minimal_market_impact": "services.router.strategies.minimal_market_impact:MinimalMarketImpact",
 }
 
 GATEWAYS = {
