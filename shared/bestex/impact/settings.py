@@ -68,5 +68,23 @@ class ImpactSettings(Settings, frozen=True, kw_only=True):
         return ""
 
 
+class OwnImpact(Settings, frozen=True, kw_only=True):
+    """`[exchange.own_impact]`: how the market model's makers answer what our own takers take. Off by default.
+
+    The price moves by `move_bps` for each median best size of the preset's first venue that is taken, on all venues
+    and linearly; `permanent` of it stays, and half of the rest is gone after `half_life`. A recording cannot answer.
+    """
+
+    move_bps: Annotated[float, Meta(ge=0, le=1_000)] = 0.0
+    permanent: Ratio = Ratio(0.3)
+    half_life: Duration = Duration(5 * SECOND)
+
+    def problem(self) -> str:
+        """As that of `ImpactSettings`."""
+        if not 0 <= self.permanent <= 1:
+            return f"permanent: {self.permanent} must be from 0% to 100%"
+        return "" if self.half_life > 0 else "half_life: must be longer than nothing"
+
+
 def _is_size(value: Decimal) -> bool:
     return value.is_finite() and value > 0
