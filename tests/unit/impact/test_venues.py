@@ -75,6 +75,10 @@ def test_what_coarse_lots_leave_goes_to_finer_ones() -> None:
     assert parts["a"] % 100 == 0
 
 
+def test_a_coarse_lot_is_left_over_for_the_coarse_venue() -> None:
+    assert spread(390, [room("a", 1_000, lot=100), room("b", 1_000, lot=10)]) == {"a": 200, "b": 190}
+
+
 def test_a_single_lot_goes_to_the_lower_rank() -> None:
     alike = [room("a", 10, lot=5, rank=2), room("b", 10, lot=5, rank=1)]
     assert spread(5, alike) == {"b": 5}
