@@ -22,6 +22,7 @@ STRATEGIES = {
     "best_price": "services.router.strategies.best_price:BestPrice",
     "cont_kukanov": "services.router.strategies.cont_kukanov:ContKukanov",
     "smart": "services.router.strategies.smart:Smart",
+    "minimal_market_impact": "services.router.strategies.minimal_market_impact:MinimalMarketImpact",
 }
 
 GATEWAYS = {
