@@ -18,6 +18,7 @@ from bestex import codec, subjects
 from bestex import messages as m
 from bestex.clock import MS, Time
 from bestex.units import total
+from services.recorder.reliability import Reliability
 
 ACKS_KEPT = 512  # enough for a median that follows the last minutes
 SUBMISSIONS_KEPT = 16_384  # children between submitting and their first answer; far above any working set
@@ -78,6 +79,7 @@ class RecorderCore:
         self, venues: dict[str, VenueSums] | None = None, algos: dict[str, AlgoSums] | None = None
     ) -> None:
         self.venues = venues or {}
+        self._reliability: dict[str, Reliability] = {}
         self.algos = algos or {}
         self.changed: set[tuple[str, str]] = (
             set()
@@ -154,6 +156,7 @@ class RecorderCore:
             "state": subjects.event_name(event),
         }
         sums = self._venue(event.venue)
+        self._reliability.setdefault(event.venue, Reliability()).take(event)
         match event:
             case m.ExecSubmitting():
                 sums.children += 1
@@ -244,6 +247,7 @@ class RecorderCore:
     def venue_metrics(self, venue: str, at: Time) -> m.VenueMetrics:
         sums = self._venue(venue)
         acks = self._acks_ms.get(venue)
+        reliability = self._reliability.get(venue) or Reliability()
         return m.VenueMetrics(
             venue=venue,
             at=at,
@@ -255,6 +259,8 @@ class RecorderCore:
             fees=sums.fees,
             fill_ratio=min(1.0, float(sums.notional / sums.ordered)) if sums.ordered else 0.0,
             ack_ms_p50=statistics.median(acks) if acks else None,
+            reliability=reliability.score,
+            ioc_fill_ratio=reliability.ioc_fill_ratio,
         )
 
     def algo_metrics(self, algo: str, at: Time) -> m.AlgoMetrics:

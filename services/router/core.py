@@ -20,6 +20,7 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
+from services.router.breakers import Breakers
 from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
@@ -40,6 +41,7 @@ class RouterCore:
         self._strategies = strategies
         self._build = build
         self._halts = Halts()
+        self._breakers = Breakers(config.breaker)
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
         self._orphans: dict[str, str] = {}
@@ -89,6 +91,7 @@ class RouterCore:
         return [self._fact(self._recall(state, event.reason, now_ns))]
 
     def _child_ended(self, end: m.ExecEnded, now_ns: int) -> Outputs:
+        self._breakers.ended(end)
         key = self._children.get(end.child_id)
         state = self._slices.get(key) if key else None
         if key is None or state is None or not state.hear_end(end):
@@ -196,6 +199,8 @@ class RouterCore:
         for listing in state.instrument.listings:
             if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
                 avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
+            elif why := self._breakers.check(listing.venue, now_ns):
+                avoid.setdefault(listing.venue, why)
         return avoid
 
     def _decision(
@@ -344,6 +349,7 @@ class RouterCore:
         state.decided(event)
         for leg in event.legs:
             self._children[leg.child_id] = key
+            self._breakers.sent(leg.venue, event.at)
         children = [facts.child(state.slice, event, leg) for leg in event.legs]
         return [
             *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),

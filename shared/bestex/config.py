@@ -99,6 +99,15 @@ class ExecutionConfig(Section, frozen=True, kw_only=True):
     child_ttl: Duration = Duration(2 * SECOND)
 
 
+class BreakerConfig(Section, frozen=True, kw_only=True):
+    """After so many `failures` in a row a venue is left alone for `pause`, and twice as long each time that it fails
+    when it is tried again, up to `max_pause`."""
+
+    failures: Annotated[int, Meta(ge=1, le=1000)] = 5
+    pause: Duration = Duration(2 * SECOND)
+    max_pause: Duration = Duration(300 * SECOND)
+
+
 class SplittingConfig(Section, frozen=True, kw_only=True):
     """`min_split_size` is in quote currency: no leg is made smaller than this by splitting."""
 
@@ -141,6 +150,7 @@ class Config(Section, frozen=True, kw_only=True):
     instruments: dict[str, InstrumentConfig] = {}
     execution: ExecutionConfig = ExecutionConfig()
     splitting: SplittingConfig = SplittingConfig()
+    breaker: BreakerConfig = BreakerConfig()
     algos: dict[Name, dict[str, Any]] = {}
     strategies: dict[Name, dict[str, Any]] = {}
     limits: LimitsConfig = LimitsConfig()

@@ -100,6 +100,7 @@ class Code(StrEnum):
     NOT_SELECTED = "not_selected"
     VENUE_DOWN = "venue_down"
     VENUE_CAP = "venue_cap"
+    BREAKER_OPEN = "breaker_open"  # the venue failed again and again, and is left alone for a while
     DUST = "dust"
     RETRIES_EXHAUSTED = "retries_exhausted"
     # gateway and venue

@@ -523,7 +523,8 @@ class TcaReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """metrics.venue.<venue>: sums since the recorder's database began."""
+    """metrics.venue.<venue>: sums since the recorder's database began. `reliability` and `ioc_fill_ratio`, from 0 to
+    1, are over the last children: what it took and answered, and what it filled of the size that it displayed."""
 
     venue: str
     at: Time
@@ -535,6 +536,8 @@ class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     fees: Decimal = Decimal(0)
     fill_ratio: float = 0.0
     ack_ms_p50: float | None = None
+    reliability: float | None = None
+    ioc_fill_ratio: float | None = None
 
 
 class AlgoMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
