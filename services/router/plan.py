@@ -98,9 +98,6 @@ def make_plan(
     slippage = None
     if average is not None and mid:
         slippage = request.side.sign * (float(average) * 10**instrument.price_scale / mid - 1) * BPS
-    text = ""
-    if route.qty < qty:
-        text = f"the books hold {'only a part' if route.qty else 'none'} of it within the limits"
     return m.Plan(
         symbol=instrument.symbol,
         side=request.side,
@@ -116,5 +113,5 @@ def make_plan(
         legs=legs,
         left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
         error=Code.NO_LIQUIDITY if not route.qty else None,
-        text=text,
+        text=route.text,
     )

@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
+
 from bestex import codec
 from bestex.config import Config
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
-from bestex.messages import BookStatus, ConsolidatedBook, Side, Stats, Tif
-from bestex.units import floor_to, passive_price
+from bestex.messages import ConsolidatedBook, Side, Stats, Tif
+from bestex.units import MAX_SCALE, floor_to, passive_price, to_units
 from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms
+from services.router.visible import narrowed, usable
+
+FINEST = 2 * MAX_SCALE  # of price units x quantity units
 
 
 def make_strategy(
     registry: Mapping[str, type[Strategy]], config: Config, name: str, params: Mapping[str, Any]
 ) -> Strategy:
-    """The strategy with its parameters: the order's over the configuration's over its own defaults."""
+    """The strategy with its parameters: the order's over the configuration's over its own defaults.
+
+    `max_splits` comes out as what holds: an order may ask for fewer splits than the configuration, not for more.
+    Raises msgspec.ValidationError where a parameter is unknown or out of its range.
+    """
     given = {**config.strategies.get(name, {}), **params}
-    return codec.convert(given, registry[name], strict=False)
+    strategy = codec.convert(given, registry[name], strict=False)
+    return msgspec.structs.replace(strategy, max_splits=_max_splits(config, strategy))
 
 
 def find_route(
@@ -46,41 +56,26 @@ def find_route(
     its share; `until_ns`, `stats` and `seed` are those of `RouteTask`. Never trades on books that are stale, or
     crossed by more than the fees.
     """
-    left_out: dict[str, str] = {}
-    allowed: dict[str, Listing] = {}
-    columns = {column.venue: column for column in book.venues} if book is not None else {}
-    for listing in instrument.listings:
-        venue = listing.venue
-        if venues is not None and venue not in venues:
-            left_out[venue] = f"{Code.NOT_SELECTED}: the order names other venues"
-        elif avoid and venue in avoid:
-            left_out[venue] = avoid[venue]
-        elif listing.inverse:
-            left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
-        elif venue not in columns:
-            left_out[venue] = f"{Code.NO_BOOK}: no book heard"
-        elif columns[venue].status is not BookStatus.LIVE:
-            code = Code.STALE_BOOK if columns[venue].status is BookStatus.STALE else Code.VENUE_DOWN
-            left_out[venue] = f"{code}: its book is {columns[venue].status}"
-        elif now_ns - columns[venue].recv_ns > config.limits.max_book_age:
-            left_out[venue] = f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
-        else:
-            allowed[venue] = listing
+    allowed, left_out = usable(instrument, config, strategy, book, now_ns, venues, avoid or {})
     if book is None or not allowed:
-        return Route(left_out=left_out)
+        return Route(left_out=left_out, text="no venue can be used now")
     priority = {venue: config.venues[venue].priority for venue in allowed}
     ladder = Ladder(book, venues=allowed, priority=priority)
     crossed = _crossed(ladder, allowed)
     if crossed:
-        return Route(left_out={**left_out, **dict.fromkeys(allowed, crossed)})
+        return Route(left_out={**left_out, **dict.fromkeys(allowed, crossed)}, text=crossed)
+    seen, beyond = narrowed(ladder, side, strategy)
+    if seen is not book:
+        ladder = Ladder(seen, venues=allowed.keys() - beyond.keys(), priority=priority)
     whole = qty + sum((used or {}).values())
     terms = {
         venue: Terms(
             listing=listing,
             priority=priority[venue],
-            cap=_cap(listing, config, qty, whole, (used or {}).get(venue, 0), len(allowed)),
+            cap=_cap(listing, config, strategy, qty, whole, (used or {}).get(venue, 0), len(allowed)),
         )
         for venue, listing in allowed.items()
+        if venue not in beyond
     }
     task = RouteTask(
         side=side,
@@ -88,8 +83,8 @@ def find_route(
         limit=limit,
         ladder=ladder,
         terms=terms,
-        max_splits=config.splitting.max_splits if config.splitting.enabled else 1,
-        min_split_notional=instrument.cash_units(config.splitting.min_split_size),
+        max_splits=_max_splits(config, strategy),
+        min_split_notional=_min_split(instrument, config, strategy),
         now_ns=now_ns,
         until_ns=until_ns,
         stats=stats,
@@ -97,10 +92,11 @@ def find_route(
     )
     route = strategy.route(task)
     taken = {allocation.venue for allocation in route.allocations}
-    for venue in allowed:
+    for venue in terms:
         if venue not in taken and venue not in route.left_out:
             route.left_out[venue] = _why_not(task, venue)
-    route.left_out = {**left_out, **route.left_out}
+    route.left_out = {**left_out, **beyond, **route.left_out}
+    route.text = _why_a_rest(task, route)
     assert route.qty <= qty, "a route never exceeds its task"
     assert all(allocation.qty <= terms[allocation.venue].cap for allocation in route.allocations), "caps hold"
     return route
@@ -135,10 +131,24 @@ def rest_leg(
     return None if best is None else best[1]
 
 
-def _cap(listing: Listing, config: Config, qty: int, whole: int, used: int, venues: int) -> int:
+def _max_splits(config: Config, strategy: Strategy) -> int:
+    most = config.splitting.max_splits if config.splitting.enabled else 1
+    return min(strategy.max_splits or most, most)
+
+
+def _min_split(instrument: Instrument, config: Config, strategy: Strategy) -> int:
+    """The least part of a split in price units x quantity units, rounded up."""
+    size = max(config.splitting.min_split_size, strategy.min_split_size)
+    coarser: int = 10 ** (FINEST - instrument.price_scale - instrument.qty_scale)
+    return -(-to_units(size, FINEST) // coarser)
+
+
+def _cap(
+    listing: Listing, config: Config, strategy: Strategy, qty: int, whole: int, used: int, venues: int
+) -> int:
     """What may still go to the venue. A share is among several: a lone venue may have all."""
-    share = config.venues[listing.venue].max_volume_pct
-    cap = qty if venues == 1 else max(floor_to(int(whole * share), listing.lot) - used, 0)
+    share_e8 = round(min(config.venues[listing.venue].max_volume_pct, strategy.max_volume_pct) * FEE_ONE)
+    cap = qty if venues == 1 else max(floor_to(whole * share_e8 // FEE_ONE, listing.lot) - used, 0)
     return min(cap, qty, listing.max_qty or qty)
 
 
@@ -155,11 +165,33 @@ def _crossed(ladder: Ladder, allowed: Mapping[str, Listing]) -> str:
 
 def _why_not(task: RouteTask, venue: str) -> str:
     column = next(column for _, column in task.ladder.columns if column.venue == venue)
-    prices = column.ask_px if task.side is Side.BUY else column.bid_px
+    prices, sizes = (
+        (column.ask_px, column.ask_qty) if task.side is Side.BUY else (column.bid_px, column.bid_qty)
+    )
+    lot = task.terms[venue].listing.lot
     if not prices:
         return f"{Code.NO_LIQUIDITY}: nothing on that side"
     if not task.within(prices[0]):
         return f"{Code.OUT_OF_LIMIT}: its best price is beyond the limit"
-    if task.terms[venue].cap < task.terms[venue].listing.lot:
+    if task.qty < lot:
+        return f"{Code.BELOW_MINIMUM}: the quantity is less than its lot"
+    if task.terms[venue].cap < lot:
         return f"{Code.VENUE_CAP}: it has had its share"
+    if max(sizes) < lot:
+        return f"{Code.NO_LIQUIDITY}: no level of it holds a whole lot"
     return f"{Code.NOT_SELECTED}: other venues were better"
+
+
+def _why_a_rest(task: RouteTask, route: Route) -> str:
+    """Why not all of the task is routed, as a sentence; empty where it is."""
+    if route.qty == task.qty:
+        return ""
+    venues = task.ladder.book.venues
+    depth = sum(
+        level.qty
+        for level in task.ladder.levels(task.side)
+        if venues[level.venue].venue in task.terms and task.within(level.own_price)
+    )
+    if depth < task.qty:
+        return f"the books hold {'only a part' if depth else 'none'} of it within the limits"
+    return "lots, minimums, shares or the strategy leave a part of it"
