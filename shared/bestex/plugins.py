@@ -20,6 +20,11 @@ ALGOS = {
 STRATEGIES = {
     "sweep": "services.router.strategies.sweep:Sweep",
     "best_price": "services.router.strategies.best_price:BestPrice",
+    "best_liquidity": "services.router.strategies.best_liquidity:BestLiquidity",
+    "lowest_fees": "services.router.strategies.lowest_fees:LowestFees",
+    "split_evenly": "services.router.strategies.split_evenly:SplitEvenly",
+    "split_by_liquidity": "services.router.strategies.split_by_liquidity:SplitByLiquidity",
+    "price_optimized_liquidity": "services.router.strategies.price_optimized_liquidity:PriceOptimizedLiquidity",
 }
 
 GATEWAYS = {
