@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from bestex import ids, subjects
 from bestex import messages as m
 from bestex.clock import MS, Time
@@ -162,41 +164,57 @@ class RouterCore:
         venues = sliced.venues or [listing.venue for listing in state.instrument.listings]
         return self._halts.covers_all(venues, sliced.account, sliced.algo, sliced.parent_id)
 
-    def _avoid(self, state: SliceState, now_ns: int) -> dict[str, str]:
-        """Venues not to use now, each with the reason."""
+    def _avoid(self, state: SliceState, strategy: Strategy, now_ns: int) -> dict[str, str]:
+        """Venues not to use now, neither to take nor to rest at, each with the reason."""
         sliced, avoid = state.slice, state.avoided(now_ns)
         for listing in state.instrument.listings:
+            if reason := strategy.excludes(listing):
+                avoid[listing.venue] = reason
             if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
                 avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
         return avoid
+
+    def _route(
+        self, state: SliceState, book: m.ConsolidatedBook | None, number: int, now_ns: int
+    ) -> tuple[Route, dict[str, str]]:
+        """The route of what is left, and the venues that must not be used."""
+        sliced = state.slice
+        try:
+            strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
+        except (msgspec.ValidationError, KeyError) as error:
+            # It was good under the configuration of its day. One order's trouble must not end the router.
+            reason = f"{Code.INVALID_PARAMETER}: {sliced.strategy}: {error}"
+            nowhere = {listing.venue: reason for listing in state.instrument.listings}
+            return Route(left_out=nowhere, text=reason), nowhere
+        avoid = self._avoid(state, strategy, now_ns)
+        route = find_route(
+            state.instrument,
+            self._config,
+            strategy,
+            book,
+            sliced.side,
+            state.left,
+            state.limit,
+            now_ns,
+            venues=sliced.venues,
+            avoid=avoid,
+            used=state.used,
+            until_ns=state.expires_ns,
+            stats=self.stats.get(sliced.symbol),
+            seed=ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number),
+        )
+        return route, avoid
 
     def _decision(
         self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
     ) -> m.RouteDecided:
         """Where the rest of the slice goes now. May have no legs: then the next look decides again."""
         sliced, instrument = state.slice, state.instrument
-        strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
         book = self.books.get(sliced.symbol)
-        route = Route()
-        avoid = self._avoid(state, now_ns)
+        route, avoid = Route(), dict[str, str]()
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
-            route = find_route(
-                instrument,
-                self._config,
-                strategy,
-                book,
-                sliced.side,
-                state.left,
-                state.limit,
-                now_ns,
-                venues=sliced.venues,
-                avoid=avoid,
-                used=state.used,
-                until_ns=state.expires_ns,
-                stats=self.stats.get(sliced.symbol),
-                seed=ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number),
-            )
+            route, avoid = self._route(state, book, number, now_ns)
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument)
             for leg_no, allocation in enumerate(route.allocations)
@@ -221,6 +239,7 @@ class RouterCore:
             good_till=Time(state.expires_ns),
             account=sliced.account,
             algo=sliced.algo,
+            text=route.text if sent < state.left else "",
             expected_px=facts.average(instrument, sum(a.notional for a in taken), sum(a.qty for a in taken)),
             mid_px=facts.mid(instrument, book),
             book_at=None if book is None else Time(book.at_ns),

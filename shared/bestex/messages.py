@@ -248,7 +248,7 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
     """The first route of a slice, whole: the children follow from it. `build` is the router's. `review_at`: when what
     rests is looked at again, `why` what the strategy decided, `gap_bps` how much cheaper a route might have been that
-    was not found."""
+    was not found, `text` why not all of it is routed, where it is not."""
 
     decision_no: int
     side: Side
@@ -256,6 +256,7 @@ class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     strategy: str
     legs: list[Leg]
     left_out: list[LeftOut] = []
+    text: str = ""
     expires_at: Time
     good_till: Time
     account: str = "default"
