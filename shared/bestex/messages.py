@@ -68,11 +68,15 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ModifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """order.modify.<algo>.<symbol>.<parent_id>. Only what is given changes; `qty` is the new total."""
+    """order.modify.<algo>.<symbol>.<parent_id>. Only what is given changes; `qty` is the new total.
+
+    The slices after it are routed with the new `strategy_params`; those at work are called back.
+    """
 
     qty: Decimal | None = None
     limit_price: Decimal | None = None
     params: dict[str, Any] = {}
+    strategy_params: dict[str, Any] = {}
     expires_at: Time | None = None
 
 

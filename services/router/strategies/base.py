@@ -138,15 +138,19 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_volume_pct: Annotated[
         Ratio,
         Meta(
-            description='Most of a slice for one of several venues, "40%" or 0.4; the venue\'s own, if less.'
+            description='Most of a slice for each of several venues, "40%" or 0.4. Only lowers the venues\' own.',
+            extra={"range": "above 0%, at most 100%"},
         ),
     ] = Ratio(1.0)
     min_split_size: Annotated[
         Decimal,
-        Meta(description="Least part of a split, in quote; splitting.min_split_size, if more."),
+        Meta(
+            description="Least part of a split, in quote. Only raises splitting.min_split_size.",
+            extra={"range": "0 or more"},
+        ),
     ] = Decimal(0)
     max_splits: Annotated[
-        int, Meta(ge=0, description="Most venues at once; 0 takes splitting.max_splits, which is the most.")
+        int, Meta(ge=0, description="Most venues at once; 0 is splitting.max_splits. Only lowers that.")
     ] = 0
 
     def __post_init__(self) -> None:

@@ -35,9 +35,12 @@ class LiquidityStrategy(Strategy, frozen=True, kw_only=True, omit_defaults=True)
     min_liquidity_percent: Annotated[
         float,
         Meta(
-            ge=0, le=100, description="Without venues below this share of all liquidity: 5 is 5 %; 0 is none."
+            ge=0,
+            le=100,
+            description="Without venues that have less than this share of all liquidity: 5 is 5 %.",
+            extra={"range": "0, or from 1 to 100"},
         ),
-    ] = 0.0
+    ] = 0
 
     def __post_init__(self) -> None:
         # Below one percent it would leave out hardly anybody: it is a fraction where percent are asked for.
