@@ -14,7 +14,7 @@ from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
 from bestex.messages import ConsolidatedBook, Side, Stats, Tif
 from bestex.units import MAX_SCALE, floor_to, passive_price, to_units
-from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms
+from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms, taken_side
 from services.router.visible import narrowed, usable
 
 FINEST = 2 * MAX_SCALE  # of price units x quantity units
@@ -165,9 +165,7 @@ def _crossed(ladder: Ladder, allowed: Mapping[str, Listing]) -> str:
 
 def _why_not(task: RouteTask, venue: str) -> str:
     column = next(column for _, column in task.ladder.columns if column.venue == venue)
-    prices, sizes = (
-        (column.ask_px, column.ask_qty) if task.side is Side.BUY else (column.bid_px, column.bid_qty)
-    )
+    prices, sizes = taken_side(column, task.side)
     lot = task.terms[venue].listing.lot
     if not prices:
         return f"{Code.NO_LIQUIDITY}: nothing on that side"
@@ -186,11 +184,9 @@ def _why_a_rest(task: RouteTask, route: Route) -> str:
     """Why not all of the task is routed, as a sentence; empty where it is."""
     if route.qty == task.qty:
         return ""
-    venues = task.ladder.book.venues
+    sides = [taken_side(column, task.side) for _, column in task.ladder.columns]
     depth = sum(
-        level.qty
-        for level in task.ladder.levels(task.side)
-        if venues[level.venue].venue in task.terms and task.within(level.own_price)
+        qty for prices, sizes in sides for price, qty in zip(prices, sizes, strict=True) if task.within(price)
     )
     if depth < task.qty:
         return f"the books hold {'only a part' if depth else 'none'} of it within the limits"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Mapping
+from math import gcd
 from operator import neg
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
 from bestex.messages import BookStatus, ConsolidatedBook, Side, VenueColumn
-from services.router.strategies.base import Strategy
+from services.router.strategies.base import Strategy, taken_side
 
 PERCENT_E8 = FEE_ONE // 100  # one percent, as a count of 1e-8
 
@@ -71,7 +72,7 @@ def _unfit(column: VenueColumn | None, listing: Listing, config: Config, now_ns:
     if now_ns - column.recv_ns > config.limits.max_book_age:
         return f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
     match defect_of(column.bid_px, column.bid_qty, column.ask_px, column.ask_qty):
-        case None if any(price % listing.tick for price in (*column.bid_px, *column.ask_px)):
+        case None if gcd(listing.tick, *column.bid_px, *column.ask_px) != listing.tick:
             return f"{Code.BAD_BOOK}: a price is off the venue's tick"
         case None:
             return ""
@@ -96,15 +97,14 @@ def narrowed(ladder: Ladder, side: Side, strategy: Strategy) -> tuple[Consolidat
     emptied: dict[str, str] = {}
     for index, column in ladder.columns:
         kept = columns[index] = _cut(column, side, best, strategy)
-        had, has = (column.ask_px, kept.ask_px) if side is Side.BUY else (column.bid_px, kept.bid_px)
-        if had and not has:
+        if taken_side(column, side)[0] and not taken_side(kept, side)[0]:
             emptied[column.venue] = f"{Code.OUT_OF_LIMIT}: its best price is beyond max_slippage_percent"
     return replace(ladder.book, venues=columns), emptied
 
 
 def _cut(column: VenueColumn, side: Side, best: int, strategy: Strategy) -> VenueColumn:
     """The column with as many levels of one side as may be taken. `best` is basis-adjusted, in price units."""
-    prices = column.ask_px if side is Side.BUY else column.bid_px
+    prices, sizes = taken_side(column, side)
     count = strategy.price_levels or len(prices)
     if strategy.max_slippage_percent is not None:
         worst = beyond(best, strategy.max_slippage_percent, side) + column.basis
@@ -113,8 +113,8 @@ def _cut(column: VenueColumn, side: Side, best: int, strategy: Strategy) -> Venu
         worst = beyond(prices[0], strategy.max_price_impact_percent, side)
         count = min(count, _count_within(prices, worst, side))
     if side is Side.BUY:
-        return replace(column, ask_px=prices[:count], ask_qty=column.ask_qty[:count])
-    return replace(column, bid_px=prices[:count], bid_qty=column.bid_qty[:count])
+        return replace(column, ask_px=prices[:count], ask_qty=sizes[:count])
+    return replace(column, bid_px=prices[:count], bid_qty=sizes[:count])
 
 
 def beyond(price: int, percent: float, side: Side) -> int:

@@ -19,7 +19,7 @@ from bestex.errors import Code
 from bestex.human import Ratio
 from bestex.instruments import FEE_ONE, Listing
 from bestex.ladder import Ladder, Level
-from bestex.messages import Side, Stats, Tif, VenueStats
+from bestex.messages import Side, Stats, Tif, VenueColumn, VenueStats
 from bestex.units import MAX_SCALE, UnitError, floor_to, to_units
 
 
@@ -208,14 +208,23 @@ def walk(task: RouteTask, levels: list[Level], skip: frozenset[str]) -> dict[str
 
 def levels_by_venue(task: RouteTask) -> dict[str, list[Level]]:
     """Each venue's levels within the limit, best first; venues by priority, and only those that can take a lot."""
-    found: dict[str, list[Level]] = {
-        column.venue: [] for _, column in task.ladder.columns if column.venue in task.terms
-    }
-    for level in task.ladder.levels(task.side):
-        venue = task.ladder.book.venues[level.venue].venue
-        if venue in found and task.within(level.own_price):
-            found[venue].append(level)
-    return {venue: levels for venue, levels in found.items() if room(task, venue, levels)}
+    found: dict[str, list[Level]] = {}
+    for index, column in task.ladder.columns:
+        if column.venue in task.terms:
+            prices, sizes = taken_side(column, task.side)
+            levels = [
+                Level(own - column.basis, index, own, qty)
+                for own, qty in zip(prices, sizes, strict=True)
+                if task.within(own)
+            ]
+            if room(task, column.venue, levels):
+                found[column.venue] = levels
+    return found
+
+
+def taken_side(column: VenueColumn, taker: Side) -> tuple[list[int], list[int]]:
+    """Prices and quantities of the levels that `taker` takes, best first."""
+    return (column.ask_px, column.ask_qty) if taker is Side.BUY else (column.bid_px, column.bid_qty)
 
 
 def room(task: RouteTask, venue: str, levels: Sequence[Level]) -> int:
@@ -259,7 +268,7 @@ def fit(
             if (reason := _below(part, task.terms[venue].listing, task, len(parts)))
         }
         if not wrong and len(parts) > max_splits:
-            wrong = dict.fromkeys(parts, f"more than {max_splits} splits")
+            wrong = dict.fromkeys(parts, f"{Code.NOT_SELECTED}: more than {max_splits} splits")
         if not wrong:
             return Route(allocations=list(parts.values()), left_out=skip)
         least = min(wrong, key=lambda venue: (parts[venue].notional, venue))
