@@ -149,6 +149,9 @@ class VirtualExchange:
         """Note what happened; those whom it concerns hear of it before any answer."""
         for entry in self.sim.drain():
             self.journals[entry.venue].append(entry)
+            if entry.trades:
+                for background in self._backgrounds:
+                    background.hear(entry.trades)
             if entry.orders:
                 self.travel(partial(self._tell, entry))
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bestex.config import Config
+from bestex.config import Config, ExchangeConfig
 from bestex.instruments import Instrument
 from bestex.market import MarketModel
+from bestex.sim_wire import Trade
 from services.exchange.happening import Background, Happening
 from services.exchange.recordings import recorded
 
@@ -17,13 +18,20 @@ class ModelBackground:
     """One instrument's market model on its listings."""
 
     def __init__(
-        self, instrument: Instrument, preset: str, seed: int, start_price: int, start_ns: int
+        self, instrument: Instrument, settings: ExchangeConfig, start_price: int, start_ns: int
     ) -> None:
-        self._model = MarketModel(instrument, preset, seed, start_price, start_ns)
+        self._model = MarketModel(
+            instrument, settings.preset, settings.seed, start_price, start_ns, settings.own_impact
+        )
         self._symbols = {listing.venue: listing.symbol for listing in instrument.listings}
 
     def step_until(self, now_ns: int) -> Iterable[Happening]:
         return [Happening(self._symbols[event.venue], event) for event in self._model.step_until(now_ns)]
+
+    def hear(self, trades: Iterable[Trade]) -> None:
+        for trade in trades:
+            if trade.liquidity == "taker" and self._symbols.get(trade.venue) == trade.symbol:
+                self._model.hear(trade.at_ns, trade.side.sign, trade.price * trade.qty)
 
 
 def backgrounds(
@@ -46,5 +54,5 @@ def backgrounds(
             symbol, settings = instrument.symbol, config.exchange
             start = start_prices.get(symbol) or instrument.price_units(config.instruments[symbol].start_price)
             restricted = msgspec.structs.replace(instrument, listings=lit)
-            made.append(ModelBackground(restricted, settings.preset, settings.seed, start, start_ns))
+            made.append(ModelBackground(restricted, settings, start, start_ns))
     return made

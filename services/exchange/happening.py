@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from bestex.background import BackgroundEvent
+from bestex.sim_wire import Trade
 
 
 class Happening(NamedTuple):
@@ -21,3 +22,6 @@ class Background(Protocol):
 
         To be consumed whole before the next call.
         """
+
+    def hear(self, trades: Iterable[Trade]) -> None:
+        """What our orders traded, on any venue, as soon as it has happened."""

@@ -11,6 +11,7 @@ from bestex.feed import DepthUpdate, FeedEvent
 from bestex.instruments import Instrument, Listing
 from bestex.messages import MarketTrade
 from bestex.recording import open_recording
+from bestex.sim_wire import Trade
 from services.exchange.happening import Happening
 
 
@@ -74,6 +75,9 @@ class RecordingBackground:
                 yield from self._levels(event)
             else:
                 yield self._trade(event)
+
+    def hear(self, trades: Iterable[Trade]) -> None:
+        """What was recorded does not answer."""
 
     def _trade(self, event: MarketTrade) -> Happening:
         price, qty = self._markets[event.symbol].trade(event)

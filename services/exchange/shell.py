@@ -152,6 +152,9 @@ class Exchange:
         by_venue: dict[str, list[w.JournalEntry]] = {}
         for entry in entries:
             by_venue.setdefault(entry.venue, []).append(entry)
+            if entry.trades:
+                for background in self._backgrounds:
+                    background.hear(entry.trades)
         for venue, mine in by_venue.items():
             self._journals[venue].append(mine)
             self._unsynced.add(venue)

@@ -22,7 +22,7 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
-from services.router.routing import find_route, make_strategy, rest_leg
+from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
 
@@ -118,11 +118,40 @@ class RouterCore:
         if over:
             return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
         if 0 < state.review_ns <= now_ns and not state.withdrawn:
-            return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
+            state.review_ns = self._keeps(state, resting, now_ns)
+            if not state.review_ns:
+                return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
         came_back = len(resting) == len(state.open) and state.left and not state.withdrawn
         if came_back and self._ended_by(state, now_ns) is None:
             return self._again(key, state, now_ns)
         return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
+
+    def _keeps(self, state: SliceState, resting: Sequence[str], now_ns: int) -> int:
+        """When to look again at what rests; 0 where it is to be withdrawn. Not stored: asked anew after a restart."""
+        strategy = self._strategy(state.slice)
+        if isinstance(strategy, str):
+            return 0
+        task, _ = make_task(strategy, self._ask(state, state.qty, now_ns, 0))
+        places = [(state.children[child_id].venue, state.children[child_id].price) for child_id in resting]
+        return 0 if task is None else strategy.keeps(task, state.decided_ns, places)
+
+    def _ask(self, state: SliceState, qty: int, now_ns: int, seed: int) -> Ask:
+        sliced = state.slice
+        return Ask(
+            instrument=state.instrument,
+            config=self._config,
+            book=self.books.get(sliced.symbol),
+            side=sliced.side,
+            qty=qty,
+            limit=state.limit,
+            now_ns=now_ns,
+            venues=sliced.venues,
+            avoid=self._avoid(state, now_ns),
+            used=state.used,
+            until_ns=state.expires_ns,
+            stats=self.stats.get(sliced.symbol),
+            seed=seed,
+        )
 
     def _look_ns(self, state: SliceState, at_ns: int, now_ns: int) -> int:
         """When to look next: then, or when what rests is to be reviewed."""
@@ -164,46 +193,32 @@ class RouterCore:
         venues = sliced.venues or [listing.venue for listing in state.instrument.listings]
         return self._halts.covers_all(venues, sliced.account, sliced.algo, sliced.parent_id)
 
-    def _avoid(self, state: SliceState, strategy: Strategy, now_ns: int) -> dict[str, str]:
-        """Venues not to use now, neither to take nor to rest at, each with the reason."""
+    def _avoid(self, state: SliceState, now_ns: int) -> dict[str, str]:
+        """Venues not to use now, each with the reason."""
         sliced, avoid = state.slice, state.avoided(now_ns)
         for listing in state.instrument.listings:
-            if reason := strategy.excludes(listing):
-                avoid[listing.venue] = reason
             if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
                 avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
         return avoid
 
-    def _route(
-        self, state: SliceState, book: m.ConsolidatedBook | None, number: int, now_ns: int
-    ) -> tuple[Route, dict[str, str]]:
-        """The route of what is left, and the venues that must not be used."""
-        sliced = state.slice
+    def _strategy(self, sliced: m.ParentSliced) -> Strategy | str:
+        """Or why there is none: its parameters were good under the configuration of their day."""
         try:
-            strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
+            return make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
         except (msgspec.ValidationError, KeyError) as error:
-            # It was good under the configuration of its day. One order's trouble must not end the router.
-            reason = f"{Code.INVALID_PARAMETER}: {sliced.strategy}: {error}"
-            nowhere = {listing.venue: reason for listing in state.instrument.listings}
-            return Route(left_out=nowhere, text=reason), nowhere
-        avoid = self._avoid(state, strategy, now_ns)
-        route = find_route(
-            state.instrument,
-            self._config,
-            strategy,
-            book,
-            sliced.side,
-            state.left,
-            state.limit,
-            now_ns,
-            venues=sliced.venues,
-            avoid=avoid,
-            used=state.used,
-            until_ns=state.expires_ns,
-            stats=self.stats.get(sliced.symbol),
-            seed=ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number),
-        )
-        return route, avoid
+            return f"{Code.INVALID_PARAMETER}: {sliced.strategy}: {error}"
+
+    def _route(self, state: SliceState, number: int, now_ns: int) -> tuple[Route, dict[str, str]]:
+        """The route of what is left, and the venues where nothing may rest either, each with the reason."""
+        sliced, listings = state.slice, state.instrument.listings
+        strategy = self._strategy(sliced)
+        if isinstance(strategy, str):
+            nowhere = {listing.venue: strategy for listing in listings}
+            return Route(left_out=nowhere, text=strategy), nowhere
+        seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
+        ask = self._ask(state, state.left, now_ns, seed)
+        excluded = {listing.venue: why for listing in listings if (why := strategy.excludes(listing))}
+        return route_of(strategy, ask), {**ask.avoid, **excluded}
 
     def _decision(
         self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
@@ -214,7 +229,7 @@ class RouterCore:
         route, avoid = Route(), dict[str, str]()
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
-            route, avoid = self._route(state, book, number, now_ns)
+            route, avoid = self._route(state, number, now_ns)
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument)
             for leg_no, allocation in enumerate(route.allocations)

@@ -11,6 +11,7 @@ from bestex import codec
 from bestex import messages as m
 from bestex.config import Config
 from bestex.errors import Code
+from bestex.impact import ImpactSettings, expected_impact
 from bestex.instruments import Instruments
 from bestex.ladder import Ladder
 from bestex.units import UnitError, total
@@ -48,7 +49,11 @@ def make_plan(
     strategies: Mapping[str, type[Strategy]],
     books: Mapping[str, m.ConsolidatedBook],
 ) -> m.Plan:
-    """Total cost is what a buy pays, or a sell receives, fees included."""
+    """Total cost is what a buy pays, or a sell receives, fees included.
+
+    The impact's volume and volatility are the configured ones (`[impact]`): `stats` is not heard here, and its
+    last minute is no day. Where none are configured, the displayed book is all that speaks of impact.
+    """
 
     def refused(code: Code, text: str) -> m.Plan:
         return m.Plan(symbol=request.symbol, side=request.side, qty=request.qty, error=code, text=text)
@@ -98,6 +103,11 @@ def make_plan(
     slippage = None
     if average is not None and mid:
         slippage = request.side.sign * (float(average) * 10**instrument.price_scale / mid - 1) * BPS
+    impact = None
+    if book is not None:
+        settings = config.impact.get(instrument.symbol, ImpactSettings())
+        parts = {allocation.venue: allocation.qty for allocation in route.allocations}
+        impact = expected_impact(settings, Ladder(book), request.side, parts, instrument.qty_scale)
     return m.Plan(
         symbol=instrument.symbol,
         side=request.side,
@@ -114,4 +124,6 @@ def make_plan(
         left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
         error=Code.NO_LIQUIDITY if not route.qty else None,
         text=route.text,
+        expected_impact_bps=None if impact is None else impact.bps,
+        impact_model="" if impact is None else impact.model,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -33,6 +35,26 @@ def make_strategy(
     return msgspec.structs.replace(strategy, max_splits=_max_splits(config, strategy))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is to be routed now. `avoid` names venues with the reason not to use them, `used` what each venue has had
+    of the same order, for its share; `until_ns`, `stats` and `seed` are those of `RouteTask`."""
+
+    instrument: Instrument
+    config: Config
+    book: ConsolidatedBook | None
+    side: Side
+    qty: int
+    limit: int | None
+    now_ns: int
+    venues: Collection[str] | None = None
+    avoid: Mapping[str, str] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
+    until_ns: int = 0
+    stats: Stats | None = None
+    seed: int = 0
+
+
 def find_route(
     instrument: Instrument,
     config: Config,
@@ -42,64 +64,83 @@ def find_route(
     qty: int,
     limit: int | None,
     now_ns: int,
-    *,
-    venues: Collection[str] | None = None,
-    avoid: Mapping[str, str] | None = None,
-    used: Mapping[str, int] | None = None,
-    until_ns: int = 0,
-    stats: Stats | None = None,
-    seed: int = 0,
+    **more: Any,
 ) -> Route:
-    """The route of `qty` now, with a reason for every venue left out; empty where there is none.
+    """`route_of` what these and `more` ask for: see `Ask`."""
+    ask = Ask(
+        instrument=instrument,
+        config=config,
+        book=book,
+        side=side,
+        qty=qty,
+        limit=limit,
+        now_ns=now_ns,
+        **more,
+    )
+    return route_of(strategy, ask)
 
-    `avoid` names venues with the reason not to use them, `used` what each venue has had of the same order, for
-    its share; `until_ns`, `stats` and `seed` are those of `RouteTask`. Never trades on books that are stale, or
-    crossed by more than the fees.
-    """
-    allowed, left_out = usable(instrument, config, strategy, book, now_ns, venues, avoid or {})
-    if book is None or not allowed:
+
+def route_of(strategy: Strategy, ask: Ask) -> Route:
+    """The route now, with a reason for every venue left out; empty where there is none."""
+    task, left_out = make_task(strategy, ask)
+    if task is None:
         return Route(left_out=left_out, text="no venue can be used now")
+    route = strategy.route(task)
+    sent = Counter[str]()
+    for allocation in route.allocations:
+        sent[allocation.venue] += allocation.qty
+    for venue in task.terms:
+        if venue not in sent and venue not in route.left_out:
+            route.left_out[venue] = _why_not(task, venue)
+    route.left_out = {**left_out, **route.left_out}
+    route.text = _why_a_rest(task, route)
+    assert route.qty <= ask.qty, "a route never exceeds its task"
+    assert all(qty <= task.terms[venue].cap for venue, qty in sent.items()), "caps hold"
+    return route
+
+
+def make_task(strategy: Strategy, ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
+    """What a strategy is asked, and the venues that it may not use, each with its reason; no task where none is left.
+
+    Never trades on books that are stale, or crossed by more than the fees.
+    """
+    instrument, config, book = ask.instrument, ask.config, ask.book
+    allowed, left_out = usable(instrument, config, strategy, book, ask.now_ns, ask.venues, ask.avoid)
+    if book is None or not allowed:
+        return None, left_out
     priority = {venue: config.venues[venue].priority for venue in allowed}
     ladder = Ladder(book, venues=allowed, priority=priority)
     crossed = _crossed(ladder, allowed)
     if crossed:
-        return Route(left_out={**left_out, **dict.fromkeys(allowed, crossed)}, text=crossed)
-    seen, beyond = narrowed(ladder, side, strategy)
+        return None, {**left_out, **dict.fromkeys(allowed, crossed)}
+    seen, beyond = narrowed(ladder, ask.side, strategy)
     if seen is not book:
         ladder = Ladder(seen, venues=allowed.keys() - beyond.keys(), priority=priority)
-    whole = qty + sum((used or {}).values())
+    whole = ask.qty + sum(ask.used.values())
     terms = {
         venue: Terms(
             listing=listing,
             priority=priority[venue],
-            cap=_cap(listing, config, strategy, qty, whole, (used or {}).get(venue, 0), len(allowed)),
+            cap=_cap(listing, config, strategy, ask.qty, whole, ask.used.get(venue, 0), len(allowed)),
         )
         for venue, listing in allowed.items()
         if venue not in beyond
     }
     task = RouteTask(
-        side=side,
-        qty=qty,
-        limit=limit,
+        side=ask.side,
+        qty=ask.qty,
+        limit=ask.limit,
         ladder=ladder,
         terms=terms,
         max_splits=_max_splits(config, strategy),
         min_split_notional=_min_split(instrument, config, strategy),
-        now_ns=now_ns,
-        until_ns=until_ns,
-        stats=stats,
-        seed=seed,
+        now_ns=ask.now_ns,
+        until_ns=ask.until_ns,
+        stats=ask.stats,
+        seed=ask.seed,
+        qty_unit=float(instrument.qty(1)),
     )
-    route = strategy.route(task)
-    taken = {allocation.venue for allocation in route.allocations}
-    for venue in terms:
-        if venue not in taken and venue not in route.left_out:
-            route.left_out[venue] = _why_not(task, venue)
-    route.left_out = {**left_out, **beyond, **route.left_out}
-    route.text = _why_a_rest(task, route)
-    assert route.qty <= qty, "a route never exceeds its task"
-    assert all(allocation.qty <= terms[allocation.venue].cap for allocation in route.allocations), "caps hold"
-    return route
+    return task, left_out | beyond
 
 
 def rest_leg(

@@ -54,6 +54,7 @@ def key_of(symbol: str, parent_id: str, slice_no: int) -> str:
 class Child:
     venue: str
     qty: int
+    price: int
     rests: bool
 
 
@@ -63,6 +64,7 @@ class SliceState:
     __slots__ = (
         "avoid",
         "children",
+        "decided_ns",
         "decisions",
         "ended_ns",
         "expires_ns",
@@ -101,6 +103,7 @@ class SliceState:
         self.filled_before = 0
         self.recalled: Code | None = None
         self.review_ns = 0
+        self.decided_ns = 0
         self.withdrawn = False
         self.avoid: dict[str, str] = {}
         self.pauses: dict[str, tuple[int, str]] = {}
@@ -143,11 +146,12 @@ class SliceState:
         self.withdrawn = False
         if event.legs:
             self.review_ns = event.review_at or 0
+            self.decided_ns = int(event.at)
         for leg in event.legs:
             qty = self.instrument.qty_units(leg.qty)
-            self.children[leg.child_id] = Child(leg.venue, qty, leg.tif is not m.Tif.IOC)
+            price = self.last_price = self.instrument.price_units(leg.price)
+            self.children[leg.child_id] = Child(leg.venue, qty, price, leg.tif is not m.Tif.IOC)
             self.open.add(leg.child_id)
-            self.last_price = self.instrument.price_units(leg.price)
         self.why = "; ".join(f"{left.venue} {left.reason}" for left in event.left_out)
         self.ended_ns = event.at if not event.legs else self.ended_ns
 

@@ -21,6 +21,7 @@ from bestex import codec, plugins
 from bestex.clock import SECOND
 from bestex.errors import ConfigError, UsageError
 from bestex.human import Duration, Ratio
+from bestex.impact.settings import ImpactSettings, OwnImpact
 from bestex.instruments import BPS_E8, Instrument, Instruments, Listing
 from bestex.limits import LimitsConfig
 from bestex.units import MAX_SCALE, UnitError, to_units
@@ -125,6 +126,7 @@ class ExchangeConfig(Section, frozen=True, kw_only=True):
     preset: str = "crypto"
     seed: int = 1
     latency: Duration = Duration(2_000_000)
+    own_impact: OwnImpact = OwnImpact()
     recordings: dict[Name, list[str]] = {}
 
 
@@ -143,6 +145,7 @@ class Config(Section, frozen=True, kw_only=True):
     strategies: dict[Name, dict[str, Any]] = {}
     limits: LimitsConfig = LimitsConfig()
     market_data: MarketDataConfig = MarketDataConfig()
+    impact: dict[str, ImpactSettings] = {}
     exchange: ExchangeConfig = ExchangeConfig()
     recorder: RecorderConfig = RecorderConfig()
 
@@ -337,7 +340,21 @@ def _check(config: Config, source: str) -> None:
     wrong = config.limits.problem(config.instruments, config.venues)
     if wrong:
         raise ConfigError(f"{source}: limits.{wrong}")
+    if wrong := config.exchange.own_impact.problem():
+        raise ConfigError(f"{source}: exchange.own_impact.{wrong}")
+    for symbol, settings in config.impact.items():
+        _check_impact(f"{source}: impact.{symbol}", symbol, settings, config)
     config.make_instruments()
+
+
+def _check_impact(path: str, symbol: str, settings: ImpactSettings, config: Config) -> None:
+    instrument = config.instruments.get(symbol)
+    if instrument is None:
+        raise ConfigError(f"{path}: no such instrument; there are {', '.join(config.instruments) or 'none'}")
+    for venue in settings.venues:
+        _check_name(f"{path}.venues.{venue}", venue, instrument.venues)
+    if problem := settings.problem():
+        raise ConfigError(f"{path}.{problem}")
 
 
 def _check_name(path: str, name: str, there: Collection[str]) -> None:

@@ -748,7 +748,11 @@ class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The route as it would be. `error` is set, and the rest empty, where there is none."""
+    """The route as it would be. `error` is set, and the rest empty, where there is none.
+
+    `expected_impact_bps` is how far it moves the mid, `impact_model` how that is known: `square_root` (the
+    configured law) or `book` (the displayed levels that it takes).
+    """
 
     symbol: str
     side: Side
@@ -763,6 +767,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     left_out: list[LeftOut] = []
     error: Code | None = None
     text: str = ""
+    expected_impact_bps: float | None = None
+    impact_model: str = ""
 
 
 class HaltQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

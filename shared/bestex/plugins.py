@@ -25,6 +25,9 @@ STRATEGIES = {
     "split_evenly": "services.router.strategies.split_evenly:SplitEvenly",
     "split_by_liquidity": "services.router.strategies.split_by_liquidity:SplitByLiquidity",
     "price_optimized_liquidity": "services.router.strategies.price_optimized_liquidity:PriceOptimizedLiquidity",
+    "minimal_market_impact": "services.router.strategies.minimal_market_impact:MinimalMarketImpact",
+    "cont_kukanov": "services.router.strategies.cont_kukanov:ContKukanov",
+    "smart": "services.router.strategies.smart:Smart",
 }
 
 GATEWAYS = {

@@ -37,7 +37,7 @@ class RouteTask:
     """What is to be taken. `limit` is the worst price at the venue itself, in price units.
 
     For strategies that post: `now_ns` and `until_ns`, between which it may take its time (0 where it may not), what
-    `stats` last said of the market, and a `seed` for whatever is drawn at random.
+    `stats` last said of the market, in base, of which a quantity unit is `qty_unit`; a `seed` for whatever is drawn.
     """
 
     side: Side
@@ -51,6 +51,7 @@ class RouteTask:
     until_ns: int = 0
     stats: Stats | None = None
     seed: int = 0
+    qty_unit: float = 1.0
 
     def stats_of(self, venue: str) -> VenueStats | None:
         if self.stats is None:
@@ -179,6 +180,16 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def route(self, task: RouteTask) -> Route:
         """Pure. Allocations are on each venue's lot and tick, within limit and caps, at least its minimum."""
         raise TypeError(f"{type(self).__name__} has no route, for {task} or any other task")
+
+    def keeps(
+        self,
+        task: RouteTask,  # noqa: ARG002 - for those that post
+        since_ns: int,  # noqa: ARG002
+        resting: Sequence[tuple[str, int]],  # noqa: ARG002
+    ) -> int:
+        """When to look again at what has been resting, (venue, price), since then; 0 where it is to be withdrawn and
+        routed again. Pure; asked at a route's `review_ns`."""
+        return 0
 
 
 def walk(task: RouteTask, levels: list[Level], skip: frozenset[str]) -> dict[str, list[tuple[int, int]]]:

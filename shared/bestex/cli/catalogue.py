@@ -43,13 +43,21 @@ def _describe(field: msgspec.inspect.Field) -> dict[str, str]:
     if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     required = field.required
-    text = ""
-    type_info = field.type
-    if isinstance(type_info, msgspec.inspect.Metadata):
-        text = str((type_info.extra_json_schema or {}).get("description", ""))
-        type_info = type_info.type
     shown = "" if required or default is None else str(codec.to_builtins(default))
-    return {"type": _type_name(type_info), "range": _range(field.type), "default": shown, "text": text}
+    kind, said = field.type, _sentence(field.type)
+    return {"type": _type_name(kind), "range": _range(kind), "default": shown, "text": said}
+
+
+def _sentence(info: Any) -> str:
+    """The parameter's description, wherever in its type it stands."""
+    match info:
+        case msgspec.inspect.Metadata(extra_json_schema={"description": said}):
+            return str(said)
+        case msgspec.inspect.Metadata(type=inner):
+            return _sentence(inner)
+        case msgspec.inspect.UnionType(types=types):
+            return next(filter(None, map(_sentence, types)), "")
+    return ""
 
 
 _BOUNDS = (("ge", "{:g} or more"), ("gt", "above {:g}"), ("le", "at most {:g}"), ("lt", "below {:g}"))

@@ -58,6 +58,7 @@ _COMMANDS = {
     "strategies": ("catalogue:strategies", "The routing strategies and their parameters."),
     "recording": ("recordings:recording_app", "Look at recorded market data, and convert it."),
     "record": ("recordings:record", "Record the market data of the running platform."),
+    "impact": ("impact:impact_app", "Calibrate market impact from recordings, and estimate an order's."),
     "retrace": ("recordings:retrace", "Run tapes again: every decision must come out the same."),
 }
 

@@ -266,11 +266,12 @@ async def plan(
         rows.add_row(leg.venue, f"{leg.qty:f}", f"{leg.price:f}", figure(leg.fee))
     out = console()
     out.print(rows)
-    slippage = found.expected_slippage_bps
+    slippage, impact = found.expected_slippage_bps, found.expected_impact_bps
     print(
         f"{found.side} {found.routed_qty:f} of {found.qty:f} by {found.strategy}: "
         f"average {figure(found.avg_price) or '-'}, "
         f"expected slippage {'-' if slippage is None else f'{slippage:+.2f} bps'}, "
+        f"impact {'-' if impact is None else f'{impact:.2f} bps ({found.impact_model})'}, "
         f"fees {figure(found.fees)}, total cost {figure(found.total_cost)}"
     )
     if found.text:

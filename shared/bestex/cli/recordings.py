@@ -13,6 +13,10 @@ from bestex.cli.common import COMMON, Common, console, known, print_json, table
 from bestex.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bestex.background import BackgroundEvent
+    from bestex.instruments import Instrument
     from bestex.market_table import MarketTable
 
 recording_app = App(
@@ -22,7 +26,8 @@ recording_app = App(
 LEVELS = 20  # of each book that statistics look at
 
 
-def _existing(files: tuple[Path, ...]) -> tuple[Path, ...]:
+def existing(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """`files`, if there are any and all of them are there; else UsageError."""
     if not files:
         raise UsageError("name at least one recording")
     for path in files:
@@ -42,7 +47,7 @@ def check(*files: Path, common: Common = COMMON) -> int:
     from bestex import codec
     from bestex.importers.binance_check import check as check_frames
 
-    result = check_frames(_existing(files))
+    result = check_frames(existing(files))
     found = codec.to_builtins(result)
     if common.json:
         print_json(found)
@@ -77,7 +82,7 @@ def stats(
 
     if simulate and files:
         raise UsageError("--simulate makes its own market; leave out the recordings")
-    found = _simulated(simulate, duration, seed, common) if simulate else _recorded(_existing(files))
+    found = _simulated(simulate, duration, seed, common) if simulate else _recorded(existing(files))
     if common.json:
         print_json({"markets": found})
         return
@@ -104,10 +109,18 @@ def _recorded(files: tuple[Path, ...]) -> list[MarketTable]:
 
 
 def _simulated(preset: str, duration: str, seed: int, common: Common) -> list[MarketTable]:
+    from bestex.market_stats import of_events
+
+    return [of_events(*market).table() for market in simulation(preset, duration, seed, common)]
+
+
+def simulation(
+    preset: str, duration: str, seed: int, common: Common
+) -> Iterator[tuple[Instrument, Iterator[BackgroundEvent]]]:
+    """The configuration's instruments, each with its events in the market model of `preset`."""
     from bestex.clock import SECOND
     from bestex.human import Duration
     from bestex.market import PRESETS, simulate
-    from bestex.market_stats import of_events
 
     known("preset", preset, PRESETS)
     try:
@@ -117,11 +130,9 @@ def _simulated(preset: str, duration: str, seed: int, common: Common) -> list[Ma
     if seconds <= 0:
         raise UsageError("--duration: must be longer than nothing")
     config = common.load()
-    tables = []
     for instrument in config.make_instruments().all:
         start = instrument.price_units(config.instruments[instrument.symbol].start_price)
-        tables.append(of_events(instrument, simulate(instrument, preset, seed, seconds, start)).table())
-    return tables
+        yield instrument, simulate(instrument, preset, seed, seconds, start)
 
 
 @recording_app.command
@@ -134,7 +145,7 @@ def info(*files: Path, common: Common = COMMON) -> None:
     from bestex.recording import open_recording
 
     found = []
-    for path in _existing(files):
+    for path in existing(files):
         recording = open_recording(path)
         found.append(
             {
@@ -172,7 +183,7 @@ def convert(*files: Path, out: Path, common: Common = COMMON) -> None:
     """
     from bestex.recording import convert as convert_frames
 
-    count = convert_frames(_existing(files), out)
+    count = convert_frames(existing(files), out)
     _print_written(out, count, common)
 
 

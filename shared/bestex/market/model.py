@@ -9,6 +9,7 @@
   besides.
 - Each venue stands at its own distance, drawn afresh now and then and followed with a delay of its own; hence
   different shares of time at the best price, and venues that lead and lag.
+- Orders from outside the model may move the price too (`OwnImpact`, off by default): makers follow, and come back.
 - Size changes excite further ones: a Hawkes process in its cluster form (Hawkes and Oakes 1974). Sizes are
   lognormal.
 
@@ -28,8 +29,10 @@ from bestex.background import ASK, BID, BackgroundEvent, BackgroundTrade, LevelS
 from bestex.clock import MINUTE, MS, SECOND, US
 from bestex.errors import UsageError
 from bestex.ids import base36, digest
+from bestex.impact.settings import OwnImpact
 from bestex.instruments import Instrument, Listing
 from bestex.market.presets import Preset, VenueProfile, preset_named
+from bestex.market.pushed import Pushed
 from bestex.market.quotes import Quotes
 
 MIN_TICKS = 200  # a start price below this many ticks leaves no room for a book under it
@@ -39,6 +42,7 @@ CAPPED_RETRY_NS = 100 * MS  # mean time after which a quote that another venue w
 TOP_BIAS = 0.35  # a size change hits the best level with this probability, else the next, and so on
 FRENZY_NS = 300 * MS  # mean time to the size changes that news causes
 MAX_FRENZY = 1_200  # size changes after one piece of news: the busiest second of the real day had 1,300
+RELAX_NS = SECOND // 2  # how often makers follow a price that comes back after our own orders
 MAX_PRINTS = 50  # one order makes no more trades on one venue than this
 
 Action = Callable[..., None]
@@ -62,7 +66,13 @@ class MarketModel:
     """
 
     def __init__(
-        self, instrument: Instrument, preset: str, seed: int, start_price_units: int, start_ns: int
+        self,
+        instrument: Instrument,
+        preset: str,
+        seed: int,
+        start_price_units: int,
+        start_ns: int,
+        own_impact: OwnImpact | None = None,
     ) -> None:
         self._preset: Preset = preset_named(preset)
         lit = [listing for listing in instrument.listings if listing.kind != "dark"]
@@ -78,6 +88,9 @@ class MarketModel:
         self._notional_units = self._preset.best_notional * 10.0 ** (
             instrument.price_scale + instrument.qty_scale
         )
+        own = own_impact or OwnImpact()
+        self._pushed = Pushed(own, self._notional_units) if own.move_bps else None
+        self._relaxing = False
         self._trade_prefix = base36(digest("trade", instrument.symbol, preset, seed, start_ns), 6)
         self._trades = 0
         self._now_ns = start_ns - start_ns % US
@@ -94,6 +107,18 @@ class MarketModel:
             action(*arguments)
         out, self._out = self._out, []
         return out
+
+    def hear(self, at_ns: int, side: int, notional_units: int) -> None:
+        """One of our own orders took this much: `side` +1 bought, -1 sold. In time order, and not before what
+        `step_until` was last asked for. Without own impact nothing follows."""
+        if self._pushed is None:
+            return
+        self._now_ns = max(self._now_ns, at_ns - at_ns % US)
+        self._pushed.push(self._now_ns, side * notional_units)
+        self._follow()
+        if not self._relaxing:
+            self._relaxing = True
+            self._after(RELAX_NS, self._relax)
 
     # -- time --------------------------------------------------------------------------------------
 
@@ -136,20 +161,45 @@ class MarketModel:
         mean = self._preset.news_bps / math.sqrt(2)  # a Laplace variable's rms is sqrt 2 x its mean size
         jump_bps = rng.expovariate(1 / mean) * (1 if rng.random() < 0.5 else -1)
         self._efficient *= 1 + jump_bps / 1e4
+        price = self._price
         stale_side = ASK if jump_bps > 0 else BID
         for venue in self._venues:
             profile, stale = venue.profile, venue.sides[stale_side]
-            limit = self._efficient * (1 - stale_side * profile.eager_bps / 1e4)
+            limit = price * (1 - stale_side * profile.eager_bps / 1e4)
             best = stale.best
             if best is not None and stale.better(best, limit) and rng.random() < profile.reach:
                 self._after(self._exponential_ns(TAKER_SPREAD_NS), self._take, venue, stale, limit)
-            for quotes in venue.sides.values():
-                delay_ms = profile.delay_ms * rng.lognormvariate(0, profile.delay_sigma)
-                self._after(int(min(delay_ms, MAX_DELAY_MS) * MS), self._reprice, venue, quotes)
+            self._follow_on(venue)
             share = profile.resizes / self._busiest
             frenzy = self._preset.frenzy * share * (jump_bps / self._preset.news_bps) ** 4
             for _ in range(min(int(frenzy + rng.random()), MAX_FRENZY)):
                 self._after(self._exponential_ns(FRENZY_NS), self._change_size, venue)
+
+    @property
+    def _price(self) -> float:
+        """The efficient price, and what our own orders did to it."""
+        if self._pushed is None:
+            return self._efficient
+        return self._efficient * (1 + self._pushed.bps(self._now_ns) / 1e4)
+
+    def _follow(self) -> None:
+        """Makers everywhere follow the price, each after its own delay."""
+        for venue in self._venues:
+            self._follow_on(venue)
+
+    def _follow_on(self, venue: _Venue) -> None:
+        profile = venue.profile
+        for quotes in venue.sides.values():
+            delay_ms = profile.delay_ms * self._rng.lognormvariate(0, profile.delay_sigma)
+            self._after(int(min(delay_ms, MAX_DELAY_MS) * MS), self._reprice, venue, quotes)
+
+    def _relax(self) -> None:
+        """What decays of our own impact comes back, as long as there is any."""
+        assert self._pushed is not None, "something was pushed"
+        self._follow()
+        self._relaxing = self._pushed.is_passing(self._now_ns)
+        if self._relaxing:
+            self._after(RELAX_NS, self._relax)
 
     def _take(self, venue: _Venue, quotes: Quotes, limit: float) -> None:
         """One informed order on one venue: some trades, at prices better than `limit`."""
@@ -205,7 +255,7 @@ class MarketModel:
 
     def _reprice(self, venue: _Venue, quotes: Quotes) -> None:
         """Bring the best price to where this side wants to stand, as far as other quotes let it."""
-        target = quotes.place(self._efficient * (1 - quotes.side * quotes.distance_bps / 1e4))
+        target = quotes.place(self._price * (1 - quotes.side * quotes.distance_bps / 1e4))
         allowed = self._behind_others(venue, quotes, target)
         if allowed != target:
             self._after(self._exponential_ns(CAPPED_RETRY_NS), self._reprice, venue, quotes)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from bestex import codec, config, plugins
 from bestex import messages as m
 from bestex.clock import SECOND
 from bestex.errors import Code
+from bestex.human import Ratio
+from bestex.impact import ImpactSettings
 from bestex.messages import BookStatus, Side
 from services.router.plan import answer, make_plan
 
@@ -66,6 +69,32 @@ def test_fees_lower_what_a_sell_receives() -> None:
     found = plan(Side.SELL, "1")
     assert found.total_cost == 99 - Decimal("0.099")
     assert found.expected_slippage_bps == pytest.approx(100)
+
+
+def test_without_a_configured_day_the_impact_is_what_the_book_shows() -> None:
+    found = plan()  # the whole of a's level and half of b's: the best ask is b's then
+    assert found.impact_model == "book"
+    assert found.expected_impact_bps == pytest.approx(0.10 / 200 * 10_000)
+    assert plan(qty="0.5").expected_impact_bps == 0
+    everything = plan(qty="2")
+    assert (everything.expected_impact_bps, everything.impact_model) == (None, "")
+
+
+def test_a_sell_moves_the_mid_downwards_and_that_counts_as_impact() -> None:
+    assert plan(Side.SELL, "1.5").expected_impact_bps == pytest.approx(0.10 / 200 * 10_000)
+
+
+def test_with_a_configured_day_the_impact_is_that_of_the_square_root() -> None:
+    settings = ImpactSettings(prefactor=0.5, daily_volume=Decimal(150), daily_volatility=Ratio(0.02))
+    around = AROUND | {"config": msgspec.structs.replace(CONFIG, impact={"X/Y": settings})}
+    found = make_plan(m.PlanRequest(symbol="X/Y", side=Side.BUY, qty=Decimal("1.5")), NOW, **around)
+    assert found.impact_model == "square_root"
+    assert found.expected_impact_bps == pytest.approx(0.5 * 200 * 0.1)
+
+
+def test_where_nothing_is_routed_nothing_is_expected() -> None:
+    found = plan(limit_price=Decimal(50))
+    assert (found.expected_impact_bps, found.impact_model) == (None, "")
 
 
 def test_what_the_books_do_not_hold_is_said() -> None:

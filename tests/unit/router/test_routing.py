@@ -17,6 +17,7 @@ from services.router.strategies.base import Route
 NOW = 1_700_000_000 * SECOND
 PRICE = 100_00
 REGISTRY = {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES}
+SHARES_A_TIE = {"minimal_market_impact"}  # two venues that are alike are one deep venue to it
 
 
 def configured(text: str = "", **venues: str) -> Config:
@@ -46,7 +47,7 @@ def taken(found: Route) -> dict[str, int]:
     return {part.venue: part.qty for part in found.allocations}
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", sorted(REGISTRY.keys() - SHARES_A_TIE))
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
 def test_a_tie_goes_to_the_lower_priority_number(name: str, first: int, second: int) -> None:
     one = "[splitting]\nmax_splits = 1"
