@@ -198,12 +198,13 @@ def check(
         if asked.max_price_impact_percent is not None and not part.rests:
             worst = beyond(prices[0], asked.max_price_impact_percent, side)
             assert (part.price - worst) * side.sign <= 0
-        if len(route.allocations) > 1:
+        if part.rests or taking > 1:  # the one part that is taken beside what is posted may be less
+            least = max(asked.min_split_size, CONFIG.splitting.min_split_size)
+            assert len(route.allocations) == 1 or INSTRUMENT.cash(part.notional) >= least
+        if len(chosen) > 1:
             share = min(asked.max_volume_pct, CONFIG.venues[part.venue].max_volume_pct)
-            assert 100 * part.qty <= round(100 * share) * qty
-            if part.rests or taking > 1:  # the one part that is taken beside what is posted may be less
-                least = max(asked.min_split_size, CONFIG.splitting.min_split_size)
-                assert INSTRUMENT.cash(part.notional) >= least
+            there = sum(other.qty for other in route.allocations if other.venue == part.venue)
+            assert 100 * there <= round(100 * share) * qty
 
 
 @every_strategy
