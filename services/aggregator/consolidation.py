@@ -21,12 +21,13 @@ from __future__ import annotations
 from collections import Counter
 
 from bestex.config import MarketDataConfig
+from bestex.defects import Defect
 from bestex.instruments import Instrument, Listing
 from bestex.ladder import BPS_ONE
 from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
 from services.aggregator.estimators import NEVER, Basis, Steadiness, Volume
 from services.aggregator.flow import Flow
-from services.aggregator.normalise import Columns, Defect, Normaliser
+from services.aggregator.normalise import Columns, Normaliser
 
 LIVE, STALE, DOWN = BookStatus.LIVE, BookStatus.STALE, BookStatus.DOWN
 BASIS_SLACK_BPS = 2  # 99.8 % of the time the crossing was smaller on the day above

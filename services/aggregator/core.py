@@ -14,11 +14,11 @@ from bestex import subjects
 from bestex.clock import SECOND
 from bestex.config import MarketDataConfig
 from bestex.core import BusBack, BusLost, Effect, Emit, Recovered, Wake, Wakeup
+from bestex.defects import Defect
 from bestex.instruments import Instruments
 from bestex.messages import MarketTrade, VenueBook
 from services.aggregator.consolidation import Consolidation, Source
 from services.aggregator.estimators import NEVER
-from services.aggregator.normalise import Defect
 from services.aggregator.statistics import Statistics
 
 STATS_INTERVAL_NS = SECOND

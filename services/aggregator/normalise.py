@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from operator import gt, lt
 from typing import NamedTuple
 
 from bestex.contracts import Conversion
+from bestex.defects import Defect, defect_of
 from bestex.instruments import Instrument, Listing
 from bestex.messages import MarketTrade, VenueBook
 
 MAX_UNITS = 2**63 - 1  # what every reader of the wire can hold
-
-
-class Defect(StrEnum):
-    """Why a book was refused."""
-
-    EMPTY = "empty"
-    RAGGED = "ragged"  # a price without a quantity, or the reverse
-    CROSSED = "crossed"  # its own best bid reaches its own best ask
-    UNSORTED = "unsorted"  # or a price that stands there twice
-    NOT_POSITIVE = "not_positive"
-    OFF_SCALE = "off_scale"  # finer than the instrument's scales: a mistake in the configuration
-    TOO_LARGE = "too_large"
-    FUTURE = "future"  # received later than clocks may differ: nobody could tell when it has become old
 
 
 class Columns(NamedTuple):
@@ -49,7 +35,7 @@ class Normaliser:
     def book(self, book: VenueBook) -> Columns | Defect:
         """The best `levels_max` levels of each side. Shares the message's lists where nothing changes."""
         bid_px, bid_qty, ask_px, ask_qty = book.bid_px, book.bid_qty, book.ask_px, book.ask_qty
-        defect = _defect(bid_px, bid_qty, ask_px, ask_qty)
+        defect = defect_of(bid_px, bid_qty, ask_px, ask_qty)
         if defect is not None:
             return defect
         most = self._levels_max
@@ -95,22 +81,6 @@ class Normaliser:
         if any(column and max(column) > MAX_UNITS for column in columns):
             return Defect.TOO_LARGE
         return _without_nothing(columns) if self._listing.inverse else columns
-
-
-def _defect(bid_px: list[int], bid_qty: list[int], ask_px: list[int], ask_qty: list[int]) -> Defect | None:
-    if len(bid_px) != len(bid_qty) or len(ask_px) != len(ask_qty):
-        return Defect.RAGGED
-    if not bid_px and not ask_px:
-        return Defect.EMPTY
-    if bid_px and ask_px and bid_px[0] >= ask_px[0]:
-        return Defect.CROSSED
-    if not (all(map(gt, bid_px, bid_px[1:])) and all(map(lt, ask_px, ask_px[1:]))):
-        return Defect.UNSORTED
-    if (bid_px and (bid_px[-1] <= 0 or min(bid_qty) <= 0)) or (
-        ask_px and (ask_px[0] <= 0 or min(ask_qty) <= 0)
-    ):
-        return Defect.NOT_POSITIVE
-    return None
 
 
 def _without_nothing(columns: Columns) -> Columns | Defect:

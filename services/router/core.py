@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from bestex import ids, subjects
 from bestex import messages as m
 from bestex.clock import MS, Time
@@ -129,9 +131,10 @@ class RouterCore:
 
     def _keeps(self, state: SliceState, resting: Sequence[str], now_ns: int) -> int:
         """When to look again at what rests; 0 where it is to be withdrawn. Not stored: asked anew after a restart."""
-        sliced = state.slice
-        strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
-        task, _ = make_task(self._ask(state, state.qty, now_ns, 0))
+        strategy = self._strategy(state.slice)
+        if isinstance(strategy, str):
+            return 0
+        task, _ = make_task(strategy, self._ask(state, state.qty, now_ns, 0))
         places = [(state.children[child_id].venue, state.children[child_id].price) for child_id in resting]
         return 0 if task is None else strategy.keeps(task, state.decided_ns, places)
 
@@ -203,19 +206,35 @@ class RouterCore:
                 avoid.setdefault(listing.venue, why)
         return avoid
 
+    def _strategy(self, sliced: m.ParentSliced) -> Strategy | str:
+        """Or why there is none: its parameters were good under the configuration of their day."""
+        try:
+            return make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
+        except (msgspec.ValidationError, KeyError) as error:
+            return f"{Code.INVALID_PARAMETER}: {sliced.strategy}: {error}"
+
+    def _route(self, state: SliceState, number: int, now_ns: int) -> tuple[Route, dict[str, str]]:
+        """The route of what is left, and the venues where nothing may rest either, each with the reason."""
+        sliced, listings = state.slice, state.instrument.listings
+        strategy = self._strategy(sliced)
+        if isinstance(strategy, str):
+            nowhere = {listing.venue: strategy for listing in listings}
+            return Route(left_out=nowhere, text=strategy), nowhere
+        seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
+        ask = self._ask(state, state.left, now_ns, seed)
+        excluded = {listing.venue: why for listing in listings if (why := strategy.excludes(listing))}
+        return route_of(strategy, ask), {**ask.avoid, **excluded}
+
     def _decision(
         self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
     ) -> m.RouteDecided:
         """Where the rest of the slice goes now. May have no legs: then the next look decides again."""
         sliced, instrument = state.slice, state.instrument
-        strategy = make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
         book = self.books.get(sliced.symbol)
-        route = Route()
-        avoid = self._avoid(state, now_ns)
+        route, avoid = Route(), dict[str, str]()
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
-            seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
-            route = route_of(strategy, self._ask(state, state.left, now_ns, seed))
+            route, avoid = self._route(state, number, now_ns)
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument)
             for leg_no, allocation in enumerate(route.allocations)
@@ -240,6 +259,7 @@ class RouterCore:
             good_till=Time(state.expires_ns),
             account=sliced.account,
             algo=sliced.algo,
+            text=route.text if sent < state.left else "",
             expected_px=facts.average(instrument, sum(a.notional for a in taken), sum(a.qty for a in taken)),
             mid_px=facts.mid(instrument, book),
             book_at=None if book is None else Time(book.at_ns),

@@ -108,9 +108,6 @@ def make_plan(
         settings = config.impact.get(instrument.symbol, ImpactSettings())
         parts = {allocation.venue: allocation.qty for allocation in route.allocations}
         impact = expected_impact(settings, Ladder(book), request.side, parts, instrument.qty_scale)
-    text = ""
-    if route.qty < qty:
-        text = f"the books hold {'only a part' if route.qty else 'none'} of it within the limits"
     return m.Plan(
         symbol=instrument.symbol,
         side=request.side,
@@ -126,7 +123,7 @@ def make_plan(
         legs=legs,
         left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
         error=Code.NO_LIQUIDITY if not route.qty else None,
-        text=text,
+        text=route.text,
         expected_impact_bps=None if impact is None else impact.bps,
         impact_model="" if impact is None else impact.model,
     )

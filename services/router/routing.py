@@ -7,22 +7,32 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from bestex import codec
 from bestex.config import Config
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
-from bestex.messages import BookStatus, ConsolidatedBook, Side, Stats, Tif
-from bestex.units import floor_to, passive_price
-from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms
+from bestex.messages import ConsolidatedBook, Side, Stats, Tif
+from bestex.units import MAX_SCALE, floor_to, passive_price, to_units
+from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms, taken_side
+from services.router.visible import narrowed, usable
+
+FINEST = 2 * MAX_SCALE  # of price units x quantity units
 
 
 def make_strategy(
     registry: Mapping[str, type[Strategy]], config: Config, name: str, params: Mapping[str, Any]
 ) -> Strategy:
-    """The strategy with its parameters: the order's over the configuration's over its own defaults."""
+    """The strategy with its parameters: the order's over the configuration's over its own defaults.
+
+    `max_splits` comes out as what holds: an order may ask for fewer splits than the configuration, not for more.
+    Raises msgspec.ValidationError where a parameter is unknown or out of its range.
+    """
     given = {**config.strategies.get(name, {}), **params}
-    return codec.convert(given, registry[name], strict=False)
+    strategy = codec.convert(given, registry[name], strict=False)
+    return msgspec.structs.replace(strategy, max_splits=_max_splits(config, strategy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +82,9 @@ def find_route(
 
 def route_of(strategy: Strategy, ask: Ask) -> Route:
     """The route now, with a reason for every venue left out; empty where there is none."""
-    task, left_out = make_task(ask)
+    task, left_out = make_task(strategy, ask)
     if task is None:
-        return Route(left_out=left_out)
+        return Route(left_out=left_out, text="no venue can be used now")
     route = strategy.route(task)
     sent = Counter[str]()
     for allocation in route.allocations:
@@ -83,37 +93,19 @@ def route_of(strategy: Strategy, ask: Ask) -> Route:
         if venue not in sent and venue not in route.left_out:
             route.left_out[venue] = _why_not(task, venue)
     route.left_out = {**left_out, **route.left_out}
+    route.text = _why_a_rest(task, route)
     assert route.qty <= ask.qty, "a route never exceeds its task"
     assert all(qty <= task.terms[venue].cap for venue, qty in sent.items()), "caps hold"
     return route
 
 
-def make_task(ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
+def make_task(strategy: Strategy, ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
     """What a strategy is asked, and the venues that it may not use, each with its reason; no task where none is left.
 
     Never trades on books that are stale, or crossed by more than the fees.
     """
-    book, config, venues = ask.book, ask.config, ask.venues
-    left_out: dict[str, str] = {}
-    allowed: dict[str, Listing] = {}
-    columns = {column.venue: column for column in book.venues} if book is not None else {}
-    for listing in ask.instrument.listings:
-        venue = listing.venue
-        if venues is not None and venue not in venues:
-            left_out[venue] = f"{Code.NOT_SELECTED}: the order names other venues"
-        elif venue in ask.avoid:
-            left_out[venue] = ask.avoid[venue]
-        elif listing.inverse:
-            left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
-        elif venue not in columns:
-            left_out[venue] = f"{Code.NO_BOOK}: no book heard"
-        elif columns[venue].status is not BookStatus.LIVE:
-            code = Code.STALE_BOOK if columns[venue].status is BookStatus.STALE else Code.VENUE_DOWN
-            left_out[venue] = f"{code}: its book is {columns[venue].status}"
-        elif ask.now_ns - columns[venue].recv_ns > config.limits.max_book_age:
-            left_out[venue] = f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
-        else:
-            allowed[venue] = listing
+    instrument, config, book = ask.instrument, ask.config, ask.book
+    allowed, left_out = usable(instrument, config, strategy, book, ask.now_ns, ask.venues, ask.avoid)
     if book is None or not allowed:
         return None, left_out
     priority = {venue: config.venues[venue].priority for venue in allowed}
@@ -121,14 +113,18 @@ def make_task(ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
     crossed = _crossed(ladder, allowed)
     if crossed:
         return None, {**left_out, **dict.fromkeys(allowed, crossed)}
+    seen, beyond = narrowed(ladder, ask.side, strategy)
+    if seen is not book:
+        ladder = Ladder(seen, venues=allowed.keys() - beyond.keys(), priority=priority)
     whole = ask.qty + sum(ask.used.values())
     terms = {
         venue: Terms(
             listing=listing,
             priority=priority[venue],
-            cap=_cap(listing, config, ask.qty, whole, ask.used.get(venue, 0), len(allowed)),
+            cap=_cap(listing, config, strategy, ask.qty, whole, ask.used.get(venue, 0), len(allowed)),
         )
         for venue, listing in allowed.items()
+        if venue not in beyond
     }
     task = RouteTask(
         side=ask.side,
@@ -136,15 +132,15 @@ def make_task(ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:
         limit=ask.limit,
         ladder=ladder,
         terms=terms,
-        max_splits=config.splitting.max_splits if config.splitting.enabled else 1,
-        min_split_notional=ask.instrument.cash_units(config.splitting.min_split_size),
+        max_splits=_max_splits(config, strategy),
+        min_split_notional=_min_split(instrument, config, strategy),
         now_ns=ask.now_ns,
         until_ns=ask.until_ns,
         stats=ask.stats,
         seed=ask.seed,
-        qty_unit=float(ask.instrument.qty(1)),
+        qty_unit=float(instrument.qty(1)),
     )
-    return task, left_out
+    return task, left_out | beyond
 
 
 def rest_leg(
@@ -176,10 +172,24 @@ def rest_leg(
     return None if best is None else best[1]
 
 
-def _cap(listing: Listing, config: Config, qty: int, whole: int, used: int, venues: int) -> int:
+def _max_splits(config: Config, strategy: Strategy) -> int:
+    most = config.splitting.max_splits if config.splitting.enabled else 1
+    return min(strategy.max_splits or most, most)
+
+
+def _min_split(instrument: Instrument, config: Config, strategy: Strategy) -> int:
+    """The least part of a split in price units x quantity units, rounded up."""
+    size = max(config.splitting.min_split_size, strategy.min_split_size)
+    coarser: int = 10 ** (FINEST - instrument.price_scale - instrument.qty_scale)
+    return -(-to_units(size, FINEST) // coarser)
+
+
+def _cap(
+    listing: Listing, config: Config, strategy: Strategy, qty: int, whole: int, used: int, venues: int
+) -> int:
     """What may still go to the venue. A share is among several: a lone venue may have all."""
-    share = config.venues[listing.venue].max_volume_pct
-    cap = qty if venues == 1 else max(floor_to(int(whole * share), listing.lot) - used, 0)
+    share_e8 = round(min(config.venues[listing.venue].max_volume_pct, strategy.max_volume_pct) * FEE_ONE)
+    cap = qty if venues == 1 else max(floor_to(whole * share_e8 // FEE_ONE, listing.lot) - used, 0)
     return min(cap, qty, listing.max_qty or qty)
 
 
@@ -196,11 +206,29 @@ def _crossed(ladder: Ladder, allowed: Mapping[str, Listing]) -> str:
 
 def _why_not(task: RouteTask, venue: str) -> str:
     column = next(column for _, column in task.ladder.columns if column.venue == venue)
-    prices = column.ask_px if task.side is Side.BUY else column.bid_px
+    prices, sizes = taken_side(column, task.side)
+    lot = task.terms[venue].listing.lot
     if not prices:
         return f"{Code.NO_LIQUIDITY}: nothing on that side"
     if not task.within(prices[0]):
         return f"{Code.OUT_OF_LIMIT}: its best price is beyond the limit"
-    if task.terms[venue].cap < task.terms[venue].listing.lot:
+    if task.qty < lot:
+        return f"{Code.BELOW_MINIMUM}: the quantity is less than its lot"
+    if task.terms[venue].cap < lot:
         return f"{Code.VENUE_CAP}: it has had its share"
+    if max(sizes) < lot:
+        return f"{Code.NO_LIQUIDITY}: no level of it holds a whole lot"
     return f"{Code.NOT_SELECTED}: other venues were better"
+
+
+def _why_a_rest(task: RouteTask, route: Route) -> str:
+    """Why not all of the task is routed, as a sentence; empty where it is."""
+    if route.qty == task.qty:
+        return ""
+    sides = [taken_side(column, task.side) for _, column in task.ladder.columns]
+    depth = sum(
+        qty for prices, sizes in sides for price, qty in zip(prices, sizes, strict=True) if task.within(price)
+    )
+    if depth < task.qty:
+        return f"the books hold {'only a part' if depth else 'none'} of it within the limits"
+    return "lots, minimums, shares or the strategy leave a part of it"

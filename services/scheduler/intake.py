@@ -174,6 +174,7 @@ class Intake:
             qty=order.qty if change.qty is None else change.qty,
             limit_price=order.limit_price if change.limit_price is None else change.limit_price,
             params={**order.params, **change.params},
+            strategy_params={**order.strategy_params, **change.strategy_params},
         )
         return order, self.check(order, instrument)
 

@@ -12,11 +12,10 @@ identical body under a known id for the same order.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -24,7 +23,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client as Connection
 
-from bestex import bus, bus_access, codec, config, ids, reading, rights, streams, subjects
+from bestex import bus, bus_access, codec, config, entry, ids, reading, rights, streams, subjects
 from bestex import messages as m
 from bestex.errors import BusError, Forbidden, OutcomeUnknown, UsageError
 from bestex.parent import Event, Parent
@@ -98,6 +97,7 @@ class Client:
         limit_price: Decimal | str | None = None,
         parent_id: str = "",
         strategy: str = "",
+        strategy_params: Mapping[str, Any] | None = None,
         venues: Sequence[str] | None = None,
         account: str = "default",
         note: str = "",
@@ -106,9 +106,10 @@ class Client:
         """Publish a parent order, and follow it. Either a whole ParentOrder, or a symbol, a side, a quantity.
 
         `algo` is a name or an algorithm with its parameters, such as `bestex.TWAP(duration="5m")`; left out, it is
-        the configuration's `execution.default_algo`. `params` are the algorithm's. What is wrong with the order
-        comes back as its `rejected` event. Raises OutcomeUnknown where the bus did not confirm in time (submit
-        the same again, with the same parent id, to be sure), BusError where no stream takes orders.
+        the configuration's `execution.default_algo`. `params` are the algorithm's, `strategy_params` the routing
+        strategy's. What is wrong with the order comes back as its `rejected` event. Raises OutcomeUnknown where the
+        bus did not confirm in time (submit the same again, with the same parent id, to be sure), BusError where no
+        stream takes orders.
         """
         if isinstance(order, str):
             if side is None or qty is None:
@@ -118,12 +119,13 @@ class Client:
                 algo = algo.name
             order = m.ParentOrder(
                 symbol=order,
-                side=_side(side),
-                qty=_decimal("qty", qty),
+                side=entry.side(side),
+                qty=entry.decimal("qty", qty),
                 algo=algo,
-                limit_price=None if limit_price is None else _decimal("limit_price", limit_price),
+                limit_price=None if limit_price is None else entry.decimal("limit_price", limit_price),
                 params=params,
                 strategy=strategy,
+                strategy_params=dict(strategy_params or {}),
                 venues=None if venues is None else list(venues),
                 account=account,
                 note=note,
@@ -149,7 +151,7 @@ class Client:
             if accepted is None:  # refused before, which does not use an id up: its answer is yet to come
                 parent.skip(past)
                 past = []
-            elif not _is_same(order, accepted.order):
+            elif not entry.is_same(order, accepted.order):
                 self.forget(parent)
                 raise UsageError(f"{order.parent_id} was used for another order; take another id")
             parent.tell(past)
@@ -182,13 +184,15 @@ class Client:
         *,
         qty: Decimal | str | None = None,
         limit_price: Decimal | str | None = None,
+        strategy_params: Mapping[str, Any] | None = None,
         **params: Any,
     ) -> int:
         """Only what is given changes; `qty` is the new total, what is filled included."""
         change = m.ModifyOrder(
-            qty=None if qty is None else _decimal("qty", qty),
-            limit_price=None if limit_price is None else _decimal("limit_price", limit_price),
+            qty=None if qty is None else entry.decimal("qty", qty),
+            limit_price=None if limit_price is None else entry.decimal("limit_price", limit_price),
             params=params,
+            strategy_params=dict(strategy_params or {}),
         )
         return await self._command("modify", parent_id, change)
 
@@ -227,9 +231,9 @@ class Client:
         """The route that the router would take now, legs and costs. Nothing is sent to any venue."""
         request = m.PlanRequest(
             symbol=symbol,
-            side=_side(side),
-            qty=_decimal("qty", qty),
-            limit_price=None if limit_price is None else _decimal("limit_price", limit_price),
+            side=entry.side(side),
+            qty=entry.decimal("qty", qty),
+            limit_price=None if limit_price is None else entry.decimal("limit_price", limit_price),
             strategy=strategy,
             strategy_params=strategy_params,
             venues=None if venues is None else list(venues),
@@ -369,32 +373,3 @@ class Client:
                     raise BusError(f"{subject}: {ack.error.description}")
                 return ack.seq
             await asyncio.sleep(RETRY_S)
-
-
-def _is_same(order: m.ParentOrder, accepted: m.ParentOrder) -> bool:
-    """Whether an order is the accepted one sent again; the scheduler asks the same of what it reads."""
-    if ids.token(order.symbol) != ids.token(accepted.symbol):
-        return False
-    order = msgspec.structs.replace(order, symbol=accepted.symbol)
-
-    def as_read(one: m.ParentOrder) -> Any:
-        return json.loads(codec.to_json(one), parse_float=lambda text: str(Decimal(text)))
-
-    return bool(as_read(order) == as_read(accepted))
-
-
-def _side(text: m.Side | str) -> m.Side:
-    try:
-        return m.Side(str(text).lower())
-    except ValueError:
-        raise UsageError(f"{text!r} is no side; write buy or sell") from None
-
-
-def _decimal(name: str, value: Decimal | str | int) -> Decimal:
-    """Floats are refused: 0.1 + 0.2 is not a quantity."""
-    if isinstance(value, float):
-        raise UsageError(f'{name}: write "{value}" or Decimal("{value}"), a float is not exact')
-    try:
-        return Decimal(value)
-    except InvalidOperation:
-        raise UsageError(f"{name}: {value!r} is no number") from None

@@ -95,6 +95,7 @@ class Code(StrEnum):
     NO_BOOK = "no_book"
     STALE_BOOK = "stale_book"
     CROSSED_BOOK = "crossed_book"
+    BAD_BOOK = "bad_book"  # no venue has such levels: out of order, of nothing, off its tick
     NO_LIQUIDITY = "no_liquidity"
     OUT_OF_LIMIT = "out_of_limit"
     NOT_SELECTED = "not_selected"

@@ -1,8 +1,9 @@
 """The consolidated book as ladders: every venue's levels in one order, best first.
 
 Venues are compared at basis-adjusted prices (`price - basis`, price units) and sent to at their own. Ties go
-to the venue with the lower priority number, then to the one that stands first in the book. Merging 4 venues
-of 20 levels takes some 30 us, nearly all of it to make the tuples; numpy would have to make the same ones.
+to the venue with the lower priority number, then by name; without priorities to the one that stands first.
+Merging 4 venues of 20 levels takes some 30 us, nearly all of it to make the tuples; numpy would have to make
+the same ones.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Ladder:
         ]
         if priority is not None:
             # The sort in `levels` is stable, so the order of the columns is the order of ties.
-            self.columns.sort(key=lambda item: priority[item[1].venue])
+            self.columns.sort(key=lambda item: (priority[item[1].venue], item[1].venue))
 
     def levels(self, taker: Side, taker_fees_e8: Mapping[str, int] | None = None) -> list[Level]:
         """Every level that `taker` could take, best first: by adjusted price, or net of fees where given.

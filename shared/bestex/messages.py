@@ -68,11 +68,15 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ModifyOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """order.modify.<algo>.<symbol>.<parent_id>. Only what is given changes; `qty` is the new total."""
+    """order.modify.<algo>.<symbol>.<parent_id>. Only what is given changes; `qty` is the new total.
+
+    The slices after it are routed with the new `strategy_params`; those at work are called back.
+    """
 
     qty: Decimal | None = None
     limit_price: Decimal | None = None
     params: dict[str, Any] = {}
+    strategy_params: dict[str, Any] = {}
     expires_at: Time | None = None
 
 
@@ -248,7 +252,7 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
     """The first route of a slice, whole: the children follow from it. `build` is the router's. `review_at`: when what
     rests is looked at again, `why` what the strategy decided, `gap_bps` how much cheaper a route might have been that
-    was not found."""
+    was not found, `text` why not all of it is routed, where it is not."""
 
     decision_no: int
     side: Side
@@ -256,6 +260,7 @@ class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     strategy: str
     legs: list[Leg]
     left_out: list[LeftOut] = []
+    text: str = ""
     expires_at: Time
     good_till: Time
     account: str = "default"

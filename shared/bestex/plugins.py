@@ -20,9 +20,14 @@ ALGOS = {
 STRATEGIES = {
     "sweep": "services.router.strategies.sweep:Sweep",
     "best_price": "services.router.strategies.best_price:BestPrice",
+    "best_liquidity": "services.router.strategies.best_liquidity:BestLiquidity",
+    "lowest_fees": "services.router.strategies.lowest_fees:LowestFees",
+    "split_evenly": "services.router.strategies.split_evenly:SplitEvenly",
+    "split_by_liquidity": "services.router.strategies.split_by_liquidity:SplitByLiquidity",
+    "price_optimized_liquidity": "services.router.strategies.price_optimized_liquidity:PriceOptimizedLiquidity",
+    "minimal_market_impact": "services.router.strategies.minimal_market_impact:MinimalMarketImpact",
     "cont_kukanov": "services.router.strategies.cont_kukanov:ContKukanov",
     "smart": "services.router.strategies.smart:Smart",
-    "minimal_market_impact": "services.router.strategies.minimal_market_impact:MinimalMarketImpact",
 }
 
 GATEWAYS = {

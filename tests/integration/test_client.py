@@ -196,12 +196,16 @@ async def test_commands_go_to_the_algorithm_and_symbol_of_the_parent(
     platform: Connection, nats_server: NatsServer
 ) -> None:
     async with Client(nats_server.url) as client:
-        await client.submit(SYMBOL, "buy", 1, algo="limit", parent_id="mine")
-        await accept(platform, await stored_order(platform))
+        await client.submit(
+            SYMBOL, "buy", 1, algo="limit", parent_id="mine", strategy_params={"max_splits": 2}
+        )
+        order = await stored_order(platform)
+        assert order.strategy_params == {"max_splits": 2}
+        await accept(platform, order)
     async with Client(nats_server.url) as other:
         await other.pause("mine")
         await other.resume("mine")
-        await other.modify("mine", qty="2", duration="1m")
+        await other.modify("mine", qty="2", duration="1m", strategy_params={"max_splits": 1})
         await other.cancel("mine", "enough")
         with pytest.raises(UsageError, match="no parent nobody"):
             await other.cancel("nobody")
@@ -211,7 +215,7 @@ async def test_commands_go_to_the_algorithm_and_symbol_of_the_parent(
     assert changed is not None
     assert last.subject == f"{subjects.ROOT}.order.cancel.limit.BTC-USDT.mine"
     assert codec.from_json(changed.data, m.ModifyOrder) == m.ModifyOrder(
-        qty=Decimal(2), params={"duration": "1m"}
+        qty=Decimal(2), params={"duration": "1m"}, strategy_params={"max_splits": 1}
     )
 
 

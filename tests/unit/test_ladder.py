@@ -60,6 +60,13 @@ def test_priority_decides_ties_on_both_sides() -> None:
     assert [level.venue for level in ladder.levels(Side.SELL) if level.price == 9_990] == [1, 0]
 
 
+def test_of_two_venues_with_one_priority_the_name_decides_wherever_they_stand() -> None:
+    for columns in (TWO.venues, TWO.venues[::-1]):
+        ladder = Ladder(book(*columns), priority={"a": 1, "b": 1})
+        tied = [level.venue for level in ladder.levels(Side.BUY) if level.price == 10_010]
+        assert [columns[index].venue for index in tied] == ["a", "b"]
+
+
 def test_fees_can_turn_the_order_of_prices_round() -> None:
     fees = {"a": 0, "b": 100_000}
     assert [level.venue for level in Ladder(TWO).levels(Side.BUY, fees)] == [0, 1, 0, 1]

@@ -13,17 +13,17 @@ from services.router.strategies.base import Route, RouteTask, Strategy, fit, wal
 
 
 class Template(Strategy, frozen=True, kw_only=True, omit_defaults=True):
-    """Walks only the first levels of every venue."""
+    """Takes only a part of every level."""
 
     name: ClassVar[str] = "template"
 
-    price_levels: Annotated[int, Meta(ge=1, description="How many levels of each venue may be taken.")] = 5
+    level_percent: Annotated[
+        int, Meta(ge=1, le=100, description="How much of each level may be taken: 50 is half of it.")
+    ] = 50
 
     def route(self, task: RouteTask) -> Route:
-        seen: dict[int, int] = {}
-        levels = []
-        for level in task.ladder.levels(task.side):
-            seen[level.venue] = seen.get(level.venue, 0) + 1
-            if seen[level.venue] <= self.price_levels:
-                levels.append(level)
-        return fit(task, self.max_splits or task.max_splits, lambda skip: walk(task, levels, skip))
+        levels = [
+            level._replace(qty=level.qty * self.level_percent // 100)
+            for level in task.ladder.levels(task.side)
+        ]
+        return fit(task, task.max_splits, lambda skip: walk(task, levels, skip))

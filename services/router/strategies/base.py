@@ -8,17 +8,19 @@ of splits) stands here once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from bestex.errors import Code
+from bestex.human import Ratio
 from bestex.instruments import FEE_ONE, Listing
 from bestex.ladder import Ladder, Level
-from bestex.messages import Side, Stats, Tif, VenueStats
-from bestex.units import floor_to
+from bestex.messages import Side, Stats, Tif, VenueColumn, VenueStats
+from bestex.units import MAX_SCALE, UnitError, floor_to, to_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +90,92 @@ class Allocation:
 class Route:
     """`gap_bps`: by how much, of the notional, a cheaper one may exist that was not found; 0 where none does.
     `review_ns`: when what rests is to be looked at again; 0 where it may rest until the slice's end. `why`: what the
-    strategy decided, in a sentence."""
+    strategy decided, in a sentence. `text`: why not all of the task is routed; empty where it is."""
 
     allocations: list[Allocation] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     gap_bps: float = 0.0
     review_ns: int = 0
     why: str = ""
+    text: str = ""
 
     @property
     def qty(self) -> int:
         return sum(allocation.qty for allocation in self.allocations)
 
 
+# Percent means percent: 0.3 is 0.3 %.
+Percent = Annotated[float, Meta(ge=0, lt=100)]
+PRICE_LEVELS_MAX = 1_000  # as many as market_data.levels may be
+
+
 class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of all strategies' parameters."""
+    """Base of all strategies' parameters: what every strategy takes.
+
+    All of these only narrow what the configuration and the order's limit allow. They are seen to before `route`
+    is asked (`services.router.visible`): its task has the levels, caps and splits that are left.
+    """
 
     name: ClassVar[str]
+    # What of Listing.kind it routes to. A dark venue shows no levels, so there is nothing to choose it by.
+    kinds: ClassVar[frozenset[str]] = frozenset({"spot", "perp"})
 
-    max_splits: Annotated[
-        int, Meta(ge=0, description="Most venues at once; 0 takes splitting.max_splits.")
+    include_spot: Annotated[bool, Meta(description="Whether spot venues may be used.")] = True
+    include_perp: Annotated[bool, Meta(description="Whether perpetual futures may be used.")] = True
+    max_slippage_percent: Annotated[
+        Percent | None,
+        Meta(
+            description="Worst price, from the best of all usable venues: 0.3 is 0.3 %. The limit still holds."
+        ),
+    ] = None
+    max_price_impact_percent: Annotated[
+        Percent | None,
+        Meta(description="Worst price at each venue, from that venue's own best: 0.2 is 0.2 %."),
+    ] = None
+    price_levels: Annotated[
+        int,
+        Meta(ge=0, le=PRICE_LEVELS_MAX, description="Most levels of each venue that may be taken; 0 is all."),
     ] = 0
+    max_volume_pct: Annotated[
+        Ratio,
+        Meta(
+            description='Most of a slice for each of several venues, "40%" or 0.4. Only lowers the venues\' own.',
+            extra={"range": "above 0%, at most 100%"},
+        ),
+    ] = Ratio(1.0)
+    min_split_size: Annotated[
+        Decimal,
+        Meta(
+            description="Least part of a split, in quote. Only raises splitting.min_split_size.",
+            extra={"range": "0 or more"},
+        ),
+    ] = Decimal(0)
+    max_splits: Annotated[
+        int, Meta(ge=0, description="Most venues at once; 0 is splitting.max_splits. Only lowers that.")
+    ] = 0
+
+    def __post_init__(self) -> None:
+        """ValueError with a sentence for what a type cannot say; msgspec hands it on as any wrong type."""
+        if not (self.include_spot or self.include_perp):
+            raise ValueError("include_spot and include_perp are both false, so no venue is left")
+        if not 0 < self.max_volume_pct <= 1:
+            raise ValueError('max_volume_pct must be above 0% and at most 100%; write "40%" or 0.4')
+        try:
+            to_units(self.min_split_size, MAX_SCALE)
+        except UnitError as error:
+            raise ValueError(f"min_split_size: {error}") from None
+        if self.min_split_size < 0:
+            raise ValueError("min_split_size must not be negative")
+
+    def excludes(self, listing: Listing) -> str:
+        """Why a listing of its kind is not used, whatever its book; empty where it may be."""
+        if listing.kind not in self.kinds:
+            return f"{Code.NOT_SELECTED}: {self.name} does not route to {listing.kind} venues"
+        if listing.kind == "spot" and not self.include_spot:
+            return f"{Code.NOT_SELECTED}: include_spot is false"
+        if listing.kind == "perp" and not self.include_perp:
+            return f"{Code.NOT_SELECTED}: include_perp is false"
+        return ""
 
     def route(self, task: RouteTask) -> Route:
         """Pure. Allocations are on each venue's lot and tick, within limit and caps, at least its minimum."""
@@ -150,6 +217,51 @@ def walk(task: RouteTask, levels: list[Level], skip: frozenset[str]) -> dict[str
     return taken
 
 
+def levels_by_venue(task: RouteTask) -> dict[str, list[Level]]:
+    """Each venue's levels within the limit, best first; venues by priority, and only those that can take a lot."""
+    found: dict[str, list[Level]] = {}
+    for index, column in task.ladder.columns:
+        if column.venue in task.terms:
+            prices, sizes = taken_side(column, task.side)
+            levels = [
+                Level(own - column.basis, index, own, qty)
+                for own, qty in zip(prices, sizes, strict=True)
+                if task.within(own)
+            ]
+            if room(task, column.venue, levels):
+                found[column.venue] = levels
+    return found
+
+
+def taken_side(column: VenueColumn, taker: Side) -> tuple[list[int], list[int]]:
+    """Prices and quantities of the levels that `taker` takes, best first."""
+    return (column.ask_px, column.ask_qty) if taker is Side.BUY else (column.bid_px, column.bid_qty)
+
+
+def room(task: RouteTask, venue: str, levels: Sequence[Level]) -> int:
+    """The most that `walk` would take of these levels of one venue: whole lots of each, within the cap."""
+    terms = task.terms[venue]
+    lots = sum(floor_to(level.qty, terms.listing.lot) for level in levels)
+    return floor_to(min(lots, terms.cap), terms.listing.lot)
+
+
+def in_turn(task: RouteTask, ranked: Sequence[str], levels: Mapping[str, list[Level]], most: int) -> Route:
+    """As much as the first venue takes, the rest to the next one, and so on; `most` venues at most."""
+
+    def take(skip: frozenset[str]) -> dict[str, list[tuple[int, int]]]:
+        taken: dict[str, list[tuple[int, int]]] = {}
+        left = task.qty
+        for venue in ranked:
+            if not left or len(taken) == most:
+                break
+            if venue not in skip and (part := walk(replace(task, qty=left), levels[venue], skip)):
+                taken |= part
+                left -= sum(qty for _, qty in part[venue])
+        return taken
+
+    return fit(task, most, take)
+
+
 def fit(
     task: RouteTask, max_splits: int, take: Callable[[frozenset[str]], dict[str, list[tuple[int, int]]]]
 ) -> Route:
@@ -167,7 +279,7 @@ def fit(
             if (reason := _below(part, task.terms[venue].listing, task, len(parts)))
         }
         if not wrong and len(parts) > max_splits:
-            wrong = dict.fromkeys(parts, f"more than {max_splits} splits")
+            wrong = dict.fromkeys(parts, f"{Code.NOT_SELECTED}: more than {max_splits} splits")
         if not wrong:
             return Route(allocations=list(parts.values()), left_out=skip)
         least = min(wrong, key=lambda venue: (parts[venue].notional, venue))

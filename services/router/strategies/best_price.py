@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from services.router.strategies.base import Route, RouteTask, Strategy, fit, walk
+from services.router.strategies.base import Route, RouteTask, Strategy, in_turn, levels_by_venue
 
 
 class BestPrice(Strategy, frozen=True, kw_only=True, omit_defaults=True):
@@ -13,20 +13,6 @@ class BestPrice(Strategy, frozen=True, kw_only=True, omit_defaults=True):
     name: ClassVar[str] = "best_price"
 
     def route(self, task: RouteTask) -> Route:
-        levels = task.ladder.levels(task.side)
-        venues = task.ladder.book.venues
-
-        def take(skip: frozenset[str]) -> dict[str, list[tuple[int, int]]]:
-            best = next(
-                (
-                    level.venue
-                    for level in levels
-                    if venues[level.venue].venue not in skip
-                    and venues[level.venue].venue in task.terms
-                    and task.within(level.own_price)
-                ),
-                None,
-            )
-            return walk(task, [level for level in levels if level.venue == best], skip)
-
-        return fit(task, 1, take)
+        levels = levels_by_venue(task)
+        ranked = sorted(levels, key=lambda venue: task.side.sign * levels[venue][0].price)
+        return in_turn(task, ranked, levels, 1)

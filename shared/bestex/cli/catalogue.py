@@ -11,25 +11,27 @@ from bestex.cli.common import COMMON, Common, console, known, print_json, table
 
 
 def algos(name: str = "", /, *, common: Common = COMMON) -> None:
-    """The execution algorithms and their parameters.
+    """The execution algorithms; with a name, its parameters too.
 
-    bestex algos            all of them
-    bestex algos twap       one of them
+    bestex algos            all of them, with the idea of each
+    bestex algos twap       one of them, with every parameter
+    bestex algos --json     all of them, with every parameter
     """
     _show("algorithm", plugins.ALGOS, name, common)
 
 
 def strategies(name: str = "", /, *, common: Common = COMMON) -> None:
-    """The routing strategies and their parameters.
+    """The routing strategies; with a name, its parameters too.
 
-    bestex strategies
-    bestex strategies sweep
+    bestex strategies             all of them, with the idea of each
+    bestex strategies sweep       one of them, with every parameter
+    bestex strategies --json      all of them, with every parameter
     """
     _show("strategy", plugins.STRATEGIES, name, common)
 
 
 def parameters(registry: dict[str, str], name: str) -> dict[str, dict[str, str]]:
-    """Each parameter's type, default (as it would be written) and sentence."""
+    """Each parameter's type, range, default (as it would be written) and sentence."""
     kind = plugins.load(registry, name)
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType), "parameters are a struct"
@@ -41,13 +43,37 @@ def _describe(field: msgspec.inspect.Field) -> dict[str, str]:
     if field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
     required = field.required
-    text = ""
-    type_info = field.type
-    if isinstance(type_info, msgspec.inspect.Metadata):
-        text = str((type_info.extra_json_schema or {}).get("description", ""))
-        type_info = type_info.type
     shown = "" if required or default is None else str(codec.to_builtins(default))
-    return {"type": _type_name(type_info), "default": shown, "text": text}
+    kind, said = field.type, _sentence(field.type)
+    return {"type": _type_name(kind), "range": _range(kind), "default": shown, "text": said}
+
+
+def _sentence(info: Any) -> str:
+    """The parameter's description, wherever in its type it stands."""
+    match info:
+        case msgspec.inspect.Metadata(extra_json_schema={"description": said}):
+            return str(said)
+        case msgspec.inspect.Metadata(type=inner):
+            return _sentence(inner)
+        case msgspec.inspect.UnionType(types=types):
+            return next(filter(None, map(_sentence, types)), "")
+    return ""
+
+
+_BOUNDS = (("ge", "{:g} or more"), ("gt", "above {:g}"), ("le", "at most {:g}"), ("lt", "below {:g}"))
+
+
+def _range(info: Any) -> str:
+    """The bounds in words: as the parameter says them, else those of its type; empty where there are none."""
+    match info:
+        case msgspec.inspect.Metadata(extra={"range": said}):
+            return str(said)
+        case msgspec.inspect.UnionType(types=types):
+            return next(filter(None, map(_range, types)), "")
+        case msgspec.inspect.Metadata(type=inner):
+            return _range(inner)
+    bounds = ((text, getattr(info, name, None)) for name, text in _BOUNDS)
+    return ", ".join(text.format(bound) for text, bound in bounds if bound is not None)
 
 
 def _type_name(info: Any) -> str:
@@ -81,8 +107,8 @@ def _show(kind: str, registry: dict[str, str], name: str, common: Common) -> Non
     out = console()
     for one, entry in found.items():
         out.print(f"{one}  {entry['text']}", soft_wrap=True)
-        if entry["parameters"]:
-            rows = table("parameter", "type", "default", "what it does")
+        if name:
+            rows = table("parameter", "type", "range", "default", "what it does")
             for parameter, described in entry["parameters"].items():
-                rows.add_row(parameter, described["type"], described["default"], described["text"])
+                rows.add_row(parameter, *described.values())
             out.print(rows)

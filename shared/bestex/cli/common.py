@@ -169,13 +169,13 @@ def venue_names(text: str) -> list[str] | None:
     return names
 
 
-def assignments(items: Iterable[str]) -> dict[str, Any]:
+def assignments(items: Iterable[str], option: str = "--set") -> dict[str, Any]:
     """`name=value` pairs; a value that reads as a JSON number, boolean or list is one, else it is text."""
     found: dict[str, Any] = {}
     for item in items:
         name, equals, text = item.partition("=")
         if not equals or not name:
-            raise UsageError(f"--set {item}: write --set name=value")
+            raise UsageError(f"{option} {item}: write {option} name=value")
         try:
             found[name] = json.loads(text, parse_constant=str)
         except json.JSONDecodeError:

@@ -138,7 +138,8 @@ def _route(event: Any) -> str:
         case m.RouteDecided():
             legs = ", ".join(f"{leg.venue} {leg.qty:f} at {leg.price:f}" for leg in event.legs)
             why = f" ({event.why})" if event.why else ""
-            return f"{event_name(event)} by {event.strategy}: {legs or 'nothing'}{why}"
+            short = f"; {event.text}" if event.text else ""
+            return f"{event_name(event)} by {event.strategy}: {legs or 'nothing'}{why}{short}"
         case m.RouteWithdrawn():
             return f"withdrawn: {len(event.children)} resting to be routed again"
         case m.RouteDone():

@@ -35,6 +35,7 @@ POLL_S = 0.1
 
 Side = Literal["buy", "sell"]
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+Routing = Annotated[list[str] | None, Parameter(name="--route", negative="")]
 
 
 async def submit(
@@ -48,6 +49,7 @@ async def submit(
     duration: str = "",
     settings: Settings = None,
     strategy: str = "",
+    routing: Routing = None,
     venues: str = "",
     parent_id: Annotated[str, Parameter(name="--id")] = "",
     wait: Annotated[bool, Parameter(negative="")] = False,
@@ -58,6 +60,7 @@ async def submit(
     bestex submit BTC/USDT buy 1 --algo twap --duration 5m --wait
     bestex submit ETH/USDT sell 20 --algo limit --limit 3010 --set duration=10m
     bestex submit BTC/USDT buy 0.5 --algo market --venues sim_a,sim_b --json
+    bestex submit BTC/USDT buy 3 --strategy split_by_liquidity --route min_liquidity_percent=5
 
     Exit code: 0 accepted (with --wait: filled), 1 ended otherwise, 2 rejected or mistyped.
 
@@ -79,6 +82,8 @@ async def submit(
         A parameter of the algorithm, name=value; as often as needed.
     strategy
         The routing strategy; `bestex strategies` lists them.
+    routing
+        A parameter of the strategy, name=value; as often as needed.
     venues
         Only these venues, comma separated.
     parent_id
@@ -90,8 +95,13 @@ async def submit(
     from bestex.cli.catalogue import parameters
 
     algo = known("algorithm", algo or common.load().execution.default_algo, plugins.ALGOS)
-    if strategy:
-        known("strategy", strategy, plugins.STRATEGIES)
+    strategy_params = assignments(routing or (), "--route")
+    if strategy or strategy_params:
+        routed_by = known(
+            "strategy", strategy or common.load().execution.default_strategy, plugins.STRATEGIES
+        )
+        for name in strategy_params:
+            known(f"parameter of {routed_by}", name, parameters(plugins.STRATEGIES, routed_by))
     params = assignments(settings or ())
     there = parameters(plugins.ALGOS, algo)
     for name in params:
@@ -109,6 +119,7 @@ async def submit(
             limit_price=limit,
             parent_id=parent_id,
             strategy=strategy,
+            strategy_params=strategy_params,
             venues=chosen,
             **params,
         )
@@ -288,6 +299,7 @@ async def modify(
     limit: Number | None = None,
     duration: str = "",
     settings: Settings = None,
+    routing: Routing = None,
     common: Common = COMMON,
 ) -> int:
     """Change a parent at work; what is not given stays as it is.
@@ -305,14 +317,19 @@ async def modify(
         How long to work in all, from its start.
     settings
         A parameter of the algorithm, name=value; as often as needed.
+    routing
+        A parameter of its routing strategy, name=value; as often as needed.
     """
     params = assignments(settings or ())
+    strategy_params = assignments(routing or (), "--route")
     if duration:
         params["duration"] = duration
-    if qty is None and limit is None and not params:
-        raise UsageError("nothing to change; write --qty, --limit, --duration or --set name=value")
+    if qty is None and limit is None and not params and not strategy_params:
+        raise UsageError("nothing to change; write --qty, --limit, --duration, --set or --route name=value")
     async with common.client() as client:
-        request = await client.modify(parent_id, qty=qty, limit_price=limit, **params)
+        request = await client.modify(
+            parent_id, qty=qty, limit_price=limit, strategy_params=strategy_params, **params
+        )
         return await _answered(client, "modify", parent_id, request, common)
 
 

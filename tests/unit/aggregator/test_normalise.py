@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from bestex.defects import Defect
 from bestex.instruments import Instrument, Listing
 from bestex.messages import MarketTrade, VenueBook
-from services.aggregator.normalise import Columns, Defect, Normaliser
+from services.aggregator.normalise import Columns, Normaliser
 
 Side = dict[int, int]
 

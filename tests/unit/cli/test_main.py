@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bestex import plugins
 from bestex.cli import common
 from bestex.cli.common import PIPE_COLUMNS_MIN, console, figure, losses_told
 from bestex.cli.main import _COMMANDS, run
@@ -61,6 +62,12 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("submit BTC/USDT buy 1 --strategy sweeep", 'did you mean "sweep"'),
         ("submit BTC/USDT buy 1 --set durration=5m", 'did you mean "duration"'),
         ("submit BTC/USDT buy 1 --set duration", "write --set name=value"),
+        ("submit BTC/USDT buy 1 --route max_splits", "write --route name=value"),
+        (
+            "submit BTC/USDT buy 1 --route max_split=1",
+            'no parameter of sweep "max_split"; did you mean "max_splits"',
+        ),
+        ("strategies best_liqidity", 'did you mean "best_liquidity"'),
         ("modify p1", "nothing to change"),
         ("recording check", "name at least one recording"),
         ("recording check nothing.gz", "there is no such file"),
@@ -117,9 +124,53 @@ def test_algorithms_are_listed_with_type_default_and_sentence(capsys: pytest.Cap
     algos = json.loads(capsys.readouterr().out)
     assert {"market", "limit", "twap"} <= set(algos)
     interval = algos["twap"]["parameters"]["interval"]
-    assert interval == {"type": "duration", "default": "10s", "text": "Time between slices."}
+    assert interval == {"type": "duration", "range": "", "default": "10s", "text": "Time between slices."}
+
+
+def test_every_parameter_of_every_strategy_has_its_type_and_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert run(["strategies", "--json"]) == 0
-    assert {"sweep", "best_price"} <= set(json.loads(capsys.readouterr().out))
+    strategies = json.loads(capsys.readouterr().out)
+    assert list(strategies) == sorted(plugins.STRATEGIES)
+    for name, entry in strategies.items():
+        assert entry["text"].endswith("."), name
+        assert {"include_spot", "max_slippage_percent", "max_splits"} <= set(entry["parameters"])
+        for parameter, described in entry["parameters"].items():
+            assert described["type"], (name, parameter)
+            assert described["text"].endswith("."), (name, parameter)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "kind", "bounds", "default"),
+    [
+        ("include_perp", "bool", "", "True"),
+        ("price_levels", "int", "0 or more, at most 1000", "0"),
+        ("max_slippage_percent", "float", "0 or more, below 100", ""),
+        ("max_volume_pct", "ratio", "above 0%, at most 100%", "100%"),
+        ("min_split_size", "decimal", "0 or more", "0"),
+        ("liquidity_type", "base or quote", "", "base"),
+        ("min_liquidity_percent", "float", "0, or from 1 to 100", "0"),
+    ],
+)
+def test_a_strategy_by_name_shows_what_each_parameter_may_be(
+    parameter: str, kind: str, bounds: str, default: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["strategies", "split_by_liquidity", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)["split_by_liquidity"]["parameters"][parameter]
+    assert (described["type"], described["range"], described["default"]) == (kind, bounds, default)
+
+
+def test_the_list_of_strategies_is_one_line_each_and_one_of_them_is_a_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["strategies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(plugins.STRATEGIES)
+    assert run(["strategies", "sweep"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("sweep  ")
+    assert "max_price_impact_percent" in shown
 
 
 def test_a_simulated_day_has_the_same_table_as_a_recording(capsys: pytest.CaptureFixture[str]) -> None:

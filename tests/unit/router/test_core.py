@@ -176,7 +176,7 @@ def test_what_came_back_unfilled_is_routed_again_on_the_newest_book() -> None:
     first, second = bench.commands
     bench.end(first, "0.1")
     bench.end(second)
-    bench.feed(make_book(bench.now_ns + SECOND, sim_c=59_997_00))
+    bench.feed(make_book(bench.now_ns + SECOND, sim_d=60_010_00))
     (rerouted,) = bench.advance(bench.now_ns + SECOND)
     assert (type(rerouted), rerouted.qty) == (m.RouteRerouted, Decimal("0.4"))
     assert rerouted.legs[0].venue == "sim_c"
@@ -236,7 +236,9 @@ def test_a_stale_book_is_not_traded_on() -> None:
 
 def test_a_book_crossed_by_more_than_the_fees_is_not_traded_on() -> None:
     bench = Bench()
-    bench.feed(make_book(sim_a=59_000_00))
+    crossed = make_book(sim_a=59_000_00)
+    crossed.venues[0].bid_px[0] = 58_998_00
+    bench.feed(crossed)
     (decided,) = bench.feed(make_slice())
     assert decided.legs == []
     assert "crossed_book" in decided.left_out[0].reason
@@ -359,7 +361,7 @@ def test_recovery_takes_a_reroute_whose_room_came_from_ends_that_are_read_later(
     first, second = bench.commands
     bench.end(first, "0.1")
     bench.end(second)
-    bench.feed(make_book(bench.now_ns + SECOND, sim_c=59_997_00))
+    bench.feed(make_book(bench.now_ns + SECOND, sim_d=60_010_00))
     bench.advance(bench.now_ns + SECOND)
     third = bench.commands[2]
     other = Bench()

@@ -50,7 +50,8 @@ def taken(found: Route) -> dict[str, int]:
 @pytest.mark.parametrize("name", sorted(REGISTRY.keys() - SHARES_A_TIE))
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
 def test_a_tie_goes_to_the_lower_priority_number(name: str, first: int, second: int) -> None:
-    settings = configured(a=f"priority = {first}", b=f"priority = {second}")
+    one = "[splitting]\nmax_splits = 1"
+    settings = configured(one, a=f"priority = {first}", b=f"priority = {second}")
     found = route(settings, book(a=(PRICE, 1_000), b=(PRICE, 1_000)), 500, name)
     assert taken(found) == {"a" if first < second else "b": 500}
 

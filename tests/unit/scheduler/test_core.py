@@ -304,3 +304,22 @@ def test_the_id_of_an_order_that_ended_long_ago_is_refused_and_no_order_is_swall
     assert (rejected.code, rejected.text) == (Code.DUPLICATE_ID, "p1 was used for an order that has ended")
     (late,) = bench.request("cancel", "p1")
     assert late.code == Code.TOO_LATE
+
+
+def test_modified_strategy_parameters_are_those_of_the_slices_after_it() -> None:
+    bench = Bench()
+    body = {**ORDER, "limit_price": "59000", "strategy_params": {"max_splits": 2, "price_levels": 3}}
+    _, first = bench.order(body, algo="limit")
+    assert first.strategy_params == {"max_splits": 2, "price_levels": 3}
+    modified, recalled = bench.request("modify", "p1", algo="limit", strategy_params={"max_splits": 1})
+    assert (type(modified), recalled.slice_no) == (m.ParentModified, first.slice_no)
+    _, second = bench.settle(first, "0.25", Code.REPLACED)
+    assert second.strategy_params == {"max_splits": 1, "price_levels": 3}
+
+
+def test_a_modify_to_a_wrong_strategy_parameter_changes_nothing() -> None:
+    bench = Bench()
+    bench.order({**ORDER, "limit_price": "59000"}, algo="limit")
+    (rejected,) = bench.request("modify", "p1", algo="limit", strategy_params={"max_splits": -1})
+    assert (rejected.code, rejected.request) == (Code.INVALID_PARAMETER, "modify")
+    assert rejected.text == "Expected `int` >= 0 (max_splits)"

@@ -53,6 +53,32 @@ BAD_BODIES: list[tuple[str, Any, Code]] = [
     ("parameter out of range", {**GOOD, "params": {"randomize": "95%"}}, Code.INVALID_PARAMETER),
     ("parameter NaN", {**GOOD, "params": {"randomize": "NaN"}}, Code.INVALID_PARAMETER),
     ("unknown strategy parameter", {**GOOD, "strategy_params": {"x": 1}}, Code.UNKNOWN_FIELD),
+    (
+        "strategy parameter of a wrong type",
+        {**GOOD, "strategy_params": {"price_levels": []}},
+        Code.INVALID_PARAMETER,
+    ),
+    (
+        "strategy parameter out of range",
+        {**GOOD, "strategy_params": {"max_splits": -1}},
+        Code.INVALID_PARAMETER,
+    ),
+    ("share above all", {**GOOD, "strategy_params": {"max_volume_pct": 40}}, Code.INVALID_PARAMETER),
+    (
+        "strategy parameters that leave no venue",
+        {**GOOD, "strategy_params": {"include_spot": False, "include_perp": False}},
+        Code.INVALID_PARAMETER,
+    ),
+    (
+        "fraction for percent",
+        {**GOOD, "strategy": "split_by_liquidity", "strategy_params": {"min_liquidity_percent": 0.05}},
+        Code.INVALID_PARAMETER,
+    ),
+    (
+        "parameter of another strategy",
+        {**GOOD, "strategy": "lowest_fees", "strategy_params": {"liquidity_type": "base"}},
+        Code.UNKNOWN_FIELD,
+    ),
 ]
 
 

@@ -138,7 +138,7 @@ def test_what_is_posted_stays_while_it_leads_and_there_is_time() -> None:
         (moved(5), NOW + SECOND, 0),  # the others have gone ahead
         (moved(-5), NOW + SECOND, NOW + 2 * SECOND),
     ):
-        task, _ = make_task(ask(FAST, book=book_now))
+        task, _ = make_task(strategy, ask(FAST, book=book_now))
         assert task is not None
         later = type(task)(**{**{f: getattr(task, f) for f in task.__slots__}, "now_ns": now_ns})
         assert strategy.keeps(later, NOW, [("a", 99_95)]) == again_ns
