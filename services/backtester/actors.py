@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from bestex import sim_wire as w
 from bestex.config import Config
 from bestex.errors import Code
@@ -62,6 +64,9 @@ class VirtualDesk:
         venue, now_ns = request.venue, self._world.now_ns
         account = self._accounts[venue]
         match request:
+            case p.Submit() if request.send_at_ns > now_ns:
+                held = msgspec.structs.replace(request, send_at_ns=0)
+                self._world.after(request.send_at_ns - now_ns, partial(self.call, held))
             case p.Submit() if why := self._too_late(request):
                 late = p.VenueNotSent(child_id=request.child_id, code=why[0], text=why[1])
                 self._world.after(0, partial(self._deliver, late))

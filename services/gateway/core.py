@@ -115,6 +115,7 @@ class GatewayCore:
                 account=order.account,
                 algo=order.algo,
                 parent_qty=order.parent_qty,
+                send_at=order.send_at,
             )
         ]
 
@@ -334,6 +335,7 @@ class GatewayCore:
             post_only=child.post_only,
             deadline_ns=int(child.deadline),
             good_till_ns=int(child.good_till),
+            send_at_ns=int(event.send_at or 0),
         )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
         return [Call(send), Wake(chases.key(child), overdue)]

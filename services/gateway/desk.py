@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from bestex.clock import MS, SECOND
 from bestex.errors import Code
 from services.gateway import port as p
 
@@ -18,6 +19,7 @@ QUEUED_MAX = 10_000  # requests waiting per venue; as many as there may be open 
 CANCEL_RESERVE = 2  # places in flight that only a cancel may take, so that slow queries never hold one up
 RECONCILE_PAUSE_S = 0.5
 NO_BUS = "the bus is lost: no new risk before it is back"
+HOLD_NS_MAX = 100 * MS  # a child is held for others this long at most, whatever two clocks say
 START_WAIT_S = 2.0  # commands that waited for us are refused without a session, so it is given this long
 
 _RANK: dict[type[p.Request], int] = {
@@ -159,6 +161,9 @@ class Desk:
             self._say(lane, one)
 
     async def _submit(self, venue: p.Venue, order: p.Submit) -> Any:
+        hold_ns = order.send_at_ns - self._now_ns()
+        if hold_ns > 0:
+            await asyncio.sleep(min(hold_ns, HOLD_NS_MAX) / SECOND)
         if not await self._may_send():
             return [p.VenueNotSent(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
         # The last look; from here to the send nothing is awaited.

@@ -35,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Send once, before `deadline_ns` or never."""
+    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others."""
 
     symbol: str
     child_id: str
@@ -46,6 +46,7 @@ class Submit(Request, frozen=True, kw_only=True):
     post_only: bool
     deadline_ns: int
     good_till_ns: int
+    send_at_ns: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):

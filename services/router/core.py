@@ -22,10 +22,10 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
-from services.router.breakers import Breakers
 from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
+from services.router.venues import Venues
 
 DECISIONS_MAX = 100  # of one slice: each is a durable write, and a market that needs more is not worth it
 PAUSE_MIN_NS = 10 * MS  # between two looks at a market that has nothing, whatever `retry_pause` says
@@ -43,7 +43,7 @@ class RouterCore:
         self._strategies = strategies
         self._build = build
         self._halts = Halts()
-        self._breakers = Breakers(config.breaker)
+        self._venues = Venues(config)
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
         self._orphans: dict[str, str] = {}
@@ -59,6 +59,8 @@ class RouterCore:
                 self.books[message.symbol] = message
             case m.Stats():
                 self.stats[message.symbol] = message
+            case m.VenueMetrics():
+                self._venues.hear(message)
             case m.ExecEnded():
                 return self._child_ended(message, now_ns)
             case m.ParentSliced():
@@ -93,7 +95,7 @@ class RouterCore:
         return [self._fact(self._recall(state, event.reason, now_ns))]
 
     def _child_ended(self, end: m.ExecEnded, now_ns: int) -> Outputs:
-        self._breakers.ended(end)
+        self._venues.ended(end)
         key = self._children.get(end.child_id)
         state = self._slices.get(key) if key else None
         if key is None or state is None or not state.hear_end(end):
@@ -153,6 +155,7 @@ class RouterCore:
             used=state.used,
             until_ns=state.expires_ns,
             stats=self.stats.get(sliced.symbol),
+            handicaps_e8=self._venues.handicaps_e8,
             seed=seed,
         )
 
@@ -202,7 +205,7 @@ class RouterCore:
         for listing in state.instrument.listings:
             if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
                 avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
-            elif why := self._breakers.check(listing.venue, now_ns):
+            elif why := self._venues.avoid(listing.venue, now_ns):
                 avoid.setdefault(listing.venue, why)
         return avoid
 
@@ -235,8 +238,9 @@ class RouterCore:
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
             route, avoid = self._route(state, number, now_ns)
+        holds = self._venues.holds_ns({a.venue for a in route.allocations if not a.rests})
         legs = [
-            facts.leg(sliced, number, leg_no, allocation, instrument)
+            facts.leg(sliced, number, leg_no, allocation, instrument, now_ns, holds.get(allocation.venue, 0))
             for leg_no, allocation in enumerate(route.allocations)
         ]
         if sliced.tif is m.Tif.GTC and state.limit is not None and may_trade:
@@ -286,7 +290,7 @@ class RouterCore:
             usable,
         )
         if rest is not None:
-            legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument))
+            legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument, 0, 0))
             route.left_out.pop(rest.venue, None)
 
     def _live(self, symbol: str) -> list[m.VenueColumn]:
@@ -369,7 +373,7 @@ class RouterCore:
         state.decided(event)
         for leg in event.legs:
             self._children[leg.child_id] = key
-            self._breakers.sent(leg.venue, event.at)
+            self._venues.sent(leg.venue, event.at)
         children = [facts.child(state.slice, event, leg) for leg in event.legs]
         return [
             *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),

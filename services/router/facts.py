@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from bestex import ids, subjects
 from bestex import messages as m
+from bestex.clock import Time
 from bestex.core import Publish
 from bestex.errors import Code
 from bestex.instruments import Instrument
@@ -15,8 +16,16 @@ from services.router.strategies.base import Allocation
 
 
 def leg(
-    sliced: m.ParentSliced, decision_no: int, leg_no: int, allocation: Allocation, instrument: Instrument
+    sliced: m.ParentSliced,
+    decision_no: int,
+    leg_no: int,
+    allocation: Allocation,
+    instrument: Instrument,
+    now_ns: int,
+    hold_ns: int,
 ) -> m.Leg:
+    """`hold_ns`: how long what crosses is held back, so that all parts arrive together."""
+    holds = hold_ns and not allocation.rests
     return m.Leg(
         child_id=ids.child_id(sliced.symbol, sliced.parent_id, sliced.slice_no, decision_no, leg_no),
         venue=allocation.venue,
@@ -25,6 +34,7 @@ def leg(
         tif=allocation.tif,
         post_only=allocation.post_only,
         reason=allocation.reason,
+        send_at=Time(now_ns + hold_ns) if holds else None,
     )
 
 
@@ -47,6 +57,7 @@ def child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildN
         parent_qty=sliced.parent_qty,
         build=event.build,
         slice_build=sliced.build,
+        send_at=leg.send_at,
     )
 
 

@@ -38,7 +38,8 @@ def make_strategy(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """What is to be routed now. `avoid` names venues with the reason not to use them, `used` what each venue has had
-    of the same order, for its share; `until_ns`, `stats` and `seed` are those of `RouteTask`."""
+    of the same order, for its share, `handicaps_e8` by how much it counts as dearer than it is; `until_ns`, `stats`
+    and `seed` are those of `RouteTask`."""
 
     instrument: Instrument
     config: Config
@@ -53,6 +54,7 @@ class Ask:
     until_ns: int = 0
     stats: Stats | None = None
     seed: int = 0
+    handicaps_e8: Mapping[str, int] = field(default_factory=dict)
 
 
 def find_route(
@@ -122,6 +124,7 @@ def make_task(strategy: Strategy, ask: Ask) -> tuple[RouteTask | None, dict[str,
             listing=listing,
             priority=priority[venue],
             cap=_cap(listing, config, strategy, ask.qty, whole, ask.used.get(venue, 0), len(allowed)),
+            handicap_e8=ask.handicaps_e8.get(venue, 0),
         )
         for venue, listing in allowed.items()
         if venue not in beyond

@@ -34,7 +34,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         ),
         past=core.past,
         reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *consumers.router(config)),
-        hears=(f"{root}.book.*", f"{root}.stats.*"),
+        hears=(f"{root}.book.*", f"{root}.stats.*", f"{root}.metrics.venue.*"),
         missing=core.missing,
         claims=(Claim(subjects.epoch("router", "all"), ("all",)),),
         answers={

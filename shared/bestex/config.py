@@ -86,7 +86,9 @@ class InstrumentConfig(Section, frozen=True, kw_only=True):
 
 class ExecutionConfig(Section, frozen=True, kw_only=True):
     """`retries` is how often the rest of a slice is routed again; `timeout` how long a venue may take;
-    `bus_loss_grace` how long orders rest at a venue while nobody can be told what becomes of them."""
+    `bus_loss_grace` how long orders rest at a venue while nobody can be told what becomes of them. A venue of which
+    nothing could be relied on would count as dearer by `unreliability_bps`; `arrive_together` holds the children for
+    near venues back by some milliseconds."""
 
     default_algo: str = "twap"
     default_strategy: str = "sweep"
@@ -97,6 +99,8 @@ class ExecutionConfig(Section, frozen=True, kw_only=True):
     bus_loss_grace: Duration = Duration(5 * SECOND)
     slice_ttl: Duration = Duration(10 * SECOND)
     child_ttl: Duration = Duration(2 * SECOND)
+    unreliability_bps: Annotated[float, Meta(ge=0, le=1000)] = 2.0
+    arrive_together: bool = True
 
 
 class BreakerConfig(Section, frozen=True, kw_only=True):

@@ -231,6 +231,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tif: Tif = Tif.IOC
     post_only: bool = False
     reason: str = ""
+    send_at: Time | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -308,7 +309,8 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """child.<venue>.<symbol>.<child_id>.new. Not to be sent after `expires_at`; not to rest beyond `good_till`.
 
     `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
-    the scheduler's: a gateway sends only what its own build decided.
+    the scheduler's: a gateway sends only what its own build decided. It is held until `send_at`, so that all parts of
+    a decision arrive together.
     """
 
     child_id: str
@@ -328,6 +330,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent_qty: Decimal = Decimal(0)
     build: str = ""
     slice_build: str = ""
+    send_at: Time | None = None
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -369,7 +372,8 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="submitting"):
-    """Written before the send. Without a result after it, the child is UNKNOWN and never sent again."""
+    """Written before the send. Without a result after it, the child is UNKNOWN and never sent again. `send_at`: as
+    ordered, and where it is left out, at once."""
 
     token: str
     deadline: Time
@@ -382,6 +386,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     account: str = "default"
     algo: str = ""
     parent_qty: Decimal = Decimal(0)
+    send_at: Time | None = None
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

@@ -27,7 +27,7 @@ def offers_of(task: RouteTask, *, alone: bool) -> list[Offer]:
         if not owns:
             continue
         listing = terms.listing
-        factor, basis = task.fee_factor(column.venue) * sign, column.basis * FEE_ONE * sign
+        factor, basis = task.rank_factor(column.venue) * sign, column.basis * FEE_ONE * sign
         made.append(
             Offer(
                 venue=column.venue,

@@ -25,11 +25,13 @@ from bestex.units import MAX_SCALE, UnitError, floor_to, to_units
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A venue's terms for this task. `cap` is the most that may go there, in quantity units."""
+    """A venue's terms for this task. `cap` is the most that may go there, in quantity units; `handicap_e8` by how
+    much it counts as dearer than it is, because it cannot be relied on, in 1e-8 of the notional."""
 
     listing: Listing
     priority: int
     cap: int
+    handicap_e8: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class RouteTask:
         """What one unit of notional costs a buyer, or brings a seller, in 1e-8; without a venue, no fee."""
         fee = 0 if venue is None else self.terms[venue].listing.taker_fee_e8
         return FEE_ONE + self.side.sign * fee
+
+    def rank_factor(self, venue: str) -> int:
+        """The same with the venue's handicap: what it is compared by with others."""
+        return self.fee_factor(venue) + self.side.sign * self.terms[venue].handicap_e8
 
 
 @dataclass(frozen=True, slots=True)

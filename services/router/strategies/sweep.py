@@ -45,7 +45,7 @@ def _walk(task: RouteTask) -> list[Allocation]:
         terms = task.terms.get(column.venue)
         sides.append((prices, sizes, len(prices)))
         if terms is not None and prices and terms.cap > 0 and task.within(prices[0]):
-            factor, basis = task.fee_factor(column.venue) * sign, column.basis * FEE_ONE * sign
+            factor, basis = task.rank_factor(column.venue) * sign, column.basis * FEE_ONE * sign
             heap.append((prices[0] * factor - basis, number, 0, terms.cap, factor, basis))
     heapq.heapify(heap)
     taken: dict[int, list[int]] = {}  # by number: quantity, worst price, notional

@@ -297,7 +297,7 @@ class ChildHistory:
 
 _TERMS = (
     *("side", "qty", "price", "tif", "post_only", "parent_id", "slice_no", "venue", "symbol", "account"),
-    *("good_till", "algo"),
+    *("good_till", "algo", "send_at"),
 )
 
 

@@ -6,7 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import patch
 
+import msgspec
+
+from bestex.clock import MS
 from bestex.errors import Code
 from bestex.messages import Side, Tif
 from services.gateway import desk as desk_module
@@ -122,6 +126,31 @@ async def test_an_order_whose_time_passed_is_not_sent() -> None:
         await table.until(1)
         assert table.said == [p.VenueNotSent(child_id="c1", code=Code.EXPIRED, text=table.said[0].text)]
         assert table.venue.seen == []
+
+
+async def test_an_order_is_held_until_its_time_and_a_halt_that_comes_meanwhile_still_stops_it() -> None:
+    async with Table() as table:
+        waits: list[float] = []
+        go = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            await go.wait()
+
+        table.venue.gate.set()
+        with patch("services.gateway.desk.asyncio.sleep", sleep):
+            held = msgspec.structs.replace(submit("c1", deadline_ns=60 * MS), send_at_ns=20 * MS)
+            table.desk.call(held)
+            far = msgspec.structs.replace(submit("c2", deadline_ns=900 * MS), send_at_ns=800 * MS)
+            table.desk.call(far)
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+            assert table.venue.seen == []
+            table.halted = "global"
+            go.set()
+            await table.until(2)
+        assert waits == [0.02, 0.1]  # however far off, it is not held for longer
+        assert table.venue.seen == []
+        assert {said.code for said in table.said} == {Code.HALTED}
 
 
 async def test_an_order_that_waits_when_a_halt_is_heard_does_not_go_out_and_a_cancel_does() -> None:
