@@ -89,6 +89,10 @@ class VirtualSession:
         }
         self.world.add(service, actors[name]() if name in actors else None)
 
+    def core(self, name: str) -> Any:
+        """The core of a service as it is now."""
+        return self._services[name].core
+
     def crash(self, name: str, at_ns: int, downtime_ns: int = DOWNTIME_NS) -> None:
         """`kill -9` of one service, which starts again from what is stored."""
 

@@ -39,11 +39,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         claims=(Claim(subjects.epoch("router", "all"), ("all",)),),
         answers={
             subjects.PLAN: partial(
-                plan.answer,
-                instruments=instruments,
-                config=config,
-                strategies=strategies,
-                books=core.books,
+                plan.answer, market=plan.Market(instruments, config, strategies, core.books, core.stats)
             )
         },
     )

@@ -238,6 +238,10 @@ class Client:
             strategy_params=strategy_params,
             venues=None if venues is None else list(venues),
         )
+        return await self.ask_plan(request)
+
+    async def ask_plan(self, request: m.PlanRequest) -> m.Plan:
+        """A plan by its request. BusError where no router answers."""
         try:
             reply = await self.connection.request(
                 subjects.PLAN, codec.to_json(request), timeout=PLAN_TIMEOUT_S

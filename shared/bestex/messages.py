@@ -737,7 +737,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """plan: what would the router do with this now?"""
+    """plan: what would the router do with this now? `compare`: and what would every other strategy do?"""
 
     symbol: str
     side: Side
@@ -746,20 +746,37 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     strategy: str = ""
     strategy_params: dict[str, Any] = {}
     venues: list[str] | None = None
+    compare: bool = False
 
 
 class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """`posted`: it rests at that price, and its fee is a maker's."""
+
     venue: str
     qty: Decimal
     price: Decimal
     fee: Decimal
+    posted: bool = False
+    reason: str = ""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PlanOther(msgspec.Struct, frozen=True, kw_only=True):
+    """What another strategy would have cost."""
+
+    strategy: str
+    routed_qty: Decimal
+    total_cost: Decimal
+    avg_price: Decimal | None
+    fees: Decimal
+    posted_qty: Decimal
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The route as it would be. `error` is set, and the rest empty, where there is none.
 
-    `expected_impact_bps` is how far it moves the mid, `impact_model` how that is known: `square_root` (the
-    configured law) or `book` (the displayed levels that it takes).
+    `total_cost` is what a buy pays or a sell receives, fees included, as if every leg filled. `gap_bps` is how much
+    cheaper a route may exist that was not found. `expected_impact_bps` is how far it moves the mid, `impact_model`
+    how that is known: `square_root` (the configured law) or `book` (the displayed levels that it takes).
     """
 
     symbol: str
@@ -773,6 +790,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fees: Decimal = Decimal(0)
     legs: list[PlanLeg] = []
     left_out: list[LeftOut] = []
+    gap_bps: float = 0.0
+    why: str = ""
+    others: list[PlanOther] = []
     error: Code | None = None
     text: str = ""
     expected_impact_bps: float | None = None

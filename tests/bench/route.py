@@ -118,13 +118,8 @@ def plans() -> dict[str, float]:
         shown, side = book(rng), rng.choice(list(Side))
         qty = instruments.by_symbol["X/Y"].qty(quantity(rng, shown, side, 1))
         request = codec.to_json(m.PlanRequest(symbol="X/Y", side=side, qty=qty, strategy="sweep"))
-        more = {
-            "instruments": instruments,
-            "config": settings,
-            "strategies": strategies,
-            "books": {"X/Y": shown},
-        }
-        times.append(timed(lambda r=request, k=more: plan.answer(r, NOW, **k)))  # type: ignore[misc]
+        market = plan.Market(instruments, settings, strategies, {"X/Y": shown})
+        times.append(timed(lambda r=request, k=market: plan.answer(r, NOW, market=k)))  # type: ignore[misc]
     return {"plan_p50_us": quantiles("plan", times)["plan_p50_us"]}
 
 

@@ -72,7 +72,7 @@ class Run:
             self._note(at_ns)
 
     def _note(self, at_ns: int) -> None:
-        book = self._session._services["router"].core.books.get(self._symbol)  # type: ignore[attr-defined]
+        book = self._session.core("router").books.get(self._symbol)
         if book is not None and (mid := Ladder(book).mid) is not None:
             half = (Ladder(book).spread_bps or 0.0) / 2
             self._mids[at_ns // SECOND] = mid / 10**book.price_scale, half

@@ -14,7 +14,9 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from math import gcd
 
+from bestex.units import floor_to
 from services.router.exact.chosen import Split, split
 from services.router.exact.offer import Offer
 
@@ -46,22 +48,42 @@ def cheapest(offers: Sequence[Offer], qty: int, splits_max: int) -> Found | None
 
     None where that cannot be.
     """
-    usable = [offer for offer in offers if 0 < offer.least <= min(offer.most, qty)]
-    if splits_max >= len(usable):
-        # What costs nothing to begin with is simply there: then there is nothing to decide but how much.
-        usable = [
-            replace(offer, least=0) if not offer.ticket and offer.least == offer.lot else offer
-            for offer in usable
-        ]
-    return _Tree(usable, qty, splits_max).run()
+    return _Tree(_usable(offers, qty, splits_max), qty, splits_max).run()
+
+
+def _usable(offers: Sequence[Offer], qty: int, splits_max: int) -> list[Offer]:
+    found = [offer for offer in offers if 0 < offer.least <= min(offer.most, qty)]
+    if splits_max < len(found):
+        return found
+    # What costs nothing to begin with is simply there: then there is nothing to decide but how much.
+    return [
+        replace(offer, least=0) if not offer.ticket and offer.least == offer.lot else offer for offer in found
+    ]
+
+
+def most(offers: Sequence[Offer], qty: int, splits_max: int) -> Found | None:
+    """As much of `qty` as can be placed, at the least cost; None where nothing can.
+
+    What is left goes to a place of its own, where a unit costs more than all that a dearer split of the rest could.
+    """
+    if not offers:
+        return None
+    nets = [net for offer in offers for net in (offer.nets[0], offer.nets[-1])]
+    dear = (max(nets) - min(nets)) * qty + sum(offer.ticket for offer in offers) + max(map(abs, nets)) + 1
+    lot = gcd(*(offer.lot for offer in offers))
+    left = Offer("", [dear], [0], [qty], lot, 0, floor_to(qty, lot))
+    found = _Tree([*_usable(offers, qty, splits_max), left], floor_to(qty, lot), splits_max).run()
+    placed = 0 if found is None else sum(part for venue, part in found.qtys.items() if venue)
+    return cheapest(offers, placed, splits_max) if placed else None
 
 
 class _Tree:
     def __init__(self, offers: Sequence[Offer], qty: int, splits_max: int) -> None:
         self._offers = offers
         self._qty = qty
-        self._splits_max = min(splits_max, len(offers))
-        self._few = splits_max < len(offers)  # whether the number of splits may bind
+        asking = sum(bool(offer.least) for offer in offers)
+        self._splits_max = splits_max
+        self._few = splits_max < asking  # whether the number of splits may bind
         self._best: Split | None = None
         self._tried: set[frozenset[int]] = set()
         self._loose: list[int] = []  # bounds of splits that were given up
@@ -89,7 +111,7 @@ class _Tree:
                 continue
             for used in (on | {chosen}, on):
                 rest = free - {chosen}
-                if self._few and len(used) >= self._splits_max:
+                if self._few and sum(bool(self._offers[n].least) for n in used) >= self._splits_max:
                     rest = frozenset()
                 made = self._priced(used, rest, price, 3)
                 if made is not None and (self._best is None or made[0].bound < self._best.cost):

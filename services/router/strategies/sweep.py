@@ -13,14 +13,12 @@ from typing import ClassVar
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE
 from bestex.messages import Side
-from bestex.units import floor_to
 from services.router.exact.offer import Offer
 from services.router.exact.offers import offers_of
-from services.router.exact.search import Found, cheapest
+from services.router.exact.search import Found, cheapest, most
 from services.router.strategies.base import Allocation, Route, RouteTask, Strategy
 
 BPS = 10_000
-LESS_MAX = 3  # of the finest lots that are given up before only a venue's own most is tried
 
 
 class Sweep(Strategy, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,26 +93,18 @@ def _is_final(task: RouteTask, parts: list[Allocation], splits: int) -> bool:
 
 
 def _exact(task: RouteTask, splits: int, wanted: set[str]) -> Route:
+    """All of it at the least cost; where that cannot be placed, as much as can be."""
     alone = offers_of(task, alone=True)
     several = offers_of(task, alone=False) if task.min_split_notional else alone
-    for qty in _quantities(task, alone, splits):
-        found = [cheapest(alone, qty, 1)]
-        if splits > 1:
-            found.append(cheapest(several, qty, splits))
-        made = min((one for one in found if one is not None), key=lambda one: one.cost, default=None)
-        if made is not None:
-            bound = min(one.bound for one in found if one is not None)
+    for search in (cheapest, most):
+        tried = [search(alone, task.qty, 1), search(several, task.qty, splits) if splits > 1 else None]
+        found = [one for one in tried if one is not None]
+        if found:
+            made = min(found, key=lambda one: (-sum(one.qtys.values()), one.cost))
+            rivals = [one for one in found if sum(one.qtys.values()) == sum(made.qtys.values())]
+            bound = min(one.bound for one in rivals)
             return _route(task, made, bound, {offer.venue: offer for offer in alone}, wanted)
     return Route()
-
-
-def _quantities(task: RouteTask, offers: list[Offer], splits: int) -> list[int]:
-    """All of it; else what there is, and a little less of it; at last what one venue takes alone."""
-    there = min(sum(sorted((offer.most for offer in offers), reverse=True)[:splits]), task.qty)
-    lots = sorted({offer.lot for offer in offers})
-    less = [floor_to(there - step * lots[0], lot) for step in range(LESS_MAX) for lot in lots]
-    single = [offer.most for offer in offers if offer.least <= offer.most]
-    return sorted({task.qty, *(qty for qty in (there, *less, *single) if qty > 0)}, reverse=True)
 
 
 def _route(task: RouteTask, made: Found, bound: int, offers: dict[str, Offer], wanted: set[str]) -> Route:

@@ -44,7 +44,7 @@ _COMMANDS = {
     "bus": ("bus:bus_app", "Make the keys, the rights and the certificates of a bus."),
     "streams": ("operate:streams_app", "Create the bus's streams, or check them."),
     "submit": ("orders:submit", "Publish a parent order."),
-    "plan": ("orders:plan", "The route that an order would take now, with its costs."),
+    "plan": ("plan:plan", "The route that an order would take now, with its costs."),
     "cancel": ("orders:cancel", "Ask for a parent to be cancelled."),
     "modify": ("orders:modify", "Change a parent that is at work."),
     "pause": ("orders:pause", "Let a parent send nothing more for now."),

@@ -1,4 +1,4 @@
-"""`bestex submit`, `plan` and the commands to a parent that is at work."""
+"""`bestex submit` and the commands to a parent that is at work."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from bestex.cli.common import (
     Common,
     Number,
     assignments,
-    console,
     figure,
     known,
     losses_told,
     print_json,
-    table,
     venue_names,
 )
 from bestex.errors import UsageError
@@ -208,77 +206,6 @@ def summary(status: ParentStatus, slippage_bps: float | None = None) -> dict[str
         "fill_rate": status.fill_rate,
         "arrival_slippage_bps": status.arrival_slippage_bps if slippage_bps is None else slippage_bps,
     }
-
-
-async def plan(
-    symbol: str,
-    side: Side,
-    qty: Number,
-    /,
-    *,
-    limit: Number | None = None,
-    strategy: str = "",
-    venues: str = "",
-    settings: Settings = None,
-    common: Common = COMMON,
-) -> int:
-    """The route that the router would take now, with its costs. Nothing is sent anywhere.
-
-    bestex plan BTC/USDT buy 5
-    bestex plan BTC/USDT sell 5 --strategy best_price --json
-
-    Parameters
-    ----------
-    limit
-        Not beyond this price.
-    strategy
-        The routing strategy; `bestex strategies` lists them.
-    venues
-        Only these venues, comma separated.
-    settings
-        A parameter of the strategy, name=value; as often as needed.
-    """
-    from bestex import plugins
-
-    if strategy:
-        known("strategy", strategy, plugins.STRATEGIES)
-    chosen = venue_names(venues)
-    async with common.client() as client:
-        found = await client.plan(
-            symbol,
-            side,
-            qty,
-            limit_price=limit,
-            strategy=strategy,
-            venues=chosen,
-            **assignments(settings or ()),
-        )
-    if common.json:
-        print_json(found)
-        return 1 if found.error else 0
-    if found.error:
-        print(f"no route: {found.text} ({found.error})")
-        for venue in found.left_out:
-            print(f"without {venue.venue}: {venue.reason}")
-        return 1
-    rows = table("venue", "qty", "price", "fee", right=("qty", "price", "fee"))
-    for leg in found.legs:
-        rows.add_row(leg.venue, f"{leg.qty:f}", f"{leg.price:f}", figure(leg.fee))
-    out = console()
-    out.print(rows)
-    slippage, impact = found.expected_slippage_bps, found.expected_impact_bps
-    print(
-        f"{found.side} {found.routed_qty:f} of {found.qty:f} by {found.strategy}: "
-        f"average {figure(found.avg_price) or '-'}, "
-        f"expected slippage {'-' if slippage is None else f'{slippage:+.2f} bps'}, "
-        f"impact {'-' if impact is None else f'{impact:.2f} bps ({found.impact_model})'}, "
-        f"fees {figure(found.fees)}, total cost {figure(found.total_cost)}"
-    )
-    if found.text:
-        print(found.text)
-    for venue in found.left_out:
-        print(f"without {venue.venue}: {venue.reason}")
-    return 0
 
 
 async def cancel(parent_id: str, /, *, reason: str = "", common: Common = COMMON) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from bestex.errors import Code
 from bestex.human import Ratio
 from bestex.impact import ImpactSettings
 from bestex.messages import BookStatus, Side
-from services.router.plan import answer, make_plan
+from services.router.plan import Market, answer, make_plan
 
 NOW = 1_700_000_000 * SECOND
 CONFIG = config.parse(
@@ -43,17 +44,13 @@ BOOK = m.ConsolidatedBook(
         m.VenueColumn("b", BookStatus.LIVE, 0, NOW, NOW, [98_90], [1_000], [101_10], [1_000]),
     ],
 )
-AROUND: dict[str, Any] = {
-    "instruments": CONFIG.make_instruments(),
-    "config": CONFIG,
-    "strategies": {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES},
-    "books": {"X/Y": BOOK},
-}
+STRATEGIES = {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES}
+AROUND = Market(CONFIG.make_instruments(), CONFIG, STRATEGIES, {"X/Y": BOOK})
 
 
 def plan(side: Side = Side.BUY, qty: str = "1.5", **more: Any) -> m.Plan:
     request = m.PlanRequest(**{"symbol": "X/Y", "side": side, "qty": Decimal(qty), **more})
-    return make_plan(request, NOW, **AROUND)
+    return make_plan(request, NOW, AROUND)
 
 
 def test_the_legs_sum_to_the_plan_and_fees_add_to_what_a_buy_pays() -> None:
@@ -86,8 +83,8 @@ def test_a_sell_moves_the_mid_downwards_and_that_counts_as_impact() -> None:
 
 def test_with_a_configured_day_the_impact_is_that_of_the_square_root() -> None:
     settings = ImpactSettings(prefactor=0.5, daily_volume=Decimal(150), daily_volatility=Ratio(0.02))
-    around = AROUND | {"config": msgspec.structs.replace(CONFIG, impact={"X/Y": settings})}
-    found = make_plan(m.PlanRequest(symbol="X/Y", side=Side.BUY, qty=Decimal("1.5")), NOW, **around)
+    around = replace(AROUND, config=msgspec.structs.replace(CONFIG, impact={"X/Y": settings}))
+    found = make_plan(m.PlanRequest(symbol="X/Y", side=Side.BUY, qty=Decimal("1.5")), NOW, around)
     assert found.impact_model == "square_root"
     assert found.expected_impact_bps == pytest.approx(0.5 * 200 * 0.1)
 
@@ -122,13 +119,13 @@ def test_a_wrong_request_is_answered_with_a_code_and_a_sentence(
     wrong: dict[str, Any], code: Code, said: str
 ) -> None:
     request = m.PlanRequest(**{"symbol": "X/Y", "side": Side.BUY, "qty": Decimal(1), **wrong})
-    found = make_plan(request, NOW, **AROUND)
+    found = make_plan(request, NOW, AROUND)
     assert (found.error, found.legs) == (code, [])
     assert said in found.text
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"symbol":"X/Y"}', b"[" * 100_000, b'{"side":"up"}'])
 def test_what_is_no_request_is_answered_too(data: bytes) -> None:
-    found = codec.from_json(answer(data, NOW, **AROUND), dict[str, Any])
+    found = codec.from_json(answer(data, NOW, market=AROUND), dict[str, Any])
     assert found["error"] == Code.MALFORMED
     assert found["text"]

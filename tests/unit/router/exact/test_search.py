@@ -6,7 +6,7 @@ import pytest
 
 from bestex.instruments import FEE_ONE
 from services.router.exact.offer import Offer, least_of
-from services.router.exact.search import cheapest
+from services.router.exact.search import cheapest, most
 from tests.unit.router.exact.instances import draw
 from tests.unit.router.exact.oracle import milp_cost
 
@@ -85,6 +85,20 @@ def test_what_cannot_be_placed_is_not() -> None:
     assert cheapest([flat("a", 100, 50, lot=10, least=10)], 45, 3) is None
     assert cheapest([flat("a", 100, 50, least=60)], 50, 3) is None
     assert cheapest([], 1, 3) is None
+
+
+def test_as_much_as_can_be_placed_is() -> None:
+    coarse = flat("coarse", 100, 100, lot=10, least=20)
+    for offers, qty, splits, qtys in (
+        ([coarse, flat("fine", 101, 1)], 104, 2, {"coarse": 100, "fine": 1}),
+        ([coarse, flat("fine", 99, 1), flat("never", 99, 5, least=9)], 300, 3, {"coarse": 100, "fine": 1}),
+        ([coarse, flat("fine", 99, 7)], 35, 2, {"coarse": 30, "fine": 5}),
+        ([coarse], 15, 1, None),
+        ([flat("a", 100, 5), flat("b", 101, 8), flat("c", 102, 9)], 20, 2, {"b": 8, "c": 9}),
+        ([], 5, 1, None),
+    ):
+        found = most(offers, qty, splits)
+        assert (found and found.qtys) == qtys
 
 
 def test_what_a_sell_brings_is_a_negative_cost() -> None:
