@@ -23,6 +23,7 @@ from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
 from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
+from services.router.shadows import Shadows
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
 from services.router.venues import Venues
@@ -44,6 +45,7 @@ class RouterCore:
         self._build = build
         self._halts = Halts()
         self._venues = Venues(config)
+        self._shadows = Shadows(config, strategies)
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
         self._orphans: dict[str, str] = {}
@@ -57,6 +59,7 @@ class RouterCore:
         match message:
             case m.ConsolidatedBook():
                 self.books[message.symbol] = message
+                self._shadows.book(message)
             case m.Stats():
                 self.stats[message.symbol] = message
             case m.VenueMetrics():
@@ -85,6 +88,8 @@ class RouterCore:
         instrument = self._instruments.by_symbol[sliced.symbol]
         state = SliceState(sliced, instrument)
         event = self._decision(m.RouteDecided, state, 0, now_ns)
+        if event.legs:
+            self._shadows.begin(key, self._ask(state, state.qty, now_ns, 0), sliced.strategy)
         return [self._fact(event)]
 
     def _recalled(self, event: m.ParentRecalled, now_ns: int) -> Outputs:
@@ -302,18 +307,18 @@ class RouterCore:
 
     def _done(self, state: SliceState, reason: Code, now_ns: int, text: str = "") -> Fact:
         assert state.filled <= state.qty, "a slice never fills more than it was"
-        return self._fact(
-            m.RouteDone(
-                **state.base(now_ns),
-                qty=state.slice.qty,
-                filled_qty=state.instrument.qty(state.filled),
-                notional=state.notional,
-                fees=state.fees,
-                reason=reason,
-                text=text,
-                children=len(state.children),
-            )
+        done = m.RouteDone(
+            **state.base(now_ns),
+            qty=state.slice.qty,
+            filled_qty=state.instrument.qty(state.filled),
+            notional=state.notional,
+            fees=state.fees,
+            reason=reason,
+            text=text,
+            children=len(state.children),
         )
+        shadows = self._shadows.end(done, self.books.get(state.slice.symbol))
+        return self._fact(msgspec.structs.replace(done, shadows=shadows))
 
     def _fact(self, event: m.RouteEvent) -> Fact:
         subject = subjects.route(event.symbol, event.parent_id, event.slice_no, subjects.event_name(event))

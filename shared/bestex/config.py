@@ -88,7 +88,7 @@ class ExecutionConfig(Section, frozen=True, kw_only=True):
     """`retries` is how often the rest of a slice is routed again; `timeout` how long a venue may take;
     `bus_loss_grace` how long orders rest at a venue while nobody can be told what becomes of them. A venue of which
     nothing could be relied on would count as dearer by `unreliability_bps`; `arrive_together` holds the children for
-    near venues back by some milliseconds."""
+    near venues back by some milliseconds. For `shadow_share` of the slices every other strategy is priced too."""
 
     default_algo: str = "twap"
     default_strategy: str = "sweep"
@@ -101,6 +101,7 @@ class ExecutionConfig(Section, frozen=True, kw_only=True):
     child_ttl: Duration = Duration(2 * SECOND)
     unreliability_bps: Annotated[float, Meta(ge=0, le=1000)] = 2.0
     arrive_together: bool = True
+    shadow_share: Ratio = Ratio(0.02)
 
 
 class BreakerConfig(Section, frozen=True, kw_only=True):

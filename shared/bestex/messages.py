@@ -293,7 +293,16 @@ class RouteRecalled(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, t
     children: list[str] = []
 
 
+class ShadowCost(msgspec.Struct, frozen=True):
+    """What a strategy cost, or would have, for the whole slice against the mid at its decision, fees included."""
+
+    strategy: str
+    cost_bps: float
+
+
 class RouteDone(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+    """`shadows`, for a sample of slices: the costs by strategy, the real one's first."""
+
     ends = True
 
     qty: Decimal
@@ -303,6 +312,7 @@ class RouteDone(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="
     reason: Code
     text: str = ""
     children: int = 0
+    shadows: list[ShadowCost] = []
 
 
 class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

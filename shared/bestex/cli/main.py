@@ -44,6 +44,7 @@ _COMMANDS = {
     "bus": ("bus:bus_app", "Make the keys, the rights and the certificates of a bus."),
     "streams": ("operate:streams_app", "Create the bus's streams, or check them."),
     "submit": ("orders:submit", "Publish a parent order."),
+    "shadows": ("shadows:shadows", "What every strategy would have cost on the slices that were sampled."),
     "plan": ("plan:plan", "The route that an order would take now, with its costs."),
     "cancel": ("orders:cancel", "Ask for a parent to be cancelled."),
     "modify": ("orders:modify", "Change a parent that is at work."),
