@@ -69,9 +69,9 @@ async def shadows(*, since: str = "24h", symbol: str = "", common: Common = COMM
         figures = ("slices", "cost, bps", "cheaper by, bps")
         shown = table("strategy", *figures, right=figures)
         for row in rows:
-            error = "" if row.error_bps is None else f" ± {row.error_bps:.3f}"
+            around = "" if row.error_bps is None else f" ± {row.error_bps:.3f}"
             shown.add_row(
-                row.strategy, str(row.slices), f"{row.cost_bps:.3f}", f"{row.saves_bps:+.3f}{error}"
+                row.strategy, str(row.slices), f"{row.cost_bps:.3f}", f"{row.saves_bps:+.3f}{around}"
             )
         console().print(shown)
     return 0 if rows else 1

@@ -22,7 +22,12 @@ def done(**costs: float) -> RouteDone:
         "at": Time(0),
         "reason": Code.FILLED,
     }
-    sums = {"qty": Decimal(1), "filled_qty": Decimal(1), "notional": Decimal(1), "fees": Decimal(0)}
+    sums: dict[str, Any] = {
+        "qty": Decimal(1),
+        "filled_qty": Decimal(1),
+        "notional": Decimal(1),
+        "fees": Decimal(0),
+    }
     return RouteDone(**base, **sums, shadows=shadows)
 
 
