@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import prod
 
 from bestex.clock import MS, SECOND, Time
 from bestex.ladder import BPS_ONE, Ladder
@@ -13,23 +14,37 @@ from services.aggregator.estimators import Steadiness, Volatility
 
 DEPTH_BPS = 10  # how far from the mid depth still counts
 SPREAD_HALF_BPS = 5.0  # the spread at which the score's spread part is one half
+REFILL_HALF_S = 5.0  # the time to refill at which its resilience part is one half
+HIDDEN_SHARE_MAX = 0.8  # prints alone do not make a book more than five times as deep
 
 
-def liquidity_score(depth: int, reference: int, spread_bps: float | None, steadiness: float) -> float:
-    """From 0, nothing to trade with, towards 1: the geometric mean of three parts in [0, 1].
+def liquidity_score(
+    depth: int,
+    reference: int,
+    spread_bps: float | None,
+    steadiness: float,
+    *,
+    refill_s: float | None = None,
+    hidden_share: float | None = None,
+) -> float:
+    """From 0, nothing to trade with, towards 1: the geometric mean of its parts, each in [0, 1].
 
-    - depth / (depth + reference): `depth` is the thinner side within DEPTH_BPS of the mid, `reference` the
-      larger of the last minute's volume on all venues and the mean depth of a venue;
+    - depth / (depth + reference): `depth` is the thinner side within DEPTH_BPS of the mid, and what trades say stands
+      there hidden beside it; `reference` the larger of the last minute's volume on all venues and the mean depth of a
+      venue;
     - 1 / (1 + spread / SPREAD_HALF_BPS), a crossed spread counting as 0;
-    - steadiness: how much of its depth the book keeps from second to second (estimators.Steadiness).
+    - steadiness: how much of its depth the book keeps from second to second (estimators.Steadiness);
+    - resilience, where it is known: 1 / (1 + refill / REFILL_HALF_S), how soon an emptied best price stands again.
 
     Our own measure, without a paper behind it: it ranks venues and moments, its value means nothing alone.
     """
     if depth <= 0 or spread_bps is None:
         return 0.0
-    part = depth / (depth + reference)
-    tightness = 1 / (1 + max(spread_bps, 0.0) / SPREAD_HALF_BPS)
-    score: float = (part * tightness * steadiness) ** (1 / 3)
+    there = depth / (1 - min(hidden_share or 0.0, HIDDEN_SHARE_MAX))
+    parts = [there / (there + reference), 1 / (1 + max(spread_bps, 0.0) / SPREAD_HALF_BPS), steadiness]
+    if refill_s is not None:
+        parts.append(1 / (1 + refill_s / REFILL_HALF_S))
+    score: float = prod(parts) ** (1 / len(parts))
     return score
 
 
@@ -75,7 +90,7 @@ class Statistics:
                     ask_depth=qty(asks.get(shown.venue, 0)),
                     basis_bps=2 * BPS_ONE * shown.basis / mid_half if mid_half else 0.0,
                     volume=qty(volume),
-                    liquidity_score=liquidity_score(depth, reference, spread, column.steadiness.value)
+                    liquidity_score=_score(column, depth, reference, spread)
                     if shown.status is BookStatus.LIVE
                     else 0.0,
                     updates_per_s=column.updates / elapsed_s,
@@ -110,6 +125,19 @@ class Statistics:
 
     def _qty(self, units: int) -> Decimal:
         return self._instrument.qty(units)
+
+
+def _score(column: Column, depth: int, reference: int, spread: float | None) -> float:
+    flow = column.flow
+    refills = [queue.refill.seconds for queue in (flow.bids, flow.asks) if queue.refill.seconds is not None]
+    return liquidity_score(
+        depth,
+        reference,
+        spread,
+        column.steadiness.value,
+        refill_s=max(refills, default=None),
+        hidden_share=flow.hidden_share,
+    )
 
 
 def _spread_bps(column: Column) -> float | None:

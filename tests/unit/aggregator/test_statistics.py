@@ -170,6 +170,9 @@ def test_the_liquidity_score_rises_with_depth_and_steadiness_and_falls_with_spre
     assert liquidity_score(100, 100, 5.0, 0.6) > middle
     assert liquidity_score(100, 100, 6.0, 0.5) < middle
     assert liquidity_score(100, 200, 5.0, 0.5) < middle
+    assert liquidity_score(100, 100, 5.0, 0.5, hidden_share=0.5) == liquidity_score(200, 100, 5.0, 0.5)
+    soon, late = (liquidity_score(100, 100, 5.0, 0.5, refill_s=seconds) for seconds in (0.1, 60.0))
+    assert soon > middle > late
 
 
 @pytest.mark.parametrize(
