@@ -1,10 +1,10 @@
 """How long a route takes: `python -m tests.bench.route [--instances N] [--json]`.
 
 `sweep_*` is the strategy's decision on 10 venues x 50 levels, where fees alone decide; `sweep_hard_*` the same books
-with tickets, minimums, two lots and four splits at most; `plan_p50_us` a whole `plan` request on the first, from its
-bytes to its answer's. `milp_*` is the floor to compare with: the same questions put to HiGHS. `instances` random
-questions, in which everything may bind, are asked of both: `worse_max_bps` is by how much the program was cheaper at
-most, `gap_bps_*` what was left unproven.
+with tickets, minimums, two lots and four splits at most; `ck_*` Cont-Kukanov over five queues; `plan_p50_us` a whole
+`plan` request on the first, from its bytes to its answer's. `milp_*` is the floor to compare with: the same questions
+put to HiGHS. `instances` random questions, in which everything may bind, are asked of both: `worse_max_bps` is by how
+much the program was cheaper at most, `gap_bps_*` what was left unproven.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from bestex import codec, config, plugins
 from bestex import messages as m
-from bestex.clock import SECOND
+from bestex.clock import SECOND, Time
 from bestex.config import Config
 from bestex.ladder import Ladder
 from bestex.messages import Side
@@ -28,11 +29,13 @@ from services.router import plan
 from services.router.exact.offers import offers_of
 from services.router.exact.search import cheapest
 from services.router.strategies.base import RouteTask, Terms
+from services.router.strategies.cont_kukanov import ContKukanov
 from services.router.strategies.sweep import Sweep
 from tests.unit.router.exact.instances import draw
 from tests.unit.router.exact.oracle import milp_cost
 
 VENUES, LEVELS = 10, 50
+CK_VENUES = 5
 BOOKS = 200
 MILPS = 40  # of those: each takes as long as all of ours
 NOW = 1_700_000_000 * SECOND
@@ -123,6 +126,34 @@ def plans() -> dict[str, float]:
     return {"plan_p50_us": quantiles("plan", times)["plan_p50_us"]}
 
 
+def posting() -> dict[str, float]:
+    """Cont-Kukanov with five venues' queues, the route whole."""
+    rng, settings, strategy = random.Random(3), configured(hard=False), ContKukanov()
+    times = []
+    for _ in range(BOOKS):
+        shown, side = book(rng), rng.choice(list(Side))
+        few = msgspec.structs.replace(shown, venues=shown.venues[:CK_VENUES])
+        queues = [
+            m.QueueStats(
+                outflow=rng.uniform(0.05, 1), outflow_sd=rng.uniform(0.1, 1), traded=0.1, seconds=500
+            )
+            for _ in few.venues
+        ]
+        known = [
+            m.VenueStats(venue=c.venue, status=c.status, age_ms=1.0, bid_queue=queue, ask_queue=queue)
+            for c, queue in zip(few.venues, queues, strict=True)
+        ]
+        task = replace(
+            task_of(settings, few, side, quantity(rng, few, side, 1) // 10, VENUES),
+            now_ns=NOW,
+            until_ns=NOW + 10 * SECOND,
+            stats=m.Stats(symbol="X/Y", at=Time(NOW), volatility_bps=0.5, venues=known),
+            qty_unit=1e-5,
+        )
+        times.append(timed(lambda task=task: strategy.route(task)))  # type: ignore[misc]
+    return quantiles("ck", times)
+
+
 def compared(count: int) -> dict[str, float]:
     gaps, worse, times, placed = [], [], [], 0
     for seed in range(count):
@@ -150,7 +181,7 @@ def compared(count: int) -> dict[str, float]:
 
 
 def run(instances: int = 500) -> dict[str, Any]:
-    result = routes(hard=False) | routes(hard=True) | plans() | compared(instances)
+    result = routes(hard=False) | routes(hard=True) | posting() | plans() | compared(instances)
     result["times_faster_than_milp"] = round(result["milp_p50_us"] / result["sweep_p50_us"])
     result["times_faster_than_milp_hard"] = round(result["milp_hard_p50_us"] / result["sweep_hard_p50_us"])
     return result
