@@ -8,6 +8,9 @@ a lot or the number of splits binds, `services.router.exact` finds the optimum, 
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import neg
 from typing import ClassVar
 
 from bestex.errors import Code
@@ -16,7 +19,7 @@ from bestex.messages import Side
 from services.router.exact.offer import Offer
 from services.router.exact.offers import offers_of
 from services.router.exact.search import Found, cheapest, most
-from services.router.strategies.base import Allocation, Route, RouteTask, Strategy
+from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, taken_side
 
 BPS = 10_000
 
@@ -36,42 +39,59 @@ class Sweep(Strategy, frozen=True, kw_only=True, omit_defaults=True):
 
 def _walk(task: RouteTask) -> list[Allocation]:
     """Level by level, the cheapest of all venues first, as if every quantity could be sent everywhere."""
-    sign, buy = task.side.sign, task.side is Side.BUY
-    sides, heap = [], []
-    for number, (_, column) in enumerate(task.ladder.columns):
-        prices, sizes = (column.ask_px, column.ask_qty) if buy else (column.bid_px, column.bid_qty)
+    sign, columns = task.side.sign, task.ladder.columns
+    sides = [taken_side(column, task.side) for _, column in columns]
+    count = len(columns)
+    factors, bases, rooms = [0] * count, [0] * count, [0] * count
+    level, depth = (
+        [0] * count,
+        [0] * count,
+    )  # where each venue stands, and how many of its levels are in the limit
+    heap = []
+    for number, (_, column) in enumerate(columns):
+        prices = sides[number][0]
         terms = task.terms.get(column.venue)
-        sides.append((prices, sizes, len(prices)))
-        if terms is not None and prices and terms.cap > 0 and task.within(prices[0]):
-            factor, basis = task.rank_factor(column.venue) * sign, column.basis * FEE_ONE * sign
-            heap.append((prices[0] * factor - basis, number, 0, terms.cap, factor, basis))
+        depth[number] = _within(task, prices)
+        if terms is not None and depth[number] and terms.cap > 0:
+            factors[number], rooms[number] = task.rank_factor(column.venue) * sign, terms.cap
+            bases[number] = column.basis * FEE_ONE * sign
+            heap.append((prices[0] * factors[number] - bases[number], number))
     heapq.heapify(heap)
-    taken: dict[int, list[int]] = {}  # by number: quantity, worst price, notional
-    left = task.qty
+    qtys, worst, paid, left = [0] * count, [0] * count, [0] * count, task.qty
     while heap and left:
-        _, number, level, room, factor, basis = heap[0]
-        prices, sizes, count = sides[number]
-        price = prices[level]
-        part = min(sizes[level], room, left)
-        sums = taken.get(number)
-        if sums is None:
-            taken[number] = [part, price, price * part]
-        else:
-            sums[0] += part
-            sums[1] = price
-            sums[2] += price * part
-        left -= part
-        level += 1
-        if part < room and level < count and task.within(prices[level]):
-            heapq.heapreplace(
-                heap, (prices[level] * factor - basis, number, level, room - part, factor, basis)
-            )
+        number = heap[0][1]
+        prices, sizes = sides[number]
+        at = level[number]
+        price, part = prices[at], sizes[at]
+        if part > left:
+            part = left
+        if part >= rooms[number]:
+            part = rooms[number]
+            heapq.heappop(heap)
+        elif at + 1 < depth[number]:
+            level[number] = at + 1
+            heapq.heapreplace(heap, (prices[at + 1] * factors[number] - bases[number], number))
         else:
             heapq.heappop(heap)
-    columns = task.ladder.columns
+        qtys[number] += part
+        worst[number] = price
+        paid[number] += price * part
+        rooms[number] -= part
+        left -= part
     return [
-        Allocation(columns[number][1].venue, qty, price, paid) for number, (qty, price, paid) in taken.items()
+        Allocation(columns[number][1].venue, qtys[number], worst[number], paid[number])
+        for number in range(count)
+        if qtys[number]
     ]
+
+
+def _within(task: RouteTask, prices: Sequence[int]) -> int:
+    """How many of these, best first, are within the limit."""
+    if task.limit is None:
+        return len(prices)
+    if task.side is Side.BUY:
+        return bisect_right(prices, task.limit)
+    return bisect_right(prices, -task.limit, key=neg)
 
 
 def _is_final(task: RouteTask, parts: list[Allocation], splits: int) -> bool:
