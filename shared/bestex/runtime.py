@@ -92,8 +92,8 @@ class Runtime:
             check=self._check,
             epoch=self._epochs.of,
             fail=self.fail,
-            lost=lambda: self._deliver_local(BusLost()),
-            back=lambda: self._deliver_local(BusBack()),
+            lost=lambda: self._tell(BusLost()),
+            back=lambda: self._tell(BusBack()),
         )
         self._journal = Journal(client, writer, stream_of, self._footing, self._marks.saw)
         self._lanes: dict[str, deque[_Step]] = {}
@@ -105,6 +105,7 @@ class Runtime:
         self._pulls: list[pull.StandingPull] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.unkept = 0  # messages of the journal that no checkpoint holds
+        self._recovered = False
         self.ready = False
         self.stopping = False
         self.stopped: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
@@ -130,6 +131,9 @@ class Runtime:
         if service.actor is not None:
             await service.actor.start(self._deliver_local, self._clock.now_ns, self._footing.may_send)
         self.receive(Recovered())
+        self._recovered = True
+        if not client.is_connected:
+            self._tell(BusLost())
         await self._publish_again(commands)
         await recovery.read_missing(client, service, self._hear)
         for read in service.reads:
@@ -288,6 +292,11 @@ class Runtime:
         if self._tape is not None:
             self._tape.heard(subject, data, seq, now_ns)
         self._decide(message, now_ns, delivery)
+
+    def _tell(self, message: BusLost | BusBack) -> None:
+        """Not before the journal has been applied and the actor started: until then nothing is at work here."""
+        if self._recovered:
+            self._deliver_local(message)
 
     def _deliver_local(self, message: Any) -> None:
         try:
