@@ -759,7 +759,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     compare: bool = False
 
 
-class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
+class PlanLeg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`posted`: it rests at that price, and its fee is a maker's."""
 
     venue: str

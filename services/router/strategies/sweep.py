@@ -58,6 +58,7 @@ def _walk(task: RouteTask) -> list[Allocation]:
             heap.append((prices[0] * factors[number] - bases[number], number))
     heapq.heapify(heap)
     qtys, worst, paid, left = [0] * count, [0] * count, [0] * count, task.qty
+    order: list[int] = []  # the best first
     while heap and left:
         number = heap[0][1]
         prices, sizes = sides[number]
@@ -73,16 +74,14 @@ def _walk(task: RouteTask) -> list[Allocation]:
             heapq.heapreplace(heap, (prices[at + 1] * factors[number] - bases[number], number))
         else:
             heapq.heappop(heap)
+        if not qtys[number]:
+            order.append(number)
         qtys[number] += part
         worst[number] = price
         paid[number] += price * part
         rooms[number] -= part
         left -= part
-    return [
-        Allocation(columns[number][1].venue, qtys[number], worst[number], paid[number])
-        for number in range(count)
-        if qtys[number]
-    ]
+    return [Allocation(columns[n][1].venue, qtys[n], worst[n], paid[n]) for n in order if qtys[n]]
 
 
 def _within(task: RouteTask, prices: Sequence[int]) -> int:

@@ -16,21 +16,23 @@ from tests.faults.simulation.faults import Kill
 from tests.faults.simulation.scenario import WRITERS, Act, Scenario, order
 from tests.faults.simulation.simulation import Simulation
 
-AT_MS = 300
-CANCEL_MS = 1_400
+AT_MS = 2_300
+CANCEL_MS = 3_400
 DOWN_MS = 300
 
 
 def scenarios() -> Iterator[tuple[str, Scenario]]:
-    """One parent of each algorithm, routed by each strategy; a cancel in the middle for every other one."""
-    for number, algo in enumerate(plugins.ALGOS):
-        for strategy in plugins.STRATEGIES:
-            new = order(Random(f"{algo} {strategy}"), "p", algo, strategy, AT_MS)
-            body = {**new.body, "params": {**new.body["params"], "duration": "2s"}, "qty": "17.05"}
-            acts = [msgspec.structs.replace(new, body=body)]
-            if number % 2:
-                acts.append(Act(at_ms=CANCEL_MS, verb="cancel", parent_id="p", algo=algo, body={}))
-            yield f"{algo}, {strategy}", Scenario(seed=number, acts=tuple(acts))
+    """One parent of each strategy, by each algorithm in turn; a cancel in the middle for every other one. By the time
+    that it comes queues are known, so that strategies that post do."""
+    algos = list(plugins.ALGOS)
+    for number, strategy in enumerate(plugins.STRATEGIES):
+        algo = algos[number % len(algos)]
+        new = order(Random(f"{algo} {strategy}"), "p", algo, strategy, AT_MS)
+        body = {**new.body, "params": {**new.body["params"], "duration": "3s"}, "qty": "17.05"}
+        acts = [msgspec.structs.replace(new, body=body)]
+        if number % 2:
+            acts.append(Act(at_ms=CANCEL_MS, verb="cancel", parent_id="p", algo=algo, body={}))
+        yield f"{algo}, {strategy}", Scenario(seed=number, acts=tuple(acts))
 
 
 def points(scenario: Scenario) -> list[Kill]:
