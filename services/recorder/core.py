@@ -16,14 +16,16 @@ import msgspec
 
 from bestex import codec, subjects
 from bestex import messages as m
-from bestex.clock import MS, Time
+from bestex.clock import MS, SECOND, Time
+from bestex.errors import Code
 from bestex.units import total
+from services.recorder import rows as made
 from services.recorder.reliability import Reliability
+from services.recorder.rows import Due, Row, Upsert, Value
 
 ACKS_KEPT = 512  # enough for a median that follows the last minutes
+BREAKER_SHOWN_NS = 30 * SECOND  # after the router has said it last: it says so with every decision
 SUBMISSIONS_KEPT = 16_384  # children between submitting and their first answer; far above any working set
-
-Value = str | int | float | None
 
 
 class Record(NamedTuple):
@@ -34,22 +36,6 @@ class Record(NamedTuple):
     subject: str
     at_ns: int
     data: bytes
-
-
-class Upsert(NamedTuple):
-    table: str
-    key: dict[str, Value]
-    values: dict[str, Value]
-
-
-class Due(NamedTuple):
-    """If this parent has ended, its cost analysis is to be made again."""
-
-    parent_id: str
-    symbol: str
-
-
-Row = Upsert | Due
 
 
 class VenueSums(msgspec.Struct, omit_defaults=True):
@@ -80,6 +66,7 @@ class RecorderCore:
     ) -> None:
         self.venues = venues or {}
         self._reliability: dict[str, Reliability] = {}
+        self._breakers: dict[str, tuple[Time, str]] = {}
         self.algos = algos or {}
         self.changed: set[tuple[str, str]] = (
             set()
@@ -93,9 +80,10 @@ class RecorderCore:
             case m.ParentEvent():
                 return self._parent(message)
             case m.RouteEvent():
-                return _route(message)
+                self._left_out(message)
+                return made.route(message)
             case m.ChildNew():
-                return [_child_command(message)]
+                return [made.child_command(message)]
             case m.ExecEvent():
                 return self._exec(message)
             case m.Fill():
@@ -117,7 +105,7 @@ class RecorderCore:
         match event:
             case m.ParentAccepted(order=order):
                 self._algo(order.algo).parents += 1
-                values |= _order(order) | {
+                values |= made.order(order) | {
                     "accepted_at": event.at,
                     "start_at": event.start_at,
                     "end_at": event.end_at,
@@ -125,13 +113,13 @@ class RecorderCore:
                     "text": event.reason or None,
                 }
             case m.ParentModified(order=order):
-                values |= _order(order) | {"end_at": event.end_at}
+                values |= made.order(order) | {"end_at": event.end_at}
             case m.ParentRejected(request="new"):
                 values |= {"reason": event.code, "text": event.text}
             case m.ParentRejected():
                 return []
             case m.ParentSliced():
-                rows.append(_slice(event))
+                rows.append(made.of_slice(event))
             case m.ParentDone():
                 values |= {
                     "done_at": event.at,
@@ -142,8 +130,15 @@ class RecorderCore:
                 }
                 rows.append(Due(event.parent_id, event.symbol))
         if isinstance(event, m.ParentRejected):
-            return [Upsert("parents", key, _plain(values))]
-        return [Upsert("parents", key, _plain(values)), *rows]
+            return [Upsert("parents", key, made.plain(values))]
+        return [Upsert("parents", key, made.plain(values)), *rows]
+
+    def _left_out(self, event: m.RouteEvent) -> None:
+        """What the router says of a venue that it leaves alone: its breaker lives there, and is shown here."""
+        if isinstance(event, m.RouteDecided):
+            for left in event.left_out:
+                if left.reason.startswith(f"{Code.BREAKER_OPEN}:"):
+                    self._breakers[left.venue] = event.at, left.reason
 
     # -- execution -------------------------------------------------------------------------------------------
 
@@ -193,7 +188,7 @@ class RecorderCore:
                 }
         if not isinstance(event, m.ExecSubmitting | m.ExecUnknown):
             self._answered(event.venue, event.child_id, event.at)
-        rows: list[Row] = [Upsert("children", {"child_id": event.child_id}, _plain(values))]
+        rows: list[Row] = [Upsert("children", {"child_id": event.child_id}, made.plain(values))]
         if event.ends:
             rows.append(Due(event.parent_id, event.symbol))
         return rows
@@ -219,7 +214,7 @@ class RecorderCore:
             "venue_at": fill.venue_at,
             "at": fill.at,
         }
-        return [Upsert("fills", key, _plain(values)), Due(fill.parent_id, fill.symbol)]
+        return [Upsert("fills", key, made.plain(values)), Due(fill.parent_id, fill.symbol)]
 
     def _answered(self, venue: str, child_id: str, at: Time) -> None:
         sent = self._submitted.pop(child_id, None)
@@ -248,6 +243,7 @@ class RecorderCore:
         sums = self._venue(venue)
         acks = self._acks_ms.get(venue)
         reliability = self._reliability.get(venue) or Reliability()
+        said_at, why = self._breakers.get(venue, (Time(0), ""))
         return m.VenueMetrics(
             venue=venue,
             at=at,
@@ -261,6 +257,7 @@ class RecorderCore:
             ack_ms_p50=statistics.median(acks) if acks else None,
             reliability=reliability.score,
             ioc_fill_ratio=reliability.ioc_fill_ratio,
+            breaker=why if at - said_at < BREAKER_SHOWN_NS else "",
         )
 
     def algo_metrics(self, algo: str, at: Time) -> m.AlgoMetrics:
@@ -293,96 +290,6 @@ class RecorderCore:
     def _algo(self, algo: str) -> AlgoSums:
         self.changed.add(("algo", algo))
         return self.algos.setdefault(algo, AlgoSums())
-
-
-def _order(order: m.ParentOrder) -> dict[str, Any]:
-    return {
-        "algo": order.algo,
-        "side": order.side,
-        "qty": order.qty,
-        "limit_price": order.limit_price,
-        "strategy": order.strategy,
-        "account": order.account,
-    }
-
-
-def _slice(event: m.ParentSliced) -> Upsert:
-    key: dict[str, Value] = {
-        "parent_id": event.parent_id,
-        "symbol": event.symbol,
-        "slice_no": event.slice_no,
-    }
-    values = {
-        "qty": event.qty,
-        "limit_price": event.limit_price,
-        "strategy": event.strategy,
-        "due_at": event.due_at,
-        "expires_at": event.expires_at,
-    }
-    return Upsert("slices", key, _plain(values))
-
-
-def _route(event: m.RouteEvent) -> list[Row]:
-    key: dict[str, Value] = {
-        "parent_id": event.parent_id,
-        "symbol": event.symbol,
-        "slice_no": event.slice_no,
-    }
-    match event:
-        case m.RouteRerouted():
-            values: dict[str, Any] = {"decisions": event.decision_no}
-        case m.RouteDecided():
-            values = {
-                "decided_at": event.at,
-                "decisions": event.decision_no,
-                "expected_px": event.expected_px,
-                "mid_px": event.mid_px,
-            }
-        case m.RouteDone():
-            values = {
-                "done_at": event.at,
-                "filled_qty": event.filled_qty,
-                "notional": event.notional,
-                "fees": event.fees,
-                "reason": event.reason,
-                "text": event.text or None,
-            }
-        case _:
-            return []
-    return [Upsert("slices", key, _plain(values))]
-
-
-def _child_command(command: m.ChildNew) -> Upsert:
-    values = {
-        "venue": command.venue,
-        "symbol": command.symbol,
-        "parent_id": command.parent_id,
-        "slice_no": command.slice_no,
-        "side": command.side,
-        "qty": command.qty,
-        "price": command.price,
-        "tif": command.tif,
-        "post_only": command.post_only,
-        "expires_at": command.expires_at,
-    }
-    return Upsert("children", {"child_id": command.child_id}, _plain(values))
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Value]:
-    """As the database holds them; what is None says nothing, and so overwrites nothing."""
-    plain: dict[str, Value] = {}
-    for key, value in values.items():
-        if value is None:
-            continue
-        if isinstance(value, Decimal):
-            plain[key] = format(value, "f")
-        elif isinstance(value, bool):
-            plain[key] = int(value)
-        elif isinstance(value, Time | str):
-            plain[key] = str(value)
-        else:
-            plain[key] = value
-    return plain
 
 
 def best_of(book: m.ConsolidatedBook) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:

@@ -15,7 +15,8 @@ from bestex.clock import HOUR, SECOND, parse_time
 from bestex.errors import BestexError, Code
 from bestex.messages import Side, TcaReport
 from services.recorder import tca
-from services.recorder.core import AlgoSums, Due, Record, Row, Upsert, VenueSums
+from services.recorder.core import AlgoSums, Record, VenueSums
+from services.recorder.rows import Due, Row, Upsert
 
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0  # readers (dashboard, audit) hold the database for milliseconds

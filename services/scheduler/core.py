@@ -23,7 +23,7 @@ from bestex.units import total
 from services.scheduler.algos.base import Finish, Params, Slice, Wait
 from services.scheduler.intake import Intake, Refusal, Refused, Request
 from services.scheduler.memory import Memory
-from services.scheduler.parent import Parent, average, fingerprint
+from services.scheduler.parent import Parent, average, fingerprint, routing_of
 from services.scheduler.pricing import collar, mid_of, with_schedule
 
 SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
@@ -287,8 +287,7 @@ class SchedulerCore:
             expires_at=Time(expires_ns),
             limit_price=None if limit is None else parent.instrument.price(limit),
             tif=wanted.tif,
-            strategy=order.strategy or execution.default_strategy,
-            strategy_params=order.strategy_params,
+            **routing_of(order, wanted, execution.default_strategy),
             venues=order.venues,
             account=order.account,
             algo=order.algo,

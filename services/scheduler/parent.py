@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from bestex import messages as m
 from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.units import total
-from services.scheduler.algos.base import Params, Task
+from services.scheduler.algos.base import Params, Slice, Task
 
 AVG_DIGITS = 6  # digits of an average price beyond the instrument's own
 
@@ -149,3 +150,10 @@ def fingerprint(order: m.ParentOrder) -> int:
     return ids.digest(msgspec.json.encode(msgspec.to_builtins(order, enc_hook=str), order="sorted")) & (
         (1 << 64) - 1
     )
+
+
+def routing_of(order: m.ParentOrder, wanted: Slice, default: str) -> dict[str, Any]:
+    """The strategy and its parameters of one slice: the algorithm's word for it over the order's."""
+    chosen = order.strategy or default
+    own = order.strategy_params if wanted.strategy in ("", chosen) else {}
+    return {"strategy": wanted.strategy or chosen, "strategy_params": {**own, **wanted.strategy_params}}

@@ -62,7 +62,17 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class FeeTier(Section, frozen=True, kw_only=True):
+    """The fees of whoever has traded at least `volume` there, in quote, over the venue's own period."""
+
+    volume: Decimal
+    taker_bps: Decimal
+    maker_bps: Decimal
+
+
 class ListingConfig(Section, frozen=True, kw_only=True):
+    """Fees are `taker_bps` and `maker_bps`, or those of the tier that `traded_volume` reaches."""
+
     symbol: str = ""
     kind: Literal["spot", "perp", "dark"] = "spot"
     tick: Decimal
@@ -73,8 +83,19 @@ class ListingConfig(Section, frozen=True, kw_only=True):
     taker_bps: Decimal = Decimal(0)
     maker_bps: Decimal = Decimal(0)
     ticket_fee: Decimal = Decimal(0)
+    fee_tiers: list[FeeTier] = []
+    traded_volume: Decimal = Decimal(0)
     contract_size: Decimal | None = None
     inverse: bool = False
+
+    @property
+    def fees_bps(self) -> tuple[Decimal, Decimal]:
+        """Taker's and maker's."""
+        reached = [tier for tier in self.fee_tiers if tier.volume <= self.traded_volume]
+        if not reached:
+            return self.taker_bps, self.maker_bps
+        best = max(reached, key=lambda tier: tier.volume)
+        return best.taker_bps, best.maker_bps
 
 
 class InstrumentConfig(Section, frozen=True, kw_only=True):
@@ -211,6 +232,7 @@ def _listing(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: 
     max_qty = 0 if terms.max_qty is None else units("max_qty", terms.max_qty, item.qty_scale)
     if min_qty % lot or max_qty % lot:
         raise ConfigError(f"{path}: min_qty and max_qty must be multiples of lot")
+    taker_bps, maker_bps = terms.fees_bps
     contract = 1
     if terms.contract_size is not None:
         contract = units("contract_size", terms.contract_size, 0 if terms.inverse else item.qty_scale)
@@ -223,8 +245,8 @@ def _listing(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: 
         min_qty=min_qty,
         max_qty=max_qty,
         min_notional=units("min_notional", terms.min_notional, item.price_scale + item.qty_scale),
-        taker_fee_e8=int(terms.taker_bps * BPS_E8),
-        maker_fee_e8=int(terms.maker_bps * BPS_E8),
+        taker_fee_e8=int(taker_bps * BPS_E8),
+        maker_fee_e8=int(maker_bps * BPS_E8),
         ticket_fee=units("ticket_fee", terms.ticket_fee, item.price_scale + item.qty_scale),
         contract_size=contract,
         inverse=terms.inverse,

@@ -544,7 +544,8 @@ class TcaReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """metrics.venue.<venue>: sums since the recorder's database began. `reliability` and `ioc_fill_ratio`, from 0 to
-    1, are over the last children: what it took and answered, and what it filled of the size that it displayed."""
+    1, are over the last children: what it took and answered, and what it filled of the size that it displayed.
+    `breaker`: why the router leaves it alone, empty where it does not."""
 
     venue: str
     at: Time
@@ -558,6 +559,7 @@ class VenueMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ack_ms_p50: float | None = None
     reliability: float | None = None
     ioc_fill_ratio: float | None = None
+    breaker: str = ""
 
 
 class AlgoMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

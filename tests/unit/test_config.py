@@ -102,3 +102,28 @@ VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_
 def test_a_wrong_setting_is_refused_with_its_path(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("/", ".")):
         config.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("volume", "taker", "maker"),
+    [("0", "10", "8"), ("999999", "10", "8"), ("1000000", "7", "5"), ("9000000", "4", "-1")],
+)
+def test_fees_are_those_of_the_tier_that_was_reached(volume: str, taker: str, maker: str) -> None:
+    text = f"""
+[venues.a]
+[instruments."X/Y"]
+price_scale = 2
+qty_scale = 3
+[instruments."X/Y".venues.a]
+tick = "0.01"
+lot = "0.001"
+taker_bps = "10"
+maker_bps = "8"
+traded_volume = "{volume}"
+fee_tiers = [
+  {{ volume = "5000000", taker_bps = "4", maker_bps = "-1" }},
+  {{ volume = "1000000", taker_bps = "7", maker_bps = "5" }},
+]
+"""
+    [listing] = config.parse(text).make_instruments().by_symbol["X/Y"].listings
+    assert (listing.taker_fee_e8, listing.maker_fee_e8) == (int(taker) * 10_000, int(maker) * 10_000)

@@ -7,7 +7,8 @@ parameters and the parent's history, which is how it resumes exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -104,12 +105,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross."""
+    """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross. An algorithm
+    may name a routing strategy for this slice alone, and parameters over the order's."""
 
     qty: int
     expires_ns: int
     tif: Tif = Tif.IOC
     collar: bool = True
+    strategy: str = ""
+    strategy_params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

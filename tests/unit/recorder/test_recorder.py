@@ -16,7 +16,8 @@ from bestex.audit import audit_database
 from bestex.clock import HOUR, SECOND, Time
 from bestex.errors import BestexError
 from services.recorder import tca
-from services.recorder.core import Record, RecorderCore, Row, Upsert, best_of
+from services.recorder.core import Record, RecorderCore, best_of
+from services.recorder.rows import Row, Upsert
 from services.recorder.store import BOOKS_KEPT_NS, BookSample, Store
 from tests.unit.history import PARENT, SYMBOL, T0, at, events, records
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from bestex import messages as m
-from bestex.clock import Time
+from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.messages import Side, Tif
+from services.recorder.core import RecorderCore
 from services.recorder.reliability import CHILDREN_KEPT, Reliability
 
 
@@ -68,3 +69,29 @@ def test_only_the_last_children_count() -> None:
         made.take(sent(str(number)))
         made.take(filled(str(number)))
     assert made.score == 1.0
+
+
+def test_what_the_router_leaves_alone_is_shown_while_it_says_so() -> None:
+    core = RecorderCore()
+    left = [
+        m.LeftOut("a", "breaker_open: for 2.0 s more after timeout: nobody answered"),
+        m.LeftOut("b", "no_book: x"),
+    ]
+    decided = m.RouteDecided(
+        symbol="X/Y",
+        parent_id="p",
+        slice_no=1,
+        at=Time(SECOND),
+        decision_no=0,
+        side=Side.BUY,
+        qty=Decimal(1),
+        strategy="sweep",
+        legs=[],
+        left_out=left,
+        expires_at=Time(0),
+        good_till=Time(0),
+    )
+    core.take(decided)
+    assert core.venue_metrics("a", Time(2 * SECOND)).breaker == left[0].reason
+    assert core.venue_metrics("b", Time(2 * SECOND)).breaker == ""
+    assert core.venue_metrics("a", Time(60 * SECOND)).breaker == ""
