@@ -16,7 +16,8 @@ from typing import NamedTuple
 import msgspec
 
 from bestex import codec
-from bestex.config import Config, InstrumentConfig, ListingConfig, SplittingConfig, VenueConfig
+from bestex.config import Config, SplittingConfig, VenueConfig
+from bestex.config_terms import InstrumentConfig, ListingConfig
 from bestex.errors import UsageError
 from bestex.messages import BookStatus, ConsolidatedBook, VenueColumn
 from bestex.units import MAX_SCALE, UnitError, to_units
