@@ -33,7 +33,9 @@ class MinimalMarketImpact(Strategy, frozen=True, kw_only=True, omit_defaults=Tru
     max_price_impact_percent: Annotated[
         float,
         Meta(
-            gt=0, le=100, description="The worst price taken, in percent beyond the best one: 0.2 is 0.2 %."
+            gt=0,
+            le=100,
+            description="The worst price taken, in percent beyond the best of all venues: 0.2 is 0.2 %.",
         ),
     ] = 0.2
     price_levels: Annotated[int, Meta(ge=1, description="How many levels of each venue may be taken.")] = 15
