@@ -23,14 +23,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bestex import config as configuration
 from bestex import messages as m
+from bestex import plugins
 from bestex.clock import MINUTE, SECOND, Time
+from bestex.human import Ratio
+from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
 from bestex.messages import Side
 from services.backtester.session import VirtualSession
+from services.router.routing import find_route, make_strategy
+from services.router.strategies.base import Route
 
 STRATEGIES = ("best_price", "sweep", "smart", "cont_kukanov")
 BASELINE = "best_price"
@@ -166,8 +172,65 @@ def recorded() -> dict[str, Any]:
     return compare(made)
 
 
+def snapshots(session: VirtualSession, seconds: int) -> dict[str, Any]:
+    """On the same book, for the same quantity: what sweep saves against the best price, each second, on both sides.
+
+    Without shares of venues: a share of another quantity would be another question. Prices are compared less basis.
+    """
+    free = {
+        name: msgspec.structs.replace(v, max_volume_pct=Ratio(1.0))
+        for name, v in session.config.venues.items()
+    }
+    settings = msgspec.structs.replace(session.config, venues=free)
+    strategies = {name: plugins.load(plugins.STRATEGIES, name) for name in (BASELINE, "sweep")}
+    single, swept = (make_strategy(strategies, settings, name, {}) for name in (BASELINE, "sweep"))
+    instrument = settings.make_instruments().all[0]
+    saved, worse, start = [], 0, session.now_ns
+    for second in range(5, seconds):
+        session.run(start + second * SECOND)
+        book = session.core("router").books.get(instrument.symbol)
+        for side in Side:
+            asked = instrument.qty_units(Decimal(QTY["recorded"]))
+            one = find_route(instrument, settings, single, book, side, asked, None, session.now_ns)
+            if not one.qty:
+                continue
+            other = find_route(instrument, settings, swept, book, side, one.qty, None, session.now_ns)
+            paid, less = (_cost(route, instrument, book, side) for route in (one, other))
+            worse += other.qty < one.qty or less > paid
+            saved.append((paid - less) / abs(paid) * BPS)
+    return {"compared": len(saved), "worse": worse, "saves_bps": round(float(np.mean(saved)), 3)}
+
+
+def _cost(route: Route, instrument: Instrument, book: m.ConsolidatedBook, side: Side) -> int:
+    """What it costs a buyer, or fails to bring a seller, fees and basis included; 1e-8 price x quantity units."""
+    fees = {listing.venue: listing.taker_fee_e8 for listing in instrument.listings}
+    basis = {column.venue: column.basis for column in book.venues}
+    paid = 0
+    for part in route.allocations:
+        paid += (
+            part.notional * (FEE_ONE + side.sign * fees[part.venue]) - part.qty * basis[part.venue] * FEE_ONE
+        )
+    return side.sign * paid
+
+
+def on_recordings() -> dict[str, Any]:
+    paths = [DATA / name for name in RECORDED]
+    if not all(path.exists() for path in paths):
+        return {"skipped": f"no recordings at {DATA}"}
+    with tempfile.TemporaryDirectory() as cache:
+        return snapshots(VirtualSession.on_recordings(paths, Path(cache)), 640)
+
+
 def run(minutes: float, seed: int = 1) -> dict[str, Any]:
-    return {"crypto": modelled("crypto", minutes, seed), "recorded": recorded()}
+    settings = configuration.load(None, {})
+    return {
+        "crypto": modelled("crypto", minutes, seed),
+        "recorded": recorded(),
+        "sweep_against_best_price": {
+            "crypto": snapshots(VirtualSession(settings, seed=seed), 300),
+            "recorded": on_recordings(),
+        },
+    }
 
 
 if __name__ == "__main__":
