@@ -22,7 +22,8 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
-from services.router.routing import Ask, make_strategy, make_task, rest_leg, route_of
+from services.router.review import review
+from services.router.routing import Ask, make_strategy, rest_leg, route_of
 from services.router.shadows import Shadows
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
@@ -128,22 +129,15 @@ class RouterCore:
         if over:
             return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
         if 0 < state.review_ns <= now_ns and not state.withdrawn:
-            state.review_ns = self._keeps(state, resting, now_ns)
-            if not state.review_ns:
-                return [self._fact(m.RouteWithdrawn(**state.base(now_ns), children=resting))]
+            ask = self._ask(state, state.qty, now_ns, 0)
+            found = review(self._strategy(state.slice), ask, state, resting)
+            if not isinstance(found, int):
+                return [self._fact(found)]
+            state.review_ns = found  # not stored: it is asked anew after a restart
         came_back = len(resting) == len(state.open) and state.left and not state.withdrawn
         if came_back and self._ended_by(state, now_ns) is None:
             return self._again(key, state, now_ns)
         return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
-
-    def _keeps(self, state: SliceState, resting: Sequence[str], now_ns: int) -> int:
-        """When to look again at what rests; 0 where it is to be withdrawn. Not stored: asked anew after a restart."""
-        strategy = self._strategy(state.slice)
-        if isinstance(strategy, str):
-            return 0
-        task, _ = make_task(strategy, self._ask(state, state.qty, now_ns, 0))
-        places = [(state.children[child_id].venue, state.children[child_id].price) for child_id in resting]
-        return 0 if task is None else strategy.keeps(task, state.decided_ns, places)
 
     def _ask(self, state: SliceState, qty: int, now_ns: int, seed: int) -> Ask:
         sliced = state.slice
@@ -342,6 +336,12 @@ class RouterCore:
             case m.RouteRecalled():
                 state.recalled = event.reason
                 return [*self._cancels(state, event.children, event.reason), Wake(key, event.at)]
+            case m.RouteRepriced():
+                state.repriced(event)
+                return [
+                    *(facts.replace(state, one, event) for one in event.children),
+                    Wake(key, event.review_at),
+                ]
             case m.RouteWithdrawn():
                 state.withdrawn = True
                 return [*self._cancels(state, event.children, Code.REROUTED), Wake(key, state.expires_ns)]

@@ -73,6 +73,20 @@ def cancel(state: SliceState, child_id: str, reason: Code) -> Publish:
     return Publish(subjects.child(venue, state.slice.symbol, child_id, "cancel"), command)
 
 
+def replace(state: SliceState, one: m.Repriced, event: m.RouteRepriced) -> Publish:
+    venue = state.children[one.child_id].venue
+    command = m.ChildReplace(
+        child_id=one.child_id,
+        parent_id=event.parent_id,
+        venue=venue,
+        symbol=event.symbol,
+        qty=one.qty,
+        price=one.price,
+        expires_at=event.expires_at,
+    )
+    return Publish(subjects.child(venue, event.symbol, one.child_id, "replace"), command)
+
+
 def average(instrument: Instrument, notional: int, qty: int) -> Decimal | None:
     if not qty:
         return None

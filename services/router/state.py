@@ -56,6 +56,7 @@ class Child:
     qty: int
     price: int
     rests: bool
+    replaced: bool = False
 
 
 class SliceState:
@@ -154,6 +155,13 @@ class SliceState:
             self.open.add(leg.child_id)
         self.why = "; ".join(f"{left.venue} {left.reason}" for left in event.left_out)
         self.ended_ns = event.at if not event.legs else self.ended_ns
+
+    def repriced(self, event: m.RouteRepriced) -> None:
+        """What rests is to stand at other prices. Where its venue refuses, the next look finds it behind."""
+        for one in event.children:
+            child = self.children[one.child_id]
+            child.price, child.replaced = self.instrument.price_units(one.price), True
+        self.review_ns = int(event.review_at)
 
     def hear_end(self, end: m.ExecEnded) -> bool:
         """A child ended. False where it had before: then nothing changes."""

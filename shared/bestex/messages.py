@@ -280,6 +280,22 @@ class RouteRerouted(RouteDecided, frozen=True, kw_only=True, omit_defaults=True,
     """What the last children did not fill, routed again on the newest book."""
 
 
+class Repriced(msgspec.Struct, frozen=True):
+    """A child that rests, and what it is to be: `qty` is its whole quantity, fills included."""
+
+    child_id: str
+    qty: Decimal
+    price: Decimal
+
+
+class RouteRepriced(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="repriced"):
+    """What rests follows its venue's best price. The commands follow from it, and are not sent after `expires_at`."""
+
+    children: list[Repriced]
+    expires_at: Time
+    review_at: Time
+
+
 class RouteWithdrawn(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="withdrawn"):
     """What rests is being cancelled, to be routed again: at another price, or taken."""
 

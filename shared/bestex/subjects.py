@@ -32,7 +32,9 @@ ParentEvents = (
     | m.ParentCanceling
     | m.ParentDone
 )
-RouteEvents = m.RouteDecided | m.RouteRerouted | m.RouteWithdrawn | m.RouteRecalled | m.RouteDone
+RouteEvents = (
+    m.RouteDecided | m.RouteRerouted | m.RouteRepriced | m.RouteWithdrawn | m.RouteRecalled | m.RouteDone
+)
 ExecEvents = (
     m.ExecSubmitting
     | m.ExecAccepted

@@ -51,7 +51,7 @@ def _modified(**values: Any) -> Edit:
     return edit
 
 
-def _replaced(qty: str, *, ordered: str | None = None, expires_ms: int = 2000) -> Edit:
+def _replaced(qty: str, *, ordered: str | None = None, expires_ms: int = 2000, decided: bool = True) -> Edit:
     """The resting child is replaced; `ordered` is what the router asked for."""
     terms = {"qty": D(qty), "price": D(99)}
     happened = [
@@ -69,6 +69,17 @@ def _replaced(qty: str, *, ordered: str | None = None, expires_ms: int = 2000) -
             expires_at=at(expires_ms),
         )
         happened.insert(0, (subjects.child("sim_a", SYMBOL, RESTING, "replace"), 151, command))
+        if decided:
+            change = m.RouteRepriced(
+                symbol=SYMBOL,
+                parent_id=PARENT,
+                slice_no=2,
+                at=at(151),
+                children=[m.Repriced(RESTING, D(ordered), D(99))],
+                expires_at=at(expires_ms),
+                review_at=at(1151),
+            )
+            happened.insert(0, (subjects.route(SYMBOL, PARENT, 2, "repriced"), 151, change))
     return after("exec.accepted", 1, *happened)
 
 
@@ -183,6 +194,11 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "routed after its slice's time": (changed("parent.sliced", expires_at=at(60)), 8, "routed_stale"),
     "children outlive their slice": (changed("parent.sliced", expires_at=at(4000)), 8, "children_outlive"),
     "may leave after its time": (changed("exec.submitting", deadline=at(2021)), 8, "deadline_too_late"),
+    "replaced though nobody decided it": (
+        _replaced("0.4", ordered="0.4", decided=False),
+        7,
+        "replace_without_decision",
+    ),
     "replaced after its time": (_replaced("0.4", ordered="0.4", expires_ms=151), 8, "sent_stale"),
     "sent under a halt": (lambda history: [_halt(-3000, True), *history], 8, "sent_while_halted"),
     "sent under a global halt": (

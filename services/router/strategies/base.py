@@ -197,6 +197,15 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         routed again. Pure; asked at a route's `review_ns`."""
         return 0
 
+    def reprices(
+        self,
+        task: RouteTask,  # noqa: ARG002 - for those that post
+        since_ns: int,  # noqa: ARG002
+        resting: Sequence[tuple[str, int]],  # noqa: ARG002
+    ) -> list[int]:
+        """The prices at which to go on resting where `keeps` says no, in the order given; empty where not at all."""
+        return []
+
 
 def walk(task: RouteTask, levels: list[Level], skip: frozenset[str]) -> dict[str, list[tuple[int, int]]]:
     """Take the levels in their order until the quantity is reached: (own price, quantity) by venue.

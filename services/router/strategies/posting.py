@@ -118,13 +118,25 @@ class Posting(Strategy, frozen=True, kw_only=True, omit_defaults=True):
 
     def keeps(self, task: RouteTask, since_ns: int, resting: Sequence[tuple[str, int]]) -> int:
         """As long as it stands at its venue's best price, nobody is impatient, and there is time."""
-        end_ns = min(since_ns + int(self.patience), task.until_ns - CROSS_NS)
-        buy = task.side is Side.BUY
-        best = {c.venue: (c.bid_px if buy else c.ask_px) for _, c in task.ladder.columns}
-        leads = all(
-            best.get(venue) and (price - best[venue][0]) * task.side.sign >= 0 for venue, price in resting
-        )
+        end_ns, best = self._end_ns(task, since_ns), _own_best(task)
+        leads = all(_leads(task, price, best.get(venue)) for venue, price in resting)
         return min(end_ns, task.now_ns + LOOK_NS) if leads and task.now_ns < end_ns else 0
+
+    def reprices(self, task: RouteTask, since_ns: int, resting: Sequence[tuple[str, int]]) -> list[int]:
+        """What leads stays, and the rest goes to its venue's best price, while there is patience."""
+        best = _own_best(task)
+        if task.now_ns + WAIT_NS_MIN > self._end_ns(task, since_ns):
+            return []
+        prices = []
+        for venue, price in resting:
+            lead = best.get(venue)
+            if lead is None or not task.within(lead):
+                return []
+            prices.append(price if _leads(task, price, lead) else lead)
+        return prices
+
+    def _end_ns(self, task: RouteTask, since_ns: int) -> int:
+        return min(since_ns + int(self.patience), task.until_ns - CROSS_NS)
 
     def _taken(self, task: RouteTask, qty: int, posted: Mapping[str, int], why: str) -> Route:
         """So much of it at once, beside what is posted."""
@@ -138,6 +150,17 @@ class Posting(Strategy, frozen=True, kw_only=True, omit_defaults=True):
         route = Sweep().route(replace(task, qty=qty, terms=terms, max_splits=splits))
         route.why = why
         return route
+
+
+def _own_best(task: RouteTask) -> dict[str, int]:
+    """Each venue's own best price on the side where the order would rest."""
+    buy = task.side is Side.BUY
+    sides = {column.venue: column.bid_px if buy else column.ask_px for _, column in task.ladder.columns}
+    return {venue: prices[0] for venue, prices in sides.items() if prices}
+
+
+def _leads(task: RouteTask, price: int, best: int | None) -> bool:
+    return best is not None and (price - best) * task.side.sign >= 0
 
 
 def _place(task: RouteTask, column: VenueColumn, mid: float, wait_ns: int) -> Place | None:

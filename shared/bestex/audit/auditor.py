@@ -234,6 +234,7 @@ class Auditor:
                 owner.slices.get(number) if owner is not None else None,
                 self._commands,
                 self._cancels,
+                self._replaces,
                 self._children,
                 sched_truncated=self._truncated(subjects.SCHED) or (owner is not None and owner.partial),
                 complete=complete,
@@ -269,6 +270,16 @@ class Auditor:
             for event, _ in route.cancelling()
             for child_id in event.children
         }
+        changed = {
+            (one.child_id, one.qty, one.price)
+            for route in self._slices.values()
+            for change, _ in route.repriced
+            for one in change.children
+        }
+        for child_id, (replace, witness) in self._replaces.items():
+            if (child_id, replace.qty, replace.price) not in changed and not self._truncated(subjects.ROUTE):
+                text = f"the change of child {child_id} was ordered, but never decided so"
+                self._findings.add(7, "replace_without_decision", text, witness)
         for child_id, (cancel, witness) in self._cancels.items():
             self._check_cancel(cancel, witness, decided=child_id in decided, complete=complete)
 

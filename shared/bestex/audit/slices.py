@@ -38,6 +38,7 @@ class SliceHistory:
         self.done_witness: Witness | None = None
         self.recalled: tuple[m.RouteRecalled, Witness] | None = None
         self.withdrawn: list[tuple[m.RouteWithdrawn, Witness]] = []
+        self.repriced: list[tuple[m.RouteRepriced, Witness]] = []
         self._truncated = truncated
         self._findings = findings
 
@@ -63,6 +64,8 @@ class SliceHistory:
                     text = "withdrawn after its recall"
                     self._wrong(7, "withdrawn_after_recall", text, self.recalled[1], witness)
                 self.withdrawn.append((event, witness))
+            case m.RouteRepriced():
+                self.repriced.append((event, witness))
             case m.RouteDone():
                 self.done, self.done_witness = event, witness
 
@@ -100,6 +103,7 @@ class SliceHistory:
         order: SliceOrder | None,
         commands: Mapping[str, Command],
         cancels: Mapping[str, tuple[m.ChildCancel, Witness]],
+        replaces: Mapping[str, tuple[m.ChildReplace, Witness]],
         children: Mapping[str, ChildHistory],
         *,
         sched_truncated: bool,
@@ -117,18 +121,26 @@ class SliceHistory:
         if complete and self.done is None:
             self._wrong(11, "slice_not_ended", "its route never ended", self.first)
         if self.done is not None or complete:
-            self._published(commands, cancels)
+            self._published(commands, cancels, replaces)
         self._reserved(order, children)
         if self.done is not None:
             self._sums(self.done, order, children)
 
     def _published(
-        self, commands: Mapping[str, Command], cancels: Mapping[str, tuple[m.ChildCancel, Witness]]
+        self,
+        commands: Mapping[str, Command],
+        cancels: Mapping[str, tuple[m.ChildCancel, Witness]],
+        replaces: Mapping[str, tuple[m.ChildReplace, Witness]],
     ) -> None:
         for event, witness in self.decisions:
             for leg in event.legs:
                 if leg.child_id not in commands:
                     self._wrong(1, "child_not_published", f"child {leg.child_id} was decided only", witness)
+        for change, witness in self.repriced:
+            for one in change.children:
+                if one.child_id not in replaces:
+                    text = f"the change of child {one.child_id} was decided only"
+                    self._wrong(1, "replace_not_published", text, witness)
         for recall, witness in self.cancelling():
             for child in recall.children:
                 if child not in cancels:
@@ -160,6 +172,12 @@ class SliceHistory:
             if order is not None:
                 self._within(event, witness, order)
             legs.extend(event.legs)
+        for change, witness in self.repriced:
+            limit, side = (order.event.limit_price, order.event.side) if order is not None else (None, None)
+            for one in change.children:
+                if limit is not None and side is not None and (one.price - limit) * side.sign > 0:
+                    text = f"child {one.child_id} is to rest at {one.price}, beyond the slice's {limit}"
+                    self._wrong(3, "leg_beyond_limit", text, order.witness if order else None, witness)
 
     def _within(self, event: m.RouteDecided, witness: Witness, order: SliceOrder) -> None:
         """A decision keeps to its slice: its limit, its venues, its time."""

@@ -140,6 +140,8 @@ def _route(event: Any) -> str:
             why = f" ({event.why})" if event.why else ""
             short = f"; {event.text}" if event.text else ""
             return f"{event_name(event)} by {event.strategy}: {legs or 'nothing'}{why}{short}"
+        case m.RouteRepriced():
+            return f"repriced: {', '.join(f'{one.child_id} to {one.price:f}' for one in event.children)}"
         case m.RouteWithdrawn():
             return f"withdrawn: {len(event.children)} resting to be routed again"
         case m.RouteDone():

@@ -32,8 +32,10 @@ PRICE = Decimal(100)
 CONFIG = """
 [venues.venue_a]
 priority = 1
+native_replace = true
 [venues.venue_b]
 priority = 2
+native_replace = true
 
 [instruments."ABC/USD"]
 price_scale = 2

@@ -60,13 +60,17 @@ def make_slice(qty: str = "1", **changes: Any) -> m.ParentSliced:
 
 
 @cache
-def _config(share: str) -> config.Config:
-    return config.load(None, {f"BESTEX__VENUES__{venue}__MAX_VOLUME_PCT": share for venue in VENUES})
+def _config(share: str, native_replace: bool) -> config.Config:
+    settings = {"MAX_VOLUME_PCT": share, "NATIVE_REPLACE": str(native_replace).lower()}
+    named = {
+        f"BESTEX__VENUES__{venue}__{name}": value for venue in VENUES for name, value in settings.items()
+    }
+    return config.load(None, named)
 
 
 class Bench:
-    def __init__(self, share: str = "100%") -> None:
-        self.service = build(_config(share), ())
+    def __init__(self, share: str = "100%", *, native_replace: bool = True) -> None:
+        self.service = build(_config(share, native_replace), ())
         core = self.service.core
         assert isinstance(core, RouterCore)
         self.core = core

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.errors import Code
@@ -81,3 +83,43 @@ def test_a_slice_that_is_recalled_while_it_is_being_withdrawn_ends_with_its_chil
     facts = [fact for child in children for fact in bench.feed(canceled(child))]
     assert isinstance(facts[-1], m.RouteDone)
     assert facts[-1].reason is Code.CANCELED
+
+
+def test_what_does_not_lead_any_more_follows_its_venues_best_price_once_where_the_venue_can() -> None:
+    bench = Bench()
+    bench.feed(make_book())
+    with_queues(bench)
+    bench.feed(make_slice("0.4", strategy="smart"))
+    [child] = [command for command in bench.commands if isinstance(command, m.ChildNew)]
+    bench.feed(led_by(child.venue, 60_000_00, NOW + SECOND))
+    (moved,) = bench.advance(NOW + SECOND)
+    assert moved.children == [m.Repriced(child.child_id, Decimal("0.4"), Decimal(60_000))]
+    [change] = [command for command in bench.commands if isinstance(command, m.ChildReplace)]
+    assert (change.child_id, change.qty, change.price) == (child.child_id, Decimal("0.4"), Decimal(60_000))
+    assert change.expires_at == NOW + 3 * SECOND
+    bench.feed(led_by(child.venue, 60_000_00, NOW + 2 * SECOND))
+    assert bench.advance(NOW + 2 * SECOND) == []  # now it leads
+    bench.feed(led_by(child.venue, 60_000_50, NOW + 3 * SECOND))
+    (withdrawn,) = bench.advance(NOW + 3 * SECOND)
+    assert isinstance(withdrawn, m.RouteWithdrawn)
+
+
+def test_where_the_venue_cannot_change_an_order_it_is_withdrawn_at_once() -> None:
+    bench = Bench(native_replace=False)
+    bench.feed(make_book())
+    with_queues(bench)
+    bench.feed(make_slice("0.4", strategy="smart"))
+    [child] = [command for command in bench.commands if isinstance(command, m.ChildNew)]
+    bench.feed(led_by(child.venue, 60_000_00, NOW + SECOND))
+    (withdrawn,) = bench.advance(NOW + SECOND)
+    assert isinstance(withdrawn, m.RouteWithdrawn)
+
+
+def led_by(venue: str, bid: int, at_ns: int) -> m.ConsolidatedBook:
+    """The usual book, in which one venue bids this."""
+    book = make_book(at_ns)
+    columns = [
+        msgspec.structs.replace(column, bid_px=[bid]) if column.venue == venue else column
+        for column in book.venues
+    ]
+    return msgspec.structs.replace(book, venues=columns)
