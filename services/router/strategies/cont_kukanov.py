@@ -22,10 +22,11 @@ from msgspec import Meta
 from services.router.models import within
 from services.router.models.cont_kukanov import AssumptionError, Problem, VenueTerms, check, market_cost
 from services.router.models.lots import to_lots
-from services.router.models.penalties import Penalties, Urgency, penalties
+from services.router.models.penalties import Urgency, penalties
 from services.router.strategies.base import RouteTask
 from services.router.strategies.posting import Division, Moment, Place, Posting
 
+LEAST_GAIN = 1e-9  # of the price: the least by which a fill is to beat what costs are counted against
 SCENARIOS = 200  # quantiles of each queue's outflow: half a percent of probability between two
 _DEVIATIONS = np.array([NormalDist().inv_cdf((number + 0.5) / SCENARIOS) for number in range(SCENARIOS)])
 
@@ -57,45 +58,45 @@ class ContKukanov(Posting, frozen=True, kw_only=True, omit_defaults=True):
         bid, ask = task.ladder.best_bid, task.ladder.best_ask
         assert bid is not None, "there is a mid"
         assert ask is not None, "there is a mid"
-        half = (ask - bid) / 2
-        earning = [place for place in places if place.half - place.maker > 0]
+        worth = [place for place in places if place.half - place.maker + moment.cross > 0]
         # The best places first: no more than there may be splits.
-        earning.sort(
+        worth.sort(
             key=lambda place: (place.maker - place.half, place.model.ahead / place.model.mean, place.venue)
         )
-        earning = earning[: moment.splits]
-        rebates = [(place.half - place.maker - half) / one for place in earning]
+        worth = worth[: moment.splits]
+        # The paper's fills beat the mid. Where a maker's fee is above the half spread they only beat taking: then
+        # costs are counted against a price that much dearer than the mid, which moves all of them alike.
+        shift = max([0.0, *(place.maker - place.half + LEAST_GAIN * moment.mid for place in worth)])
+        half, taking = ((ask - bid) / 2 + shift) / one, (moment.cross - shift) / one
+        rebates = [(place.half - place.maker + shift) / one - half for place in worth]
         terms = [
             VenueTerms(place.model.ahead, rebate, self.theta_queue)
-            for place, rebate in zip(earning, rebates, strict=True)
+            for place, rebate in zip(worth, rebates, strict=True)
         ]
         try:
-            derived = penalties(Urgency(self.urgency), half / one, (moment.cross - half) / one, rebates)
-            chosen = Penalties(
-                derived.under if self.lambda_under is None else self.lambda_under,
-                derived.over if self.lambda_over is None else self.lambda_over,
-            )
+            derived = penalties(Urgency(self.urgency), half, taking - half, rebates)
+            under = derived.under if self.lambda_under is None else self.lambda_under - shift / one
             problem = Problem(
                 quantity=float(task.qty),
-                half_spread=half / one,
-                fee=(moment.cross - half) / one,
-                under=chosen.under,
-                over=max(chosen.over, derived.over),
+                half_spread=half,
+                fee=taking - half,
+                under=under,
+                over=max(self.lambda_over or 0.0, derived.over),
                 venues=tuple(terms),
                 impact=self.theta,
             )
             check(problem)
         except AssumptionError as error:
             return Division({}, 0.0, f"takes: {error}")
-        if not earning:
+        if not worth:
             return Division({}, 0.0)
-        outflows = np.array([place.model.outflows(_DEVIATIONS) for place in earning]).T
+        outflows = np.array([place.model.outflows(_DEVIATIONS) for place in worth]).T
         found = within.optimum(problem, outflows)
         lot = min(listing.listing.lot for listing in task.terms.values())
-        parts = to_lots(found.placement, task.qty, lot, [place.lot for place in earning], overbook=False)
+        parts = to_lots(found.placement, task.qty, lot, [place.lot for place in worth], overbook=False)
         posted = {
             place.venue: qty
-            for place, part in zip(earning, parts.limits, strict=True)
+            for place, part in zip(worth, parts.limits, strict=True)
             if (qty := place.on_lots(part))
         }
         return Division(posted, (market_cost(problem) - found.cost) * one)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bestex import config
 from bestex.clock import SECOND
 from bestex.messages import Side
 from services.router.models.queue import QueueModel
@@ -67,3 +69,16 @@ def test_where_the_model_has_no_answer_all_is_taken_and_says_so(
     assert not posted(route)
     assert route.qty == 1_000
     assert why in route.why
+
+
+def test_where_a_makers_fee_is_above_the_half_spread_a_fill_still_beats_taking() -> None:
+    """Both at 100.05 and 99.95 with fees of 20 and 10 basis points: a fill costs 5 of them, taking 25."""
+    dear = config.parse(
+        '[venues.a]\n[splitting]\nmin_split_size = "0"\n[instruments."X/Y"]\nprice_scale = 2\nqty_scale = 3\n'
+        '[instruments."X/Y".venues]\na = { tick = "0.01", lot = "0.001", taker_bps = "20", maker_bps = "10" }'
+    )
+    instrument = dear.make_instruments().by_symbol["X/Y"]
+    asked = replace(ask(stats(a={"bid_queue": queue(2.0)})), config=dear, instrument=instrument)
+    route = route_of(ContKukanov(), asked)
+    assert posted(route) == {"a": 1_000}
+    assert route.why.startswith("posts 100%")
