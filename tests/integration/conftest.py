@@ -22,7 +22,8 @@ STREAM, SUBJECT = "T", "t.x"  # of the plain connection
 @pytest_asyncio.fixture
 async def plain(nats_server: NatsServer) -> AsyncIterator[Client]:
     """nats-py as it comes, and a stream of its own."""
-    client = await nats.connect(nats_server.url, reconnect_time_wait=0)
+    # Without a pause sixty tries, the default, may be over before a server has started again.
+    client = await nats.connect(nats_server.url, reconnect_time_wait=0, max_reconnect_attempts=-1)
     await client.jetstream().add_stream(name=STREAM, subjects=["t.>"], allow_direct=True)
     yield client
     await client.close()
