@@ -146,7 +146,8 @@ class SliceState:
         self.filled_before = self.filled
         self.withdrawn = False
         if event.legs:
-            self.review_ns = event.review_at or 0
+            # What rests from before is looked at as it was to be, where nothing new rests.
+            self.review_ns = event.review_at or (self.review_ns if self.resting else 0)
             self.decided_ns = int(event.at)
         for leg in event.legs:
             qty = self.instrument.qty_units(leg.qty)

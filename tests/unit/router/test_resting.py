@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from bestex import messages as m
-from bestex.clock import SECOND, Time
+from bestex.clock import MS, SECOND, Time
 from bestex.errors import Code
 from tests.unit.router.test_core import NOW, VENUES, Bench, make_book, make_slice
 
@@ -113,6 +113,32 @@ def test_where_the_venue_cannot_change_an_order_it_is_withdrawn_at_once() -> Non
     bench.feed(led_by(child.venue, 60_000_00, NOW + SECOND))
     (withdrawn,) = bench.advance(NOW + SECOND)
     assert isinstance(withdrawn, m.RouteWithdrawn)
+
+
+def test_what_rests_is_still_looked_at_when_what_came_back_beside_it_was_taken_again() -> None:
+    bench = Bench()
+    bench.feed(make_book())
+    with_queues(bench)
+    bench.feed(make_slice("1.5", strategy="smart", strategy_params={"max_price_impact_percent": 1}))
+    state = next(iter(bench.core._slices.values()))
+    resting = state.resting
+    assert resting
+    review_ns = state.review_ns
+    taken = m.RouteRerouted(
+        symbol="BTC/USDT",
+        parent_id="p1",
+        slice_no=1,
+        at=Time(NOW + MS),
+        decision_no=1,
+        side=m.Side.BUY,
+        qty=Decimal("0.1"),
+        strategy="smart",
+        legs=[m.Leg(child_id="again", venue=VENUES[0], qty=Decimal("0.1"), price=Decimal(60_001))],
+        expires_at=Time(NOW + SECOND),
+        good_till=Time(NOW + 10 * SECOND),
+    )
+    state.decided(taken)
+    assert (state.resting, state.review_ns) == (resting, review_ns)
 
 
 def led_by(venue: str, bid: int, at_ns: int) -> m.ConsolidatedBook:
