@@ -190,7 +190,11 @@ async def test_one_server_and_three_answer_a_retry_differently_and_the_journal_t
 
 
 async def made_in_the_end(client: Client, request: dict[str, Any]) -> None:
-    """Three servers elect a leader before any stream can be made."""
+    """Three servers elect a leader before any stream can be made, and our server hears of it a little later.
+
+    The second wait publishes with an expectation that cannot hold: an answer says that the stream listens,
+    and nothing is stored.
+    """
 
     async def is_made() -> bool:
         try:
@@ -198,7 +202,16 @@ async def made_in_the_end(client: Client, request: dict[str, Any]) -> None:
         except BusError:
             return False
 
+    async def listens() -> bool:
+        try:
+            answer = await ask(client, request["subjects"][0], headers={"Nats-Expected-Stream": "NO-SUCH"})
+        except nats.errors.NoRespondersError:
+            return False
+        assert "error" in answer, answer
+        return True
+
     await until(is_made)
+    await until(listens)
 
 
 async def test_scheduled_messages_come_late_after_a_downtime_and_no_stream_of_ours_takes_any(
