@@ -57,31 +57,6 @@ class Ask:
     handicaps_e8: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_route(
-    instrument: Instrument,
-    config: Config,
-    strategy: Strategy,
-    book: ConsolidatedBook | None,
-    side: Side,
-    qty: int,
-    limit: int | None,
-    now_ns: int,
-    **more: Any,
-) -> Route:
-    """`route_of` what these and `more` ask for: see `Ask`."""
-    ask = Ask(
-        instrument=instrument,
-        config=config,
-        book=book,
-        side=side,
-        qty=qty,
-        limit=limit,
-        now_ns=now_ns,
-        **more,
-    )
-    return route_of(strategy, ask)
-
-
 def route_of(strategy: Strategy, ask: Ask) -> Route:
     """The route now, with a reason for every venue left out; empty where there is none."""
     task, left_out = make_task(strategy, ask)

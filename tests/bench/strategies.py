@@ -35,8 +35,9 @@ from bestex.instruments import FEE_ONE, Instrument
 from bestex.ladder import Ladder
 from bestex.messages import Side
 from services.backtester.session import VirtualSession
-from services.router.routing import find_route, make_strategy
+from services.router.routing import make_strategy
 from services.router.strategies.base import Route
+from tests.routes import find_route
 
 STRATEGIES = ("best_price", "sweep", "smart", "cont_kukanov")
 BASELINE = "best_price"

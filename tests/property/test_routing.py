@@ -10,7 +10,8 @@ from bestex import config, plugins
 from bestex import messages as m
 from bestex.clock import SECOND
 from bestex.instruments import FEE_ONE
-from services.router.routing import find_route, make_strategy, rest_leg
+from services.router.routing import make_strategy, rest_leg
+from tests.routes import find_route
 
 NOW = 1_700_000_000 * SECOND
 CONFIG = config.load(None, {})

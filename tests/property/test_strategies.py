@@ -15,9 +15,10 @@ from bestex.clock import SECOND, Time
 from bestex.defects import defect_of
 from bestex.instruments import FEE_ONE
 from bestex.ladder import Ladder
-from services.router.routing import find_route, make_strategy
+from services.router.routing import make_strategy
 from services.router.strategies.base import Route
 from services.router.visible import beyond
+from tests.routes import find_route
 
 NOW = 1_700_000_000 * SECOND
 PRICE = 100_00  # in cents; quantities are in thousandths

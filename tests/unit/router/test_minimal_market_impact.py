@@ -14,9 +14,9 @@ from bestex import messages as m
 from bestex.clock import SECOND
 from bestex.human import Ratio
 from bestex.messages import BookStatus, Side
-from services.router.routing import find_route
 from services.router.strategies.base import Route
 from services.router.strategies.minimal_market_impact import MinimalMarketImpact
+from tests.routes import find_route
 
 NOW = 1_700_000_000 * SECOND
 PRICE = 100_00

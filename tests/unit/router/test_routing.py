@@ -11,8 +11,9 @@ from bestex import messages as m
 from bestex.clock import SECOND
 from bestex.config import Config
 from bestex.messages import BookStatus, Side
-from services.router.routing import find_route, make_strategy
+from services.router.routing import make_strategy
 from services.router.strategies.base import Route
+from tests.routes import find_route
 
 NOW = 1_700_000_000 * SECOND
 PRICE = 100_00

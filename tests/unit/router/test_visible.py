@@ -10,9 +10,10 @@ import pytest
 from bestex import messages as m
 from bestex.clock import SECOND
 from bestex.messages import BookStatus, Side
-from services.router.routing import find_route, make_strategy
+from services.router.routing import make_strategy
 from services.router.strategies.base import Route
 from services.router.visible import beyond
+from tests.routes import find_route
 from tests.unit.router.strategies.market import NOW, REGISTRY, column, configured, route_of, shown, taken
 
 TWO = configured(a="", b="")
