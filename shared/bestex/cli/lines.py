@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 from nats.aio.client import Client
 
 from bestex import bus, codec, ids
@@ -106,6 +108,17 @@ def describe(message: Any) -> str:
             )
         case m.ChildCancel():
             return f"{when} child  {message.child_id} {message.venue} cancel, {message.reason}"
+        case m.ChildReplace():
+            return (
+                f"{when} child  {message.child_id} {message.venue} replace by {message.qty:f} "
+                f"{message.symbol} at {message.price:f}"
+            )
+        case m.TcaReport():
+            return f"{when} tca    {message.parent_id} {_figures(message, 'parent_id', 'arrival_source')}"
+        case m.VenueMetrics():
+            return f"{when} venue  {message.venue} {_figures(message, 'venue')}"
+        case m.AlgoMetrics():
+            return f"{when} algo   {message.algo} {_figures(message, 'algo')}"
         case m.ConsolidatedBook():
             return f"{rfc3339(message.at_ns)[11:23]} book   {_book(message)}"
         case m.Halt():
@@ -159,6 +172,23 @@ def _execution(event: Any) -> str:
             code = getattr(event, "code", "")
             return f"{event_name(event)} {event.cum_qty:f} {code} {getattr(event, 'text', '')}".rstrip()
     return f"{event_name(event)} {getattr(event, 'code', '')} {getattr(event, 'text', '')}".rstrip()
+
+
+def _figures(message: msgspec.Struct, *but: str) -> str:
+    """What is known, name by name, to as many digits as a person reads."""
+    shown = []
+    for name, value in msgspec.structs.asdict(message).items():
+        if name in ("at", *but) or value is None or value == "":
+            continue
+        text = (
+            f"{value:f}"
+            if isinstance(value, Decimal)
+            else f"{value:.4g}"
+            if isinstance(value, float)
+            else value
+        )
+        shown.append(f"{name} {text}")
+    return ", ".join(shown)
 
 
 def _book(book: m.ConsolidatedBook) -> str:

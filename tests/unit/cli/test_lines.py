@@ -10,7 +10,7 @@ from bestex.cli.lines import Filter, decode, describe
 from bestex.cli.progress import planned_share
 from bestex.clock import Time
 from bestex.errors import UsageError
-from bestex.messages import SchedulePoint
+from bestex.messages import ChildReplace, SchedulePoint, VenueMetrics
 from tests.unit.history import events, records
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -20,6 +20,20 @@ def test_every_message_of_a_history_is_one_readable_line() -> None:
     lines = [describe(decode(record.subject, record.data)) for record in records(events())]
     assert len(lines) > 10
     assert all(line.strip() and "\n" not in line for line in lines)
+
+
+def test_changes_in_place_and_metrics_are_read_by_people_too() -> None:
+    when = Time(0)
+    change = ChildReplace(
+        child_id="c1", parent_id="p1", venue="sim_a", symbol="X/Y", qty=Decimal("1.50"), price=Decimal(7),
+        expires_at=when,
+    )  # fmt: skip
+    assert describe(change).endswith("child  c1 sim_a replace by 1.50 X/Y at 7")
+    metrics = VenueMetrics(venue="sim_a", at=when, children=3, fill_ratio=0.123456, ack_ms_p50=None)
+    line = describe(metrics)
+    assert "venue  sim_a children 3" in line
+    assert "fill_ratio 0.1235" in line
+    assert "ack_ms_p50" not in line and "breaker" not in line
 
 
 @pytest.mark.parametrize(
