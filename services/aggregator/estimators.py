@@ -114,13 +114,14 @@ class Steadiness:
 
 
 class Volume:
-    """What was traded in the last minute, kept by the second."""
+    """What was traded in the last minute, kept by the second, and `ever`, since the count began."""
 
-    __slots__ = ("_seconds", "_total")
+    __slots__ = ("_seconds", "_total", "ever")
 
     def __init__(self) -> None:
         self._seconds: deque[list[int]] = deque()
         self._total = 0
+        self.ever = 0
 
     def add(self, qty: int, now_ns: int) -> None:
         second = now_ns // SECOND
@@ -129,6 +130,7 @@ class Volume:
         else:
             self._seconds.append([second, qty])
         self._total += qty
+        self.ever += qty
         self._forget(second)
 
     def total(self, now_ns: int) -> int:

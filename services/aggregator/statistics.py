@@ -115,6 +115,8 @@ class Statistics:
             ask_depth=qty(ask_depth),
             volatility_bps=self._volatility.bps,
             volume=qty(sum(volumes)),
+            traded=qty(sum(column.volume.ever for column in self._of.columns)),
+            counting_since=Time(self._start_ns),
             liquidity_score=liquidity_score(
                 min(bid_depth, ask_depth), reference, ladder.spread_bps, self._steadiness.value
             ),

@@ -112,6 +112,8 @@ class RecorderCore:
                     "arrival_px": event.arrival_px,
                     "text": event.reason or None,
                 }
+            case m.ParentStarted():
+                values |= {"start_at": event.at, "arrival_px": event.arrival_px}
             case m.ParentModified(order=order):
                 values |= made.order(order) | {"end_at": event.end_at}
             case m.ParentRejected(request="new"):

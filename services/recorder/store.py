@@ -184,18 +184,21 @@ class Store:
         forgotten it).
         """
         row = self._db.execute(
-            "SELECT algo, side, qty, accepted_at, done_at, reason, arrival_px, cum_qty FROM parents"
+            "SELECT algo, side, qty, accepted_at, done_at, reason, arrival_px, cum_qty, start_at FROM parents"
             " WHERE parent_id = ? AND symbol = ?",
             (parent_id, symbol),
         ).fetchone()
         if row is None or row[3] is None or row[4] is None:
             return None
-        algo, side, qty, accepted_at, done_at, reason, arrival, cum = row
+        algo, side, qty, accepted_at, done_at, reason, arrival, cum, start_at = row
         accepted, done = parse_time(accepted_at), parse_time(done_at)
-        source = tca.MID_AT_ACCEPTANCE
+        arrived = accepted if start_at is None else max(accepted, parse_time(start_at))
+        waited = accepted < arrived <= done
+        source = tca.MID_AT_START if waited else tca.MID_AT_ACCEPTANCE
         arrival_px = _decimal(arrival)
         if arrival_px is None:
-            arrival_px, source = self.mid(symbol, accepted), tca.MID_RECORDED
+            arrival_px = self.mid(symbol, arrived if waited else accepted)
+            source = tca.MID_RECORDED_AT_START if waited else tca.MID_RECORDED
         release = self._db.execute(
             "SELECT mid_px FROM slices WHERE parent_id = ? AND symbol = ? AND mid_px IS NOT NULL"
             " ORDER BY slice_no LIMIT 1",

@@ -2,7 +2,7 @@
 
 Implementation shortfall (Perold 1988, "The Implementation Shortfall: Paper versus Reality") with the parts of
 Wagner and Edwards (1993). With sign s (+1 buy), quantity Q of which q filled for the notional N, and the mids
-P0 on arrival, P1 when the first child was decided, P2 at the end:
+P0 on arrival (at acceptance, or at a later start), P1 when the first child was decided, P2 at the end:
 
     delay        s q (P1 - P0)
     trading      s (N - q P1)
@@ -29,7 +29,9 @@ BPS = 10_000
 AVERAGE = Context(prec=28)  # a quotient has no last digit: this many are more than anybody reads
 
 MID_AT_ACCEPTANCE = "mid of the consolidated book at acceptance"
+MID_AT_START = "mid of the consolidated book at its start"
 MID_RECORDED = "mid of the recorded book at acceptance"
+MID_RECORDED_AT_START = "mid of the recorded book at its start"
 NO_ARRIVAL = "no book at acceptance"
 
 

@@ -237,6 +237,8 @@ class RouterCore:
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
             route, avoid = self._route(state, number, now_ns)
+            if sliced.post_only:
+                route = Route(left_out=route.left_out)  # nothing of it is taken
         holds = self._venues.holds_ns({a.venue for a in route.allocations if not a.rests})
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument, now_ns, holds.get(allocation.venue, 0))
@@ -278,7 +280,9 @@ class RouterCore:
     ) -> None:
         """Post at the limit what does not cross, where the best venue that may be used takes it."""
         assert state.limit is not None, "only a limit can rest"
-        reached = {column.venue for column in self._live(state.slice.symbol)} - avoid.keys()
+        book = self.books.get(state.slice.symbol)
+        shown = [] if book is None else book.venues
+        reached = {one.venue for one in shown if one.status is m.BookStatus.LIVE} - avoid.keys()
         usable = reached if state.slice.venues is None else reached & set(state.slice.venues)
         rest = rest_leg(
             state.instrument,
@@ -287,14 +291,11 @@ class RouterCore:
             state.left - route.qty,
             state.limit,
             usable,
+            post_only=state.slice.post_only,
         )
         if rest is not None:
             legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument, 0, 0))
             route.left_out.pop(rest.venue, None)
-
-    def _live(self, symbol: str) -> list[m.VenueColumn]:
-        book = self.books.get(symbol)
-        return [] if book is None else [c for c in book.venues if c.status is m.BookStatus.LIVE]
 
     def _recall(self, state: SliceState, reason: Code, now_ns: int) -> m.RouteRecalled:
         return m.RouteRecalled(**state.base(now_ns), reason=reason, children=sorted(state.open))

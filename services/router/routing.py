@@ -129,6 +129,7 @@ def rest_leg(
     limit: int,
     usable: Collection[str],
     skip: Collection[str] = (),
+    post_only: bool = False,
 ) -> Allocation | None:
     """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority."""
     best: tuple[tuple[int, int, int], Allocation] | None = None
@@ -141,12 +142,9 @@ def rest_leg(
             continue
         # The finest lot leaves the least behind; then the cheapest venue.
         rank = (qty - lots, listing.maker_fee_e8, config.venues[listing.venue].priority)
-        found = (
-            rank,
-            Allocation(listing.venue, lots, price, lots * price, Tif.GTC, reason="rests at the limit"),
-        )
         if best is None or rank < best[0]:
-            best = found
+            why = "rests at the limit"
+            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why)
     return None if best is None else best[1]
 
 

@@ -158,8 +158,10 @@ class Intake:
         kind = self.algos[order.algo]
         given = {**self.config.algos.get(order.algo, {}), **order.params}
         params: Params = _typed(given, kind, Code.INVALID_PARAMETER)
-        if order.algo == "limit" and order.limit_price is None:
-            raise Refused(Code.MISSING_PARAMETER, "limit needs a limit_price")
+        if params.needs_limit and order.limit_price is None:
+            raise Refused(Code.MISSING_PARAMETER, f"{order.algo} needs a limit_price")
+        if params.would_price is not None and not params.problem():
+            self._price(params.would_price, instrument, "would_price")
         problem = params.problem()
         if problem:
             raise Refused(Code.INVALID_PARAMETER, problem)
@@ -199,15 +201,15 @@ class Intake:
         if most is not None and qty > most:
             raise Refused(Code.LIMIT_EXCEEDED, f"qty {qty} is above limits.max_order_qty {most}")
 
-    def _price(self, price: Decimal, instrument: Instrument) -> None:
+    def _price(self, price: Decimal, instrument: Instrument, name: str = "limit_price") -> None:
         if not price.is_finite():
-            raise Refused(Code.NOT_FINITE, f"limit_price {price} is not a finite number")
+            raise Refused(Code.NOT_FINITE, f"{name} {price} is not a finite number")
         if price <= 0:
-            raise Refused(Code.INVALID_PRICE, f"limit_price {price} must be above zero")
+            raise Refused(Code.INVALID_PRICE, f"{name} {price} must be above zero")
         try:
             instrument.price_units(price)
         except UnitError:
-            raise Refused(Code.OFF_TICK, f"limit_price {price} is finer than {instrument.price(1)}") from None
+            raise Refused(Code.OFF_TICK, f"{name} {price} is finer than {instrument.price(1)}") from None
 
     def check_value(self, order: ParentOrder, instrument: Instrument, double_mid: int | None) -> None:
         """The order's value, at its limit or the mid (given in half price units), within the limits and above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from decimal import Decimal
 from typing import Any
 
@@ -9,19 +10,25 @@ import msgspec
 
 from bestex import ids
 from bestex import messages as m
+from bestex.clock import Time
 from bestex.errors import Code
 from bestex.instruments import Instrument
-from bestex.units import total
-from services.scheduler.algos.base import Params, Slice, Task
+from bestex.messages import Tif
+from bestex.units import floor_to, total
+from services.scheduler.algos.base import Params, Task, Working
+from services.scheduler.curve import Curve, free, of_schedule
+from services.scheduler.market import Market, Tally
 
 AVG_DIGITS = 6  # digits of an average price beyond the instrument's own
-
 
 _NONE: set[int] = set()  # shared and never changed: most parents have nothing to recall
 
 
 class Parent:
-    """Quantities in the instrument's units. `open` maps the number of an unsettled slice to its quantity."""
+    """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers.
+
+    `looked_ns` and `wake_ns` are of this process alone: when it was decided on last, and when it is to be again.
+    """
 
     __slots__ = (
         "algo",
@@ -30,47 +37,79 @@ class Parent:
         "end_ns",
         "fees",
         "instrument",
+        "last_qty",
         "last_reason",
+        "looked_ns",
+        "min_slice",
+        "missed",
+        "most_slice",
         "notional",
         "open",
         "order",
         "params",
         "paused",
+        "plan",
         "recalled",
         "requests",
         "seed",
         "settled_ns",
+        "sliced_ns",
         "slices",
         "stale",
         "start_ns",
+        "started",
+        "tally",
+        "wake_ns",
         "wanted",
+        "would_price",
     )
 
     def __init__(self, event: m.ParentAccepted, instrument: Instrument, params: Params) -> None:
         self.instrument = instrument
-        self.order = event.order
-        self.params = params
         self.algo = event.order.algo
-        self.wanted = instrument.qty_units(event.order.qty)
         self.start_ns: int = event.start_at
         self.end_ns: int = event.end_at or event.start_at + params.duration
         self.seed = ids.seed(event.symbol, event.parent_id)
         self.requests: tuple[int, ...] = (event.order_seq,)
+        self.tally = Tally()
         self.cum = 0
         self.notional = Decimal(0)
         self.fees = Decimal(0)
         self.slices = 0
-        self.open: dict[int, int] = {}
+        self.open: dict[int, Working] = {}
         self.recalled: set[int] = _NONE
         self.stale: set[int] = _NONE
+        self.started = int(event.start_at) <= int(event.at)
         self.paused = False
         self.canceling = False
+        self.missed = 0
+        self.sliced_ns = 0
         self.settled_ns = 0
         self.last_reason: Code | None = None
+        self.last_qty = 0
+        self.looked_ns = 0
+        self.wake_ns = 0
+        self._take(event.order, params)
+        self.plan = self._planned(event.schedule)
+        self.tally.stored(event.traded, instrument, counts=self.started)
+
+    def _take(self, order: m.ParentOrder, params: Params) -> None:
+        instrument = self.instrument
+        self.order = order
+        self.params = params
+        self.wanted = instrument.qty_units(order.qty)
+        self.min_slice = max(_units(params.min_slice, instrument), instrument.min_qty)
+        self.most_slice = _units(params.max_slice, instrument)
+        self.would_price = None if params.would_price is None else instrument.price_units(params.would_price)
+
+    def _planned(self, schedule: list[m.SchedulePoint]) -> Curve:
+        if not schedule:
+            return free(self.start_ns, self.end_ns, self.cum, self.wanted)
+        return of_schedule(schedule, self.instrument)
 
     @property
     def open_qty(self) -> int:
-        return sum(self.open.values())
+        return sum(working.qty for working in self.open.values())
 
     @property
     def qty(self) -> int:
@@ -81,21 +120,54 @@ class Parent:
     def avg_px(self) -> Decimal | None:
         return average(self.notional, self.cum, self.instrument)
 
-    def task(self) -> Task:
+    @property
+    def limit(self) -> int | None:
+        """The order's own, in price units."""
+        price = self.order.limit_price
+        return None if price is None else self.instrument.price_units(price)
+
+    def task(self, market: Market) -> Task:
         """The parent as its algorithm sees it."""
+        open_qty, instrument, params = self.open_qty, self.instrument, self.params
+        traded = self.tally.now(market)
+        unsent = self.wanted - self.cum - open_qty
+        most = min(self.most_slice or unsent, unsent)
+        if params.max_participation is not None:
+            most = min(most, int(params.max_participation * traded) - self.cum - open_qty)
         return Task(
+            side=self.order.side,
             qty=self.wanted,
             cum=self.cum,
-            open=self.open_qty,
+            open=open_qty,
             slices=self.slices,
-            lot=self.instrument.lot,
-            min_qty=self.instrument.min_qty,
+            lot=instrument.lot,
+            min_qty=self.min_slice,
+            most=floor_to(max(most, 0), instrument.lot),
             start_ns=self.start_ns,
             end_ns=self.end_ns,
             seed=self.seed,
+            limit=self.limit,
+            plan=self.plan,
+            market=market,
+            traded=traded,
+            missed=self.missed,
+            sliced_ns=self.sliced_ns,
             settled_ns=self.settled_ns,
             last_reason=self.last_reason,
+            last_qty=self.last_qty,
+            working=tuple(self.open.values()),
         )
+
+    def standing(self, now_ns: int) -> dict[str, Any]:
+        """Where it stands, as every event of it says."""
+        return {
+            "symbol": self.order.symbol,
+            "parent_id": self.order.parent_id,
+            "at": Time(now_ns),
+            "cum_qty": self.instrument.qty(self.cum),
+            "leaves_qty": self.instrument.qty(self.qty - self.cum),
+            "avg_px": self.avg_px,
+        }
 
     def to_recall(self) -> int:
         """The next open slice that must come back and was not asked for yet; 0 where there is none."""
@@ -108,32 +180,76 @@ class Parent:
 
     # -- events ----------------------------------------------------------------------------------------------
 
+    def began(self, event: m.ParentStarted) -> None:
+        self.started = True
+        if event.end_at is not None:
+            self.end_ns = event.end_at
+        self.plan = self._planned(event.schedule)
+        self.tally.stored(event.traded, self.instrument)
+
     def sliced(self, event: m.ParentSliced) -> None:
-        self.open[event.slice_no] = self.instrument.qty_units(event.qty)
+        instrument = self.instrument
+        self.open[event.slice_no] = Working(
+            no=event.slice_no,
+            qty=instrument.qty_units(event.qty),
+            limit=0 if event.limit_price is None else instrument.price_units(event.limit_price),
+            sliced_ns=int(event.at),
+            rests=event.tif is not Tif.IOC,
+            recalled=False,
+        )
         self.slices = event.slice_no
+        self.sliced_ns = int(event.at)
+        self.tally.stored(event.traded, instrument)
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
         self.recalled = self.recalled | {event.slice_no}
+        self.open[event.slice_no] = msgspec.structs.replace(self.open[event.slice_no], recalled=True)
 
     def settled(self, event: m.ParentSettled) -> None:
         self.open.pop(event.slice_no)
         self.recalled = self.recalled - {event.slice_no} or _NONE
         self.stale = self.stale - {event.slice_no} or _NONE
-        self.cum += self.instrument.qty_units(event.filled_qty)
+        self.last_qty = self.instrument.qty_units(event.filled_qty)
+        self.cum += self.last_qty
         self.notional = total(self.notional, event.notional)
         self.fees = total(self.fees, event.fees)
-        self.settled_ns = event.at
+        self.missed += self.instrument.qty_units(event.missed_qty)
+        self.settled_ns = int(event.at)
         self.last_reason = event.reason
 
+    def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
+        self.paused = isinstance(event, m.ParentPaused)
+        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+        self.answered(event.order_seq)
+
     def modified(self, event: m.ParentModified, params: Params) -> None:
-        self.order = event.order
-        self.params = params
-        self.wanted = self.instrument.qty_units(event.order.qty)
+        self._take(event.order, params)
         if event.end_at is not None:
             self.end_ns = event.end_at
+        self.missed = 0
+        self.plan = self._planned(event.schedule)
+        self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
+
+    def changed(self, event: m.ParentModified, params: Params) -> Parent:
+        """The parent as it will be; this one stays as it is."""
+        other = copy(self)
+        other.tally = copy(self.tally)
+        other.modified(event, params)
+        return other
+
+    def replanned(self, event: m.ParentReplanned) -> None:
+        self.plan = self._planned(event.schedule)
+        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+
+
+def _units(qty: Decimal | None, instrument: Instrument) -> int:
+    """Whole lots, in units; 0 where nothing is given."""
+    if qty is None:
+        return 0
+    return max(floor_to(int(qty.scaleb(instrument.qty_scale)), instrument.lot), instrument.lot)
 
 
 def average(notional: Decimal, cum: int, instrument: Instrument) -> Decimal | None:
@@ -150,10 +266,3 @@ def fingerprint(order: m.ParentOrder) -> int:
     return ids.digest(msgspec.json.encode(msgspec.to_builtins(order, enc_hook=str), order="sorted")) & (
         (1 << 64) - 1
     )
-
-
-def routing_of(order: m.ParentOrder, wanted: Slice, default: str) -> dict[str, Any]:
-    """The strategy and its parameters of one slice: the algorithm's word for it over the order's."""
-    chosen = order.strategy or default
-    own = order.strategy_params if wanted.strategy in ("", chosen) else {}
-    return {"strategy": wanted.strategy or chosen, "strategy_params": {**own, **wanted.strategy_params}}

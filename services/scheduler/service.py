@@ -33,7 +33,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         past=core.past,
         reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *reads),
         # The acceptances of other schedulers, so that an id is used once by all of them together.
-        hears=(f"{root}.book.*", f"{root}.parent.*.*.accepted"),
+        hears=(f"{root}.book.*", f"{root}.stats.*", f"{root}.parent.*.*.accepted"),
         missing=core.missing,
         claims=(Claim(subjects.epoch("scheduler", "-".join(sorted(names)) or "all"), tuple(sorted(mine))),),
     )

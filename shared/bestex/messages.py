@@ -111,14 +111,27 @@ class ParentEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class SchedulePoint(msgspec.Struct, frozen=True, array_like=True):
-    """By `at`, `qty` in total should have been sent."""
+    """By `at`, `qty` in total should have been sent, from `low` to `high` where the market fills what is sent.
+    Between two points the planned curve is straight. A bound that is left out is nothing, or the whole."""
 
     at: Time
     qty: Decimal
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+
+class Traded(msgspec.Struct, frozen=True, array_like=True):
+    """What the market had traded since a parent began, `qty`, and where the count stood by which that is known:
+    `Stats.traded` and `Stats.counting_since`."""
+
+    qty: Decimal
+    total: Decimal
+    since: Time
 
 
 class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
-    """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing."""
+    """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing.
+    `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why."""
 
     order: ParentOrder
     params: dict[str, Any] = {}
@@ -127,7 +140,19 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     end_at: Time | None = None
     arrival_px: Decimal | None = None
     reason: str = ""
+    works_as: str = ""
     schedule: list[SchedulePoint] = []
+    traded: Traded | None = None
+
+
+class ParentStarted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="started"):
+    """An order that was to wait begins: from here on its arrival price and its schedule are these."""
+
+    arrival_px: Decimal | None = None
+    end_at: Time | None = None
+    schedule: list[SchedulePoint] = []
+    traded: Traded | None = None
+    text: str = ""
 
 
 class ParentRejected(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):
@@ -147,7 +172,8 @@ class ParentRejected(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
 class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="sliced"):
     """A slice, and thereby the router's command.
 
-    `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`).
+    `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
+    the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
     """
 
     slice_no: int
@@ -164,6 +190,9 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     algo: str = ""
     parent_qty: Decimal = Decimal(0)
     build: str = ""
+    why: str = ""
+    post_only: bool = False
+    traded: Traded | None = None
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -175,23 +204,26 @@ class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ParentSettled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="settled"):
-    """A slice ended; what it did not fill is the parent's again."""
+    """A slice ended; what it did not fill is the parent's again. `missed_qty` of that is not to be caught up."""
 
     slice_no: int
     filled_qty: Decimal
     notional: Decimal
     fees: Decimal
     reason: Code
+    missed_qty: Decimal = Decimal(0)
 
 
 class ParentPaused(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="paused"):
     order_seq: int
     text: str = ""
+    traded: Traded | None = None
 
 
 class ParentResumed(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="resumed"):
     order_seq: int
     text: str = ""
+    traded: Traded | None = None
 
 
 class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="modified"):
@@ -200,8 +232,18 @@ class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     order_seq: int
     order: ParentOrder
     params: dict[str, Any] = {}
+    works_as: str = ""
     end_at: Time | None = None
     schedule: list[SchedulePoint] = []
+    traded: Traded | None = None
+
+
+class ParentReplanned(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replanned"):
+    """The algorithm changed its own schedule, and says why. What is at work stays."""
+
+    schedule: list[SchedulePoint]
+    text: str = ""
+    traded: Traded | None = None
 
 
 class ParentCanceling(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="canceling"):
@@ -744,7 +786,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """stats.<symbol>, JSON, about once a second.
 
     Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute;
-    `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1.
+    `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1. `traded` is all base
+    traded since `counting_since`, when this count began: whoever misses a message misses nothing of it.
     """
 
     symbol: str
@@ -755,6 +798,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ask_depth: Decimal = Decimal(0)
     volatility_bps: float | None = None
     volume: Decimal = Decimal(0)
+    traded: Decimal = Decimal(0)
+    counting_since: Time | None = None
     liquidity_score: float = 0.0
     locked: bool = False
     crossed: bool = False

@@ -84,6 +84,8 @@ def fold(status: ParentStatus, event: Any) -> ParentStatus:
                 "end_at": event.end_at,
                 "text": event.reason,
             }
+        case m.ParentStarted():
+            change = {"arrival_px": event.arrival_px, "end_at": event.end_at or status.end_at}
         case m.ParentSliced():
             change = {"slices": event.slice_no}  # the first one is 1
         case m.ParentPaused():

@@ -22,6 +22,7 @@ EXEC = "EXEC_{venue}"
 
 ParentEvents = (
     m.ParentAccepted
+    | m.ParentStarted
     | m.ParentRejected
     | m.ParentSliced
     | m.ParentRecalled
@@ -29,6 +30,7 @@ ParentEvents = (
     | m.ParentPaused
     | m.ParentResumed
     | m.ParentModified
+    | m.ParentReplanned
     | m.ParentCanceling
     | m.ParentDone
 )
@@ -257,4 +259,4 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     return lambda subject: compiled.fullmatch(subject) is not None
 
 
-assert len(get_args(ParentEvents)) == 10, "every parent event is in the union"
+assert len(get_args(ParentEvents)) == 12, "every parent event is in the union"

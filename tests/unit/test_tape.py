@@ -131,7 +131,7 @@ def test_a_core_that_decides_something_else_is_a_difference(
 
 def test_a_core_that_decides_less_is_a_difference(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path)
-    monkeypatch.setattr("services.scheduler.core.SchedulerCore._step", lambda *_: [])
+    monkeypatch.setattr("services.scheduler.working.Working.look", lambda *_: [])
     assert "retracing gives nothing" in retrace_tape(path).difference
 
 

@@ -1,30 +1,42 @@
-"""What an algorithm is: typed parameters, and one pure decision.
+"""What an algorithm is: typed parameters, a planned curve, and one pure decision.
 
-The scheduler's life cycle owns everything that algorithms share (accepting, pausing, modifying, cancelling,
-sums, ends); an algorithm only says what is due. It keeps no state: whatever it needs follows from its
-parameters and the parent's history, which is how it resumes exactly.
+The scheduler's life cycle owns everything that algorithms share (accepting, pausing, modifying, cancelling, sums,
+ends, sizes, the participation cap, the would price); an algorithm only says what is due. It keeps no state: whatever
+it needs follows from its parameters, the parent's history and the market, which is how it resumes exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
 from bestex import codec
-from bestex.clock import Time
+from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.human import Duration, Ratio
-from bestex.messages import Tif
+from bestex.messages import Side, Tif
+from services.scheduler.curve import Curve, free
+from services.scheduler.market import Market
+
+COMPLETION_NS = 10 * SECOND  # how long the router may work on the rest that is taken at the end
+
+Urgency = Literal["low", "medium", "high", "immediate"]
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of all algorithms' parameters: what every algorithm takes."""
 
     name: ClassVar[str]
+    needs_limit: ClassVar[bool] = False
+    # Whether a decision depends on the book, and is to be made again when that changes.
+    follows_book: ClassVar[bool] = False
+    # Whether it depends on what the market trades.
+    follows_volume: ClassVar[bool] = False
 
     start_time: Annotated[Time | None, Meta(description="When to begin; at once where it is left out.")] = (
         None
@@ -33,6 +45,36 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     duration: Annotated[Duration, Meta(description="How long to work.")] = Duration.parse("5m")
     max_slippage: Annotated[
         Ratio | None, Meta(description="How far from the mid a slice may trade; the platform's default else.")
+    ] = None
+    would_price: Annotated[
+        Decimal | None, Meta(description="All of the rest is taken as soon as it can be had at this price.")
+    ] = None
+    max_participation: Annotated[
+        Ratio | None,
+        Meta(description="The most of what the market trades, ours included; no limit where left out."),
+    ] = None
+    min_slice: Annotated[
+        Decimal | None, Meta(description="The least that a slice may be, but for the last one.")
+    ] = None
+    max_slice: Annotated[Decimal | None, Meta(description="The most that a slice may be.")] = None
+    randomize: Annotated[
+        Ratio,
+        Meta(description="By how much of a slice its size and time vary, symmetric around the schedule."),
+    ] = Ratio(0.2)
+    catch_up: Annotated[
+        Ratio, Meta(description="How much more than its own size a slice may carry of what is behind.")
+    ] = Ratio(1.0)
+    out_of_limit: Annotated[
+        Literal["catch_up", "pause"],
+        Meta(
+            description="What was missed while the market was beyond the limit is caught up, or left to the end."
+        ),
+    ] = "catch_up"
+    force_completion: Annotated[
+        bool, Meta(description="At the end, take what is left at once within the limits.")
+    ] = False
+    urgency: Annotated[
+        Urgency | None, Meta(description="How dear waiting is, for strategies that weigh it.")
     ] = None
     slice_ttl: Annotated[Duration | None, Meta(description="How long the router may work on one slice.")] = (
         None
@@ -55,40 +97,99 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             return "max_slippage must be above 0% and below 100%"
         if self.slice_ttl is not None and self.slice_ttl <= 0:
             return "slice_ttl must be longer than nothing"
+        if not 0 <= self.randomize <= 0.9:
+            return "randomize must be from 0% to 90%"
+        if self.catch_up < 0:
+            return "catch_up must not be negative"
+        if self.max_participation is not None and not 0 < self.max_participation <= 1:
+            return "max_participation must be above 0% and at most 100%"
+        for name in ("would_price", "min_slice", "max_slice"):
+            value = getattr(self, name)
+            if value is not None and not (value.is_finite() and value > 0):
+                return f"{name} must be above zero"
+        if self.min_slice is not None and self.max_slice is not None and self.min_slice > self.max_slice:
+            return "min_slice must not be above max_slice"
         return ""
 
-    def plan(self, task: Task) -> list[Target]:
-        """The planned curve: by `at_ns`, `qty` in total should have been sent. At most CURVE_POINTS_MAX."""
-        return [Target(task.start_ns, task.qty)]
+    @property
+    def watches_book(self) -> bool:
+        return self.follows_book or self.would_price is not None
+
+    @property
+    def watches_volume(self) -> bool:
+        return self.follows_volume or self.max_participation is not None
+
+    def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
+        """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it
+        is for. `algos`: all that there are. `name`: the one that was chosen before, which stands."""
+        del task, algos, name
+        return self, ""
+
+    def curve(self, task: Task, now_ns: int) -> Curve:
+        """The planned curve from now, or from the start, to the end. Made when an order is accepted, begins late or
+        is modified; stored, and from then on the plan."""
+        return free(max(now_ns, task.start_ns), task.end_ns, task.cum, task.qty)
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         """What is due at `now_ns`. Pure; called again after every change of the parent."""
         raise TypeError(f"{type(self).__name__} has no decision, for {task} at {now_ns} or ever")
 
+    def closing(self, task: Task, now_ns: int) -> Decision:
+        """After the end: what is left is taken at once where that was asked for, and given up where not."""
+        if task.open:
+            return Wait(now_ns + SECOND)
+        tried = task.slices > 0 and task.settled_ns > task.end_ns
+        if self.force_completion and not tried:
+            return Slice(task.unsent, expires_ns=now_ns + COMPLETION_NS, why="completion at the end")
+        return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
 
-CURVE_POINTS_MAX = 240  # more is finer than any plot, and a history is read by people
+
+class Working(msgspec.Struct, frozen=True):
+    """A slice that the router has: quantity and limit in units, 0 where it has no limit."""
+
+    no: int
+    qty: int
+    limit: int
+    sliced_ns: int
+    rests: bool
+    recalled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A parent as its algorithm sees it. Quantities in the instrument's units."""
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A parent as its algorithm sees it. Quantities and prices in the instrument's units.
 
+    `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
+    `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
+    when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
+    one filled and why it ended.
+    """
+
+    side: Side
     qty: int
     cum: int
     open: int
     slices: int
     lot: int
     min_qty: int
+    most: int
     start_ns: int
     end_ns: int
     seed: int
+    limit: int | None
+    plan: Curve
+    market: Market
+    traded: int
+    missed: int
+    sliced_ns: int
     settled_ns: int
     last_reason: Code | None
+    last_qty: int
+    working: tuple[Working, ...]
 
     @property
     def unsent(self) -> int:
-        """What is neither filled nor with the router."""
-        return self.qty - self.cum - self.open
+        """What is neither filled nor with the router; nothing where less is wanted now than went out before."""
+        return max(self.qty - self.cum - self.open, 0)
 
     @property
     def was_changed(self) -> bool:
@@ -98,22 +199,22 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    at_ns: int
-    qty: int
-
-
-@dataclass(frozen=True, slots=True)
 class Slice:
-    """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross. An algorithm
-    may name a routing strategy for this slice alone, and parameters over the order's."""
+    """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross, at `limit` or
+    the order's own limit, whichever is closer, and with `post_only` all of it rests. Without a `collar` the distance
+    from the mid is not looked at. An algorithm may name a routing strategy for this slice alone, parameters over the
+    order's, and venues among the order's. `why` is for people."""
 
     qty: int
     expires_ns: int
     tif: Tif = Tif.IOC
+    limit: int | None = None
+    post_only: bool = False
     collar: bool = True
     strategy: str = ""
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
+    venues: tuple[str, ...] | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +225,22 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """The router is to give this slice back."""
+
+    slice_no: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """From now on this is the planned curve."""
+
+    curve: Curve
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The algorithm is through with what could be done."""
 
@@ -131,13 +248,4 @@ class Finish:
     text: str = ""
 
 
-Decision = Slice | Wait | Finish
-
-
-def resample(targets: list[Target]) -> list[Target]:
-    """At most CURVE_POINTS_MAX of the points, the first and the last among them."""
-    if len(targets) <= CURVE_POINTS_MAX:
-        return targets
-    last = len(targets) - 1
-    picks = {i * last // (CURVE_POINTS_MAX - 1) for i in range(CURVE_POINTS_MAX)}
-    return [targets[i] for i in sorted(picks)]
+Decision = Slice | Wait | Recall | Replan | Finish

@@ -16,6 +16,7 @@ class Limit(Params, frozen=True, kw_only=True, omit_defaults=True):
     """One slice at the limit price: what crosses is taken, the rest rests on the best venue until the end."""
 
     name: ClassVar[str] = "limit"
+    needs_limit: ClassVar[bool] = True
 
     duration: Duration = Duration.parse("1d")
     tif: Annotated[

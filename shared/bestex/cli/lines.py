@@ -131,11 +131,15 @@ def _parent(event: Any) -> str:
     name = event_name(event)
     match event:
         case m.ParentAccepted(order=order):
-            text = f"{order.side} {order.qty:f} {event.symbol} by {order.algo}"
+            why = f" ({event.reason})" if event.reason else ""
+            text = f"{order.side} {order.qty:f} {event.symbol} by {order.algo}{why}"
         case m.ParentRejected():
             return f"rejected {event.request}: {event.text} ({event.code})"
         case m.ParentSliced():
-            text = f"{event.slice_no}: {event.side} {event.qty:f}"
+            why = f" ({event.why})" if event.why else ""
+            text = f"{event.slice_no}: {event.side} {event.qty:f}{why}"
+        case m.ParentRecalled():
+            text = f"{event.slice_no}: {event.reason} {event.text}".rstrip()
         case m.ParentSettled():
             text = f"{event.slice_no}: {event.filled_qty:f}, {event.reason}"
         case m.ParentDone():

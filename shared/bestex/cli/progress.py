@@ -19,7 +19,11 @@ def planned_share(schedule: list[m.SchedulePoint], qty: float, now_ns: int) -> f
     if not schedule or not qty:
         return 1.0
     due = bisect_right(schedule, now_ns, key=lambda point: int(point.at))
-    return float(schedule[due - 1].qty) / qty if due else 0.0
+    if not due or due == len(schedule):
+        return float(schedule[due - 1].qty) / qty if due else 0.0
+    before, after = schedule[due - 1], schedule[due]
+    gone = (now_ns - before.at) / (after.at - before.at)
+    return (float(before.qty) + gone * float(after.qty - before.qty)) / qty
 
 
 async def follow(parent: Parent, clock: AffineClock) -> None:
@@ -55,7 +59,9 @@ async def follow(parent: Parent, clock: AffineClock) -> None:
         drawing = asyncio.create_task(redraw())
         try:
             async for event in parent:
-                if isinstance(event, m.ParentAccepted | m.ParentModified):
+                if isinstance(
+                    event, m.ParentAccepted | m.ParentStarted | m.ParentModified | m.ParentReplanned
+                ):
                     schedule = event.schedule
         finally:
             drawing.cancel()

@@ -77,7 +77,8 @@ def test_settings_read_as_json_where_they_can_and_as_text_elsewhere() -> None:
 
 def test_the_planned_share_follows_the_schedule() -> None:
     schedule = [SchedulePoint(Time(1000), Decimal(1)), SchedulePoint(Time(2000), Decimal(4))]
-    assert [planned_share(schedule, 4.0, now) for now in (0, 1000, 1999, 2000)] == [0.0, 0.25, 0.25, 1.0]
+    found = [planned_share(schedule, 4.0, now) for now in (0, 1000, 1500, 2000, 3000)]
+    assert found == [0.0, 0.25, 0.625, 1.0, 1.0]
     assert planned_share([], 4.0, 0) == 1.0
 
 

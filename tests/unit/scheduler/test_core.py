@@ -217,7 +217,9 @@ def test_an_order_that_starts_later_waits_for_its_time() -> None:
     body = {**ORDER, "params": {"start_time": "2023-11-14T22:14:20Z", "duration": "10s"}}
     assert len(bench.order(body)) == 1
     assert bench.advance(START + 59 * SECOND) == []
-    assert len(bench.advance(START + 60 * SECOND)) == 1
+    started, sliced = bench.advance(START + 60 * SECOND)
+    assert (type(started), type(sliced)) == (m.ParentStarted, m.ParentSliced)
+    assert started.arrival_px == 60_000
 
 
 def test_a_restart_under_other_limits_and_defaults_continues_as_it_was() -> None:

@@ -1,0 +1,129 @@
+"""Following a planned curve in steps: what TWAP, VWAP and implementation shortfall have in common.
+
+The curve is the journal's; a step's time and size are functions of the curve, the parent's seed and the step's
+number, so a restarted scheduler continues exactly. What a slice did not fill is carried into the next ones, at most
+`catch_up` of a slice's size at once: never a burst.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from bestex.human import Duration
+from bestex.ids import uniform
+from bestex.units import floor_to
+from services.scheduler.algos.base import Decision, Params, Slice, Task, Wait
+from services.scheduler.curve import Curve
+
+SLICES_MAX = 10_000  # one a second for three hours; more is a mistyped interval
+TAIL_TRIES = 4  # how often the last window tries again for what the last slice did not fill
+
+
+class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the algorithms that follow a curve. They say which: `curve`."""
+
+    interval: Annotated[Duration, Meta(description="Time between slices.")] = Duration.parse("10s")
+    slices: Annotated[int, Meta(ge=0, le=SLICES_MAX, description="How many; overrides the interval.")] = 0
+
+    def problem(self) -> str:
+        if self.interval <= 0:
+            return "interval must be longer than nothing"
+        if self.end_time is None and not self.slices and self.duration // self.interval > SLICES_MAX:
+            return f"more than {SLICES_MAX} slices; take a longer interval"
+        return super().problem()
+
+    def decide(self, task: Task, now_ns: int) -> Decision:
+        if now_ns >= task.end_ns:
+            return self.closing(task, now_ns)
+        plan = task.plan
+        steps = Steps(task, self.steps(task, plan.start_ns, plan.points[0].qty), float(self.randomize))
+        done = steps.due(now_ns)
+        if not done:
+            return Wait(max(steps.at_ns(0), now_ns))
+        window_ns = steps.at_ns(done - 1)
+        next_ns = steps.at_ns(done) if done < steps.count else task.end_ns
+        behind = steps.target(done - 1) - task.cum - task.open - task.missed
+        if task.open or behind <= 0:
+            return Wait(next_ns)
+        if task.slices and task.settled_ns >= window_ns:
+            # This window has had its slice; only the last window has no next one to carry the rest into.
+            if done < steps.count:
+                return Wait(next_ns)
+            again_ns = task.settled_ns + max((task.end_ns - window_ns) // TAIL_TRIES, 1)
+            if now_ns < again_ns:
+                return Wait(min(again_ns, task.end_ns))
+        own = max(steps.target(done - 1) - steps.target(done - 2), steps.own(done - 1), task.min_qty)
+        qty = min(behind, max(floor_to(int(own * (1 + self.catch_up)), task.lot), task.lot))
+        if qty < task.min_qty and qty < task.unsent:
+            return Wait(next_ns)
+        if 0 < task.unsent - qty < task.min_qty:
+            qty = task.unsent  # never leave behind what no venue takes
+        return Slice(qty, expires_ns=next_ns)
+
+    def begin_ns(self, task: Task, now_ns: int) -> int:
+        """Where a new curve begins: at the last slice where one went out of late, so that it counts as the first
+        step, and a change brings none of its own."""
+        if not task.slices:
+            return max(now_ns, task.start_ns)
+        return max(task.sliced_ns, now_ns - self._interval_ns(task))
+
+    def steps(self, task: Task, from_ns: int, cum: int) -> int:
+        """In how many steps the way from `cum` then to the whole is gone."""
+        count = max(task.end_ns - from_ns, 1) // self._interval_ns(task)
+        most = (task.qty - cum) // max(task.min_qty, task.lot)  # never a slice that no venue takes
+        return max(1, min(count, SLICES_MAX, most))
+
+    def _interval_ns(self, task: Task) -> int:
+        return max((task.end_ns - task.start_ns) // self.slices, 1) if self.slices else int(self.interval)
+
+
+class Steps:
+    """A curve in `count` steps of equal time, each moved by up to half of `randomize` of a step either way.
+
+    Half a step either way keeps neighbours in order and the mean on the curve. All are functions of the seed and
+    their number, so none is stored.
+    """
+
+    __slots__ = ("_curve", "_lot", "_qty", "_randomize", "_seed", "_span_ns", "_start_ns", "count")
+
+    def __init__(self, task: Task, count: int, randomize: float) -> None:
+        self.count = count
+        self._curve: Curve = task.plan
+        self._qty = task.qty
+        self._lot = task.lot
+        self._seed = task.seed ^ task.plan.start_ns
+        self._randomize = randomize
+        self._start_ns = task.plan.start_ns
+        self._span_ns = max(task.end_ns - task.plan.start_ns, 1)
+
+    def at_ns(self, i: int) -> int:
+        """When step `i` is due."""
+        late = self._randomize * (uniform(self._seed, 2 * i) - 0.5) if i else 0.0
+        return self._start_ns + int((i + late) * self._span_ns / self.count)
+
+    def own(self, i: int) -> int:
+        """What the curve gives to step `i`."""
+        return self._planned(i + 1) - self._planned(i)
+
+    def target(self, i: int) -> int:
+        """How much should have been sent once step `i` is; all with the last."""
+        if i < 0:
+            return self._planned(0)
+        if i >= self.count - 1:
+            return self._qty
+        least = min(self.own(i), self.own(i + 1))  # so that no step is taken beyond its neighbours
+        more = self._randomize * (uniform(self._seed, 2 * i + 1) - 0.5)
+        return floor_to(self._planned(i + 1) + int(least * more), self._lot)
+
+    def due(self, now_ns: int) -> int:
+        """How many steps are due."""
+        near = (now_ns - self._start_ns) * self.count // self._span_ns
+        return sum(
+            1 for i in range(max(near - 1, 0), min(near + 2, self.count)) if self.at_ns(i) <= now_ns
+        ) + max(min(near - 1, self.count), 0)
+
+    def _planned(self, i: int) -> int:
+        """The curve at the beginning of step `i`."""
+        return self._curve.qty(self._start_ns + self._span_ns * i // self.count)

@@ -1,0 +1,133 @@
+"""A planned curve: how much should have been sent by when, and within which bounds."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from bestex.clock import Time
+from bestex.instruments import Instrument
+from bestex.messages import SchedulePoint
+
+POINTS_MAX = 240  # more is finer than any plot, and a history is read by people
+
+
+class Point(NamedTuple):
+    """By `at_ns`, `qty` in total should have been sent, from `low` to `high` where the market fills what is sent."""
+
+    at_ns: int
+    qty: int
+    low: int
+    high: int
+
+
+class Curve:
+    """Points in order of time, straight in between; times in ns, quantities in the instrument's units."""
+
+    __slots__ = ("points",)
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        assert points, "a curve has at least one point"
+        self.points = tuple(points)
+
+    @property
+    def start_ns(self) -> int:
+        return self.points[0].at_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self.points[-1].at_ns
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Curve) and self.points == other.points
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def at(self, now_ns: int) -> Point:
+        """The curve then, to the nearest unit; its first and last point before and after it."""
+        points = self.points
+        i = bisect_right(points, now_ns, key=_at_ns)
+        if not i or i == len(points):
+            return points[max(i - 1, 0)]._replace(at_ns=now_ns)
+        (at0, *before), (at1, *after) = points[i - 1], points[i]
+        gone, span = now_ns - at0, at1 - at0
+        return Point(now_ns, *(a + _share(b - a, gone, span) for a, b in zip(before, after, strict=True)))
+
+    def qty(self, now_ns: int) -> int:
+        """How much should have been sent by then."""
+        points = self.points
+        if len(points) == 2:  # the straight line of most orders
+            (at0, qty0, _, _), (at1, qty1, _, _) = points
+            if at0 <= now_ns < at1:
+                return qty0 + _share(qty1 - qty0, now_ns - at0, at1 - at0)
+        return self.at(now_ns).qty
+
+
+def _share(qty: int, gone: int, span: int) -> int:
+    """`gone` of `span` of it, to the nearest unit: equal steps of what divides equally are equal."""
+    return (2 * qty * gone + span) // (2 * span)
+
+
+def _at_ns(point: Point) -> int:
+    return point.at_ns
+
+
+def free(start_ns: int, end_ns: int, cum: int, qty: int) -> Curve:
+    """No plan but the end: anything from `cum` to the whole may have been sent at any time."""
+    if end_ns <= start_ns:
+        return Curve([Point(start_ns, qty, cum, qty)])
+    return Curve([Point(start_ns, cum, cum, qty), Point(end_ns, qty, cum, qty)])
+
+
+def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0) -> Curve:
+    """A curve through `totals` at `times_ns` that is followed in steps from one point to the next.
+
+    Whoever follows it sends a step's quantity at its beginning, so the upper bound is a step ahead. `slack`: by how
+    much of a step its time and size may vary. Shapes: as many totals as times, both rising.
+    """
+    steps = [after - before for before, after in pairwise(totals)] or [0]
+    last = totals[-1]
+    points = []
+    for i, (at_ns, total) in enumerate(zip(times_ns, totals, strict=True)):
+        behind, ahead = steps[max(i - 1, 0)], steps[min(i, len(steps) - 1)]
+        play = int(slack * max(behind, ahead))
+        low, high = max(total - play, totals[0]), min(total + ahead + play, last)
+        points.append(Point(at_ns, total, low, high))
+    return Curve(resample(points))
+
+
+def resample(points: list[Point]) -> list[Point]:
+    """At most POINTS_MAX of the points, the first and the last among them."""
+    if len(points) <= POINTS_MAX:
+        return points
+    last = len(points) - 1
+    picks = {i * last // (POINTS_MAX - 1) for i in range(POINTS_MAX)}
+    return [points[i] for i in sorted(picks)]
+
+
+def to_schedule(curve: Curve, instrument: Instrument) -> list[SchedulePoint]:
+    """The curve as users see it."""
+    qty = instrument.qty
+    return [SchedulePoint(Time(at), qty(total), qty(low), qty(high)) for at, total, low, high in curve.points]
+
+
+def of_schedule(points: Sequence[SchedulePoint], instrument: Instrument) -> Curve:
+    """The curve that was stored; bounds that were not are nothing and the whole."""
+    units = instrument.qty_units
+    most = units(points[-1].qty)
+    return Curve(
+        [
+            Point(
+                int(point.at),
+                units(point.qty),
+                0 if point.low is None else units(point.low),
+                most if point.high is None else units(point.high),
+            )
+            for point in points
+        ]
+    )

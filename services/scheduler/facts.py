@@ -1,0 +1,113 @@
+"""What the scheduler writes, made from what it has decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bestex import messages as m
+from bestex import subjects
+from bestex.clock import Time
+from bestex.core import Fact
+from bestex.errors import Code
+from services.scheduler.algos.base import Params, Slice
+from services.scheduler.curve import Curve, to_schedule
+from services.scheduler.market import Market
+from services.scheduler.parent import Parent
+
+
+def fact(event: Any) -> Fact:
+    subject = subjects.parent(event.symbol, event.parent_id, subjects.event_name(event))
+    return Fact(subject, event, lane=event.parent_id)
+
+
+def traded(parent: Parent, market: Market) -> m.Traded | None:
+    """Where the market's volume stands, where the order's algorithm or its cap needs to know after a restart."""
+    return parent.tally.mark(market) if parent.params.watches_volume else None
+
+
+def started(parent: Parent, market: Market, curve: Curve, now_ns: int) -> Fact:
+    mid = market.mid_half
+    return fact(
+        m.ParentStarted(
+            **parent.standing(now_ns),
+            arrival_px=None if mid is None else parent.instrument.price(mid) / 2,
+            schedule=to_schedule(curve, parent.instrument),
+            traded=traded(parent, market),
+        )
+    )
+
+
+def sliced(
+    parent: Parent,
+    wanted: Slice,
+    limit: int | None,
+    expires_ns: int,
+    routing: Mapping[str, Any],
+    market: Market,
+    build: str,
+    now_ns: int,
+) -> Fact:
+    order = parent.order
+    venues = order.venues if wanted.venues is None else list(wanted.venues)
+    return fact(
+        m.ParentSliced(
+            **parent.standing(now_ns),
+            slice_no=parent.slices + 1,
+            side=order.side,
+            qty=parent.instrument.qty(wanted.qty),
+            due_at=Time(now_ns),
+            expires_at=Time(expires_ns),
+            limit_price=None if limit is None else parent.instrument.price(limit),
+            tif=wanted.tif,
+            post_only=wanted.post_only,
+            **routing,
+            venues=venues,
+            account=order.account,
+            algo=order.algo,
+            parent_qty=order.qty,
+            build=build,
+            why=wanted.why,
+            traded=traded(parent, market),
+        )
+    )
+
+
+def recalled(parent: Parent, slice_no: int, reason: Code, text: str, now_ns: int) -> Fact:
+    return fact(m.ParentRecalled(**parent.standing(now_ns), slice_no=slice_no, reason=reason, text=text))
+
+
+def replanned(parent: Parent, curve: Curve, why: str, market: Market, now_ns: int) -> Fact:
+    return fact(
+        m.ParentReplanned(
+            **parent.standing(now_ns),
+            schedule=to_schedule(curve, parent.instrument),
+            text=why,
+            traded=traded(parent, market),
+        )
+    )
+
+
+def done(parent: Parent, reason: Code, text: str, now_ns: int) -> Fact:
+    return fact(
+        m.ParentDone(
+            **parent.standing(now_ns),
+            reason=reason,
+            notional=parent.notional,
+            fees=parent.fees,
+            text=text,
+        )
+    )
+
+
+def routing_of(
+    order: m.ParentOrder, wanted: Slice, params: Params, default: str, kind: Any
+) -> dict[str, Any]:
+    """The strategy and its parameters of one slice: the algorithm's word for it over the order's. `kind`: what the
+    order's own strategy takes; the order's urgency is one of them where it is and nothing else is said."""
+    chosen = order.strategy or default
+    own = order.strategy_params if wanted.strategy in ("", chosen) else {}
+    given = {**own, **wanted.strategy_params}
+    if params.urgency is not None and "urgency" in kind.__struct_fields__:
+        given.setdefault("urgency", params.urgency)
+    return {"strategy": wanted.strategy or chosen, "strategy_params": given}

@@ -1,0 +1,128 @@
+"""What an algorithm sees of its market. Everything is worked out when it is asked for, and once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from bestex.impact.settings import ImpactSettings
+from bestex.instruments import Instrument
+from bestex.ladder import Ladder
+from bestex.messages import ConsolidatedBook, Side, Stats, Traded
+
+
+class Market:
+    """One instrument's consolidated book and statistics, as they were heard last; each may be missing.
+
+    Prices and quantities are in the instrument's units, prices basis-adjusted, live venues only. `impact`: what the
+    configuration says of it.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        book: ConsolidatedBook | None = None,
+        stats: Stats | None = None,
+        impact: ImpactSettings | None = None,
+    ) -> None:
+        self.instrument = instrument
+        self.book = book
+        self.stats = stats
+        self.impact = impact
+
+    def with_book(self, book: ConsolidatedBook) -> Market:
+        return Market(self.instrument, book, self.stats, self.impact)
+
+    def with_stats(self, stats: Stats) -> Market:
+        """The same book; what was worked out of it stays."""
+        other = Market(self.instrument, self.book, stats, self.impact)
+        if "ladder" in self.__dict__:
+            other.__dict__["ladder"] = self.ladder
+        return other
+
+    @cached_property
+    def ladder(self) -> Ladder | None:
+        return None if self.book is None else Ladder(self.book)
+
+    @property
+    def mid_half(self) -> int | None:
+        """Best bid plus best ask: twice the mid, exactly. None where a side is empty."""
+        return None if self.ladder is None else self.ladder.mid_half_units
+
+    def best(self, side: Side) -> int | None:
+        """The best price of the bids (`BUY`) or of the asks (`SELL`)."""
+        if self.ladder is None:
+            return None
+        return self.ladder.best_bid if side is Side.BUY else self.ladder.best_ask
+
+    def touch(self, taker: Side) -> int | None:
+        """The best price that a taker of that side would get."""
+        return self.best(taker.opposite)
+
+    def is_beyond(self, taker: Side, price: int) -> bool:
+        """Whether there is nothing to be taken at `price` or better; also where there is no book."""
+        touch = self.touch(taker)
+        return touch is None or (touch - price) * taker.sign > 0
+
+    def available(self, taker: Side, price: int) -> int:
+        """What could be taken at `price` or better."""
+        if self.ladder is None:
+            return 0
+        return sum(
+            level.qty for level in self.ladder.levels(taker) if (level.price - price) * taker.sign <= 0
+        )
+
+    def depth(self, taker: Side, bps: int) -> int:
+        """What could be taken within `bps` of the mid."""
+        return 0 if self.ladder is None else self.ladder.depth(taker, bps)
+
+    @property
+    def spread_bps(self) -> float | None:
+        return None if self.ladder is None else self.ladder.spread_bps
+
+    @property
+    def volatility_bps(self) -> float | None:
+        """Of the mid, per square root of a second."""
+        return None if self.stats is None else self.stats.volatility_bps
+
+    @property
+    def volume_per_s(self) -> float:
+        """Base traded a second, in units, over the last minute."""
+        return 0.0 if self.stats is None else float(self.stats.volume) * 10**self.instrument.qty_scale / 60
+
+
+class Tally:
+    """What a market has traded since a parent began, while that was at work.
+
+    The aggregator's count is cumulative, so a message that is missed costs nothing; where the aggregator began to
+    count anew, what was traded before it did is not known and not counted. `stored` is what the journal holds.
+    """
+
+    __slots__ = ("_qty", "_since", "_total", "counts")
+
+    def __init__(self) -> None:
+        self._qty = self._total = self._since = 0
+        self.counts = False
+
+    def now(self, market: Market) -> int:
+        """Quantity units."""
+        stats = market.stats
+        if not self.counts or stats is None or stats.counting_since is None:
+            return self._qty
+        total = market.instrument.qty_units(stats.traded)
+        before = self._total if int(stats.counting_since) == self._since else 0
+        return self._qty + max(total - before, 0)
+
+    def mark(self, market: Market) -> Traded | None:
+        """To be stored with an event; None where nothing is counted yet."""
+        stats = market.stats
+        if stats is None or stats.counting_since is None:
+            return None
+        return Traded(market.instrument.qty(self.now(market)), stats.traded, stats.counting_since)
+
+    def stored(self, mark: Traded | None, instrument: Instrument, *, counts: bool = True) -> None:
+        """From this event on it is counted, or not, from there."""
+        if mark is not None:
+            self._qty = instrument.qty_units(mark.qty)
+            self._total = instrument.qty_units(mark.total)
+            self._since = int(mark.since)
+        self.counts = counts and (self.counts or mark is not None)

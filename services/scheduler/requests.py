@@ -1,0 +1,142 @@
+"""What users ask for becomes events, or is refused with a code and a sentence."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from bestex import messages as m
+from bestex.clock import Time
+from bestex.config import Config
+from bestex.core import Fact
+from bestex.errors import Code
+from services.scheduler import facts
+from services.scheduler.algos.base import Params
+from services.scheduler.curve import to_schedule
+from services.scheduler.facts import fact
+from services.scheduler.intake import Intake, Refused, Request
+from services.scheduler.market import Market
+from services.scheduler.memory import Memory
+from services.scheduler.parent import Parent, fingerprint
+
+
+class Requests:
+    """`known`: every id that was ever used."""
+
+    def __init__(self, intake: Intake, config: Config, known: Memory) -> None:
+        self._intake = intake
+        self._config = config
+        self._known = known
+
+    def new(self, request: Request, market: Market, at_work: int, now_ns: int) -> Fact | None:
+        """The acceptance; None where the same order has been accepted before. Raises Refused."""
+        order, params, instrument = request.message, request.params, request.instrument
+        assert params is not None, "a parsed new order has its parameters"
+        assert instrument is not None, "a parsed new order has its instrument"
+        if request.parent_id in self._known.ids:
+            known = self._known.ids[request.parent_id]
+            if known == (instrument.symbol, fingerprint(order)):
+                return None  # the same order once more: a retry, or a redelivery
+            what = "an order that has ended" if known is None else "another order"
+            raise Refused(Code.DUPLICATE_ID, f"{request.parent_id} was used for {what}")
+        if at_work >= self._config.limits.max_open_parents:
+            raise Refused(Code.LIMIT_EXCEEDED, f"{at_work} parents are open, limits.max_open_parents")
+        start_ns = max(params.start_time or now_ns, now_ns)
+        end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
+        if end_ns <= start_ns:
+            raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
+        mid = market.mid_half
+        self._intake.check_value(order, instrument, mid)
+        event = m.ParentAccepted(
+            symbol=instrument.symbol,
+            parent_id=request.parent_id,
+            at=Time(now_ns),
+            cum_qty=Decimal(0),
+            leaves_qty=order.qty,
+            avg_px=None,
+            order=order,
+            order_seq=request.seq,
+            start_at=Time(start_ns),
+            end_at=Time(end_ns),
+            arrival_px=None if mid is None else instrument.price(mid) / 2,
+        )
+        asked = Parent(event, instrument, params).task(market)
+        chosen, why = params.choose(asked, self._intake.algos)
+        event = msgspec.structs.replace(event, **_working_as(order, chosen), reason=why)
+        return fact(self._planned(Parent(event, instrument, chosen), event, market, now_ns))
+
+    def change(self, request: Request, parent: Parent | None, market: Market, now_ns: int) -> Fact | None:
+        """What becomes of the parent; None where the request was answered before. Raises Refused."""
+        key = request.parent_id
+        if parent is None:
+            if request.seq in self._known.answered.get(key, ()):
+                return None  # redelivered, and its order has ended meanwhile
+            if key in self._known.ids:
+                raise Refused(Code.TOO_LATE, f"{key} has ended")
+            raise Refused(Code.UNKNOWN_ORDER, f"there is no order {key}")
+        if parent.order.symbol != request.symbol or parent.algo != request.algo:
+            raise Refused(
+                Code.SUBJECT_MISMATCH,
+                f"{key} is a {parent.algo} of {parent.order.symbol}, not a {request.algo} of {request.symbol}",
+            )
+        if request.seq in parent.requests:
+            return None  # redelivered
+        if request.seq < max(parent.requests) and request.verb != "cancel":
+            # It was with a process that died, and comes when what the user wanted after it has been done.
+            raise Refused(Code.TOO_LATE, f"a later request about {key} was taken before this one came")
+        if parent.canceling:
+            raise Refused(Code.TOO_LATE, f"{key} is being cancelled")
+        base: dict[str, Any] = {**parent.standing(now_ns), "order_seq": request.seq}
+        counted = facts.traded(parent, market)
+        match request.message:
+            case m.CancelOrder(reason=text):
+                return fact(m.ParentCanceling(**base, text=text))
+            case m.PauseOrder(reason=text):
+                if parent.paused:
+                    raise Refused(Code.INVALID_STATE, f"{key} is paused already")
+                return fact(m.ParentPaused(**base, text=text, traded=counted))
+            case m.ResumeOrder(reason=text):
+                if not parent.paused:
+                    raise Refused(Code.INVALID_STATE, f"{key} is not paused")
+                return fact(m.ParentResumed(**base, text=text, traded=counted))
+            case m.ModifyOrder():
+                return fact(self._modify(parent, request, market, now_ns))
+        return None
+
+    def _modify(self, parent: Parent, request: Request, market: Market, now_ns: int) -> Any:
+        instrument = parent.instrument
+        order, params = self._intake.modified(parent.order, request.message, instrument)
+        qty = instrument.qty_units(order.qty)
+        if qty < parent.cum:
+            raise Refused(
+                Code.INVALID_QTY, f"qty {order.qty} is below what is filled, {instrument.qty(parent.cum)}"
+            )
+        end_ns = parent.end_ns
+        if params.end_time is not None:
+            end_ns = params.end_time
+        elif "duration" in request.message.params:
+            end_ns = parent.start_ns + params.duration
+        if end_ns <= now_ns:
+            raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
+        self._intake.check_value(order, instrument, market.mid_half)
+        base = parent.standing(now_ns)
+        base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
+        event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
+        asked = parent.changed(event, params).task(market)
+        chosen, _ = params.choose(asked, self._intake.algos, parent.params.name)
+        event = msgspec.structs.replace(event, **_working_as(order, chosen))
+        return self._planned(parent.changed(event, chosen), event, market, now_ns)
+
+    def _planned(self, parent: Parent, event: Any, market: Market, now_ns: int) -> Any:
+        """The event with the planned curve in it, as it is for the parent after the event."""
+        curve = parent.params.curve(parent.task(market), now_ns)
+        return msgspec.structs.replace(
+            event, schedule=to_schedule(curve, parent.instrument), traded=facts.traded(parent, market)
+        )
+
+
+def _working_as(order: m.ParentOrder, chosen: Params) -> dict[str, Any]:
+    """Which algorithm works the order, and its parameters, as an event holds them."""
+    return {"works_as": "" if chosen.name == order.algo else chosen.name, "params": chosen.stored()}

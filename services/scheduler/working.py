@@ -1,0 +1,131 @@
+"""What is due for a parent: the one thing to do next, or when to look again.
+
+After every event a parent is looked at again, which yields at most one more. So the same few lines serve the first
+slice, the next one, a pause, a cancel and a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bestex.clock import MS, SECOND
+from bestex.config import Config
+from bestex.core import Effect, Fact, Wake
+from bestex.errors import Code
+from bestex.halts import Halts
+from bestex.messages import Tif
+from services.scheduler import facts
+from services.scheduler.algos.base import Finish, Recall, Replan, Slice, Task, Wait
+from services.scheduler.bounds import bounded
+from services.scheduler.market import Market
+from services.scheduler.parent import Parent
+from services.scheduler.pricing import closer, collar
+
+SLICES_MAX = 20_000  # of one parent; an algorithm that wants more is broken
+# After a start, what was missed has not come yet: the first book, and what users asked meanwhile.
+FIRST_BOOK_NS = 2 * SECOND
+BOOK_RETRY_NS = 250 * MS  # how soon a slice that needs a mid price is tried again without one
+
+Outputs = list[Fact | Effect]
+
+
+class Working:
+    """Looks at one parent at a time. `strategies`: by name, for what their parameters are called."""
+
+    def __init__(self, config: Config, halts: Halts, strategies: Mapping[str, type[Any]], build: str) -> None:
+        self._config = config
+        self._halts = halts
+        self._strategies = strategies
+        self._build = build
+        self.recovered_ns = 0
+
+    def look(self, key: str, parent: Parent, market: Market, now_ns: int) -> Outputs:
+        """The one thing to do next for this parent, or when to look again."""
+        parent.looked_ns = now_ns
+        if parent.cum >= parent.wanted and not parent.open:
+            return [facts.done(parent, Code.FILLED, "", now_ns)]
+        if no := parent.to_recall():
+            reason = Code.CANCELED if parent.canceling else Code.REPLACED
+            return [facts.recalled(parent, no, reason, "", now_ns)]
+        if parent.canceling:
+            return self._end(parent, Code.CANCELED, "", now_ns)
+        if parent.paused:
+            if now_ns < parent.end_ns:
+                return self._wake(key, parent, parent.end_ns)
+            return self._end(parent, Code.EXPIRED, "its time ended while it was paused", now_ns)
+        if now_ns < parent.start_ns:
+            return self._wake(key, parent, parent.start_ns)
+        task = parent.task(market)
+        if not parent.started:
+            return [facts.started(parent, market, parent.params.curve(task, now_ns), now_ns)]
+        if task.unsent <= 0 and not parent.params.watches_book:
+            return []  # all of it is with the router: its result comes back as an input
+        if parent.slices >= SLICES_MAX:
+            return self._end(parent, Code.RETRIES_EXHAUSTED, "", now_ns)
+        if scopes := self._halted(key, parent):
+            # Nothing is sliced that would be refused. The word that ends the halt wakes it; its end does too.
+            if now_ns < parent.end_ns:
+                return self._wake(key, parent, parent.end_ns)
+            return self._end(parent, Code.HALTED, f"its time ended while {scopes} was halted", now_ns)
+        if parent.params.watches_volume and not parent.tally.counts and (mark := parent.tally.mark(market)):
+            text = f"the market's volume is counted from {mark.total} on"
+            return [facts.replanned(parent, parent.plan, text, market, now_ns)]
+        return self._decide(key, parent, task, now_ns)
+
+    def _decide(self, key: str, parent: Parent, task: Task, now_ns: int) -> Outputs:
+        match bounded(parent.params, task, parent.would_price, now_ns):
+            case Wait(until_ns):
+                return self._wake(key, parent, max(until_ns, now_ns + MS))
+            case Recall(slice_no, why):
+                return [facts.recalled(parent, slice_no, Code.REPLACED, why, now_ns)]
+            case Replan(curve, why):
+                return [facts.replanned(parent, curve, why, task.market, now_ns)]
+            case Finish(reason, text):
+                return self._end(parent, reason, text, now_ns)
+            case Slice() as wanted:
+                return self._slice(key, parent, wanted, task, now_ns)
+
+    def _slice(self, key: str, parent: Parent, wanted: Slice, task: Task, now_ns: int) -> Outputs:
+        order, execution, market = parent.order, self._config.execution, task.market
+        assert 0 < wanted.qty <= task.unsent, "a slice is part of what is left"
+        limit = closer(order.side, task.limit, wanted.limit)
+        if wanted.collar:
+            mid = market.mid_half
+            if mid is None:
+                last_ns = max(parent.end_ns, self.recovered_ns + FIRST_BOOK_NS)
+                if now_ns >= last_ns and not parent.open:
+                    return self._end(parent, Code.NO_BOOK, "there was no book to trade on", now_ns)
+                return self._wake(key, parent, now_ns + BOOK_RETRY_NS)
+            slippage = float(parent.params.max_slippage or execution.max_slippage)
+            limit = collar(mid, slippage, order.side, limit)
+        ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is Tif.IOC else None)
+        expires_ns = wanted.expires_ns if ttl is None else min(wanted.expires_ns, now_ns + ttl)
+        default = execution.default_strategy
+        kind = self._strategies[wanted.strategy or order.strategy or default]
+        routing = facts.routing_of(order, wanted, parent.params, default, kind)
+        return [facts.sliced(parent, wanted, limit, expires_ns, routing, market, self._build, now_ns)]
+
+    def _halted(self, key: str, parent: Parent) -> str:
+        """The scopes that keep the parent from every venue that it may use; empty where one is left."""
+        order = parent.order
+        venues = order.venues or [listing.venue for listing in parent.instrument.listings]
+        return self._halts.covers_all(venues, order.account, order.algo, key)
+
+    def _end(self, parent: Parent, reason: Code, text: str, now_ns: int) -> Outputs:
+        """Nothing more is sent; it is over when what is with the router has come back."""
+        return [] if parent.open else [facts.done(parent, reason, text, now_ns)]
+
+    def _wake(self, key: str, parent: Parent, at_ns: int) -> Outputs:
+        """Nothing where it is to be woken then anyway."""
+        if parent.wake_ns == at_ns:
+            return []
+        parent.wake_ns = at_ns
+        return [Wake(key, at_ns)]
+
+
+def missed(parent: Parent, market: Market, unfilled: int) -> int:
+    """How much of what a slice did not fill is not to be caught up."""
+    limit, side = parent.limit, parent.order.side
+    leaves_it = parent.params.out_of_limit == "pause" and limit is not None
+    return unfilled if leaves_it and market.is_beyond(side, limit or 0) else 0
