@@ -48,7 +48,7 @@ class SchedulerCore:
             one.symbol: Market(one, impact=config.impact.get(one.symbol)) for one in intake.instruments.all
         }
         self._requests = Requests(intake, config, self._memory)
-        self._working = Working(config, self._halts, intake.strategies, build)
+        self._working = Working(intake, config, self._halts, build)
         # Parents whose decisions depend on their market, by symbol, in the order in which they came.
         self._watching: dict[str, dict[str, None]] = {}
 
@@ -91,7 +91,7 @@ class SchedulerCore:
         outputs: Outputs = []
         for key in self._watching.get(book.symbol, ()):
             parent = self._parents[key]
-            if parent.params.watches_book and now_ns - parent.looked_ns >= REACTION_NS:
+            if parent.watches_book and now_ns - parent.looked_ns >= REACTION_NS:
                 outputs += self._look(key, parent, now_ns)
         return outputs
 
@@ -184,6 +184,12 @@ class SchedulerCore:
         match event:
             case m.ParentStarted():
                 parent.began(event)
+                self._watch(key, parent)
+            case m.ParentTrailed():
+                parent.trailed(event)
+            case m.ParentSwitched():
+                parent.switched(event, self._params(event))
+                self._watch(key, parent)
             case m.ParentSliced():
                 parent.sliced(event)
             case m.ParentSettled():
@@ -223,7 +229,7 @@ class SchedulerCore:
     def _watch(self, key: str, parent: Parent) -> None:
         """Note whether it is to be looked at when its market changes."""
         watching = self._watching.setdefault(parent.order.symbol, {})
-        if parent.params.watches_book or parent.params.watches_volume:
+        if parent.watches_book or parent.params.watches_volume:
             watching[key] = None
         else:
             watching.pop(key, None)
@@ -235,7 +241,7 @@ class SchedulerCore:
         open_slices = [(one.order.symbol, key, no) for key, one in self._parents.items() for no in one.open]
         return {subjects.ROUTE: [subjects.route(*one, "done") for one in open_slices]}
 
-    def _params(self, event: m.ParentAccepted | m.ParentModified) -> Params:
+    def _params(self, event: m.ParentAccepted | m.ParentModified | m.ParentSwitched) -> Params:
         """As they were taken: what the configuration says today is for new orders."""
         kind = self._intake.algos[event.works_as or event.order.algo]
         params: Params = codec.convert(event.params, kind, strict=False)

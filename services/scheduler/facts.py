@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from bestex import messages as m
 from bestex import subjects
 from bestex.clock import Time
@@ -26,14 +28,48 @@ def traded(parent: Parent, market: Market) -> m.Traded | None:
     return parent.tally.mark(market) if parent.params.watches_volume else None
 
 
-def started(parent: Parent, market: Market, curve: Curve, now_ns: int) -> Fact:
+def started(parent: Parent, market: Market, end_ns: int, why: str, now_ns: int) -> Fact:
     mid = market.mid_half
+    task = replace(parent.task(market), start_ns=now_ns, end_ns=end_ns)
     return fact(
         m.ParentStarted(
             **parent.standing(now_ns),
             arrival_px=None if mid is None else parent.instrument.price(mid) / 2,
-            schedule=to_schedule(curve, parent.instrument),
+            end_at=Time(end_ns),
+            schedule=to_schedule(parent.params.curve(task, now_ns), parent.instrument),
             traded=traded(parent, market),
+            text=why,
+        )
+    )
+
+
+def trailed(parent: Parent, stop: int, now_ns: int) -> Fact:
+    return fact(m.ParentTrailed(**parent.standing(now_ns), stop_price=parent.instrument.price(stop)))
+
+
+def switched(
+    parent: Parent, params: Params, algos: Mapping[str, type[Params]], market: Market, why: str, now_ns: int
+) -> Fact:
+    """The order as its alternative works it, with `params`."""
+    other = parent.order.otherwise
+    assert other is not None, "there is an alternative"
+    event = m.ParentSwitched(
+        **parent.standing(now_ns),
+        order=replace(parent.order, params=other.params, limit_price=other.limit_price, otherwise=None),
+        works_as=other.algo,
+        end_at=Time(params.end_time if params.end_time is not None else now_ns + params.duration),
+        text=why,
+    )
+    chosen, reason = params.choose(parent.after_switch(event, params).task(market), algos)
+    after = parent.after_switch(event, chosen)
+    return fact(
+        replace(
+            event,
+            works_as=chosen.name,
+            params=chosen.stored(),
+            schedule=to_schedule(chosen.curve(after.task(market), now_ns), parent.instrument),
+            traded=after.tally.mark(market) if chosen.watches_volume else None,
+            text=f"{why}; {reason}" if reason else why,
         )
     )
 

@@ -19,6 +19,7 @@ from bestex.instruments import Instrument
 from bestex.messages import ModifyOrder, ParentOrder, ParentRejected
 from bestex.subjects import ORDER_VERBS
 from bestex.units import UnitError
+from services.scheduler import conditions
 from services.scheduler.algos.base import Params
 
 BODY_BYTES_MAX = 65_536  # far above any order, far below what would hold up the others
@@ -108,7 +109,7 @@ class Intake:
                 raise Refused(Code.EXPIRED, f"the request was good until {message.expires_at}")
             if verb != "new":
                 return Request(verb, algo, name, parent_id, raw.seq, message)
-            return self._new(raw.seq, algo, symbol, parent_id, instrument, message)
+            return self._new(raw.seq, algo, symbol, parent_id, instrument, message, now_ns)
         except Refused as refused:
             return Refusal(verb, algo, name, parent_id, raw.seq, refused.code, refused.text)
 
@@ -120,6 +121,7 @@ class Intake:
         parent_id: str,
         instrument: Instrument | None,
         order: ParentOrder,
+        now_ns: int,
     ) -> Request:
         if order.algo and ids.token(order.algo) != algo:
             raise Refused(Code.SUBJECT_MISMATCH, f"the body says algo {order.algo}, the subject {algo}")
@@ -134,6 +136,7 @@ class Intake:
             )
         order = msgspec.structs.replace(order, symbol=instrument.symbol, algo=algo, parent_id=parent_id)
         params = self.check(order, instrument)
+        self.check_conditions(order, instrument, now_ns)
         return Request("new", algo, instrument.symbol, parent_id, seq, order, instrument, params)
 
     def check(self, order: ParentOrder, instrument: Instrument) -> Params:
@@ -167,10 +170,37 @@ class Intake:
             raise Refused(Code.INVALID_PARAMETER, problem)
         return params
 
+    def check_conditions(self, order: ParentOrder, instrument: Instrument, now_ns: int) -> None:
+        """The prices that the order waits for, and what it would do otherwise. Raises Refused."""
+        other = order.otherwise
+        if other is not None:
+            if other.algo not in self.algos:
+                known = ", ".join(self.algos)
+                raise Refused(
+                    Code.UNKNOWN_ALGO, f"otherwise: there is no algo {other.algo}; there are {known}"
+                )
+            worked = msgspec.structs.replace(
+                order, algo=other.algo, params=other.params, limit_price=other.limit_price
+            )
+            try:
+                self.check(worked, instrument)
+            except Refused as refused:
+                raise Refused(refused.code, f"otherwise: {refused.text}") from None
+        triggers = [("", order.trigger)] if order.trigger is not None else []
+        for where, trigger in [*triggers, *([("otherwise: ", other.trigger)] if other is not None else [])]:
+            wrong = conditions.problem(trigger, now_ns + self.config.bus.max_age)
+            if wrong:
+                raise Refused(Code.INVALID_PARAMETER, where + wrong)
+            if trigger.until is not None and trigger.until <= now_ns:
+                raise Refused(Code.EXPIRED, f"{where}trigger.until {trigger.until} has passed")
+            for name in ("price", "trail"):
+                if (price := getattr(trigger, name)) is not None:
+                    self._price(price, instrument, f"{where}trigger.{name}")
+
     def modified(
-        self, order: ParentOrder, change: ModifyOrder, instrument: Instrument
+        self, order: ParentOrder, change: ModifyOrder, instrument: Instrument, algo: str
     ) -> tuple[ParentOrder, Params]:
-        """The order after the change, checked like a new one. Raises Refused."""
+        """The order after the change, checked like a new one. `algo`: whose parameters they are. Raises Refused."""
         order = msgspec.structs.replace(
             order,
             qty=order.qty if change.qty is None else change.qty,
@@ -178,7 +208,7 @@ class Intake:
             params={**order.params, **change.params},
             strategy_params={**order.strategy_params, **change.strategy_params},
         )
-        return order, self.check(order, instrument)
+        return order, self.check(msgspec.structs.replace(order, algo=algo), instrument)
 
     def _qty(self, qty: Decimal, instrument: Instrument) -> None:
         if not qty.is_finite():

@@ -16,6 +16,7 @@ from bestex.instruments import Instrument
 from bestex.messages import Tif
 from bestex.units import floor_to, total
 from services.scheduler.algos.base import Params, Task, Working
+from services.scheduler.conditions import first_stop
 from services.scheduler.curve import Curve, free, of_schedule
 from services.scheduler.market import Market, Tally
 
@@ -32,6 +33,7 @@ class Parent:
 
     __slots__ = (
         "algo",
+        "asked_as",
         "canceling",
         "cum",
         "end_ns",
@@ -46,6 +48,7 @@ class Parent:
         "notional",
         "open",
         "order",
+        "otherwise_params",
         "params",
         "paused",
         "plan",
@@ -58,7 +61,10 @@ class Parent:
         "stale",
         "start_ns",
         "started",
+        "stop",
         "tally",
+        "trailed_ns",
+        "trigger",
         "wake_ns",
         "wanted",
         "would_price",
@@ -66,7 +72,7 @@ class Parent:
 
     def __init__(self, event: m.ParentAccepted, instrument: Instrument, params: Params) -> None:
         self.instrument = instrument
-        self.algo = event.order.algo
+        self.algo = self.asked_as = event.order.algo
         self.start_ns: int = event.start_at
         self.end_ns: int = event.end_at or event.start_at + params.duration
         self.seed = ids.seed(event.symbol, event.parent_id)
@@ -79,7 +85,7 @@ class Parent:
         self.open: dict[int, Working] = {}
         self.recalled: set[int] = _NONE
         self.stale: set[int] = _NONE
-        self.started = int(event.start_at) <= int(event.at)
+        self.started = int(event.start_at) <= int(event.at) and event.order.trigger is None
         self.paused = False
         self.canceling = False
         self.missed = 0
@@ -89,9 +95,17 @@ class Parent:
         self.last_qty = 0
         self.looked_ns = 0
         self.wake_ns = 0
+        self.otherwise_params = event.otherwise_params
         self._take(event.order, params)
+        self._wait_for(event.order.trigger if not self.started else _otherwise(event.order))
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, instrument, counts=self.started)
+
+    def _wait_for(self, trigger: m.Trigger | None) -> None:
+        """From now on this price is looked for."""
+        self.trigger = trigger
+        self.stop = None if trigger is None else first_stop(trigger, self.instrument)
+        self.trailed_ns = 0
 
     def _take(self, order: m.ParentOrder, params: Params) -> None:
         instrument = self.instrument
@@ -125,6 +139,11 @@ class Parent:
         """The order's own, in price units."""
         price = self.order.limit_price
         return None if price is None else self.instrument.price_units(price)
+
+    @property
+    def watches_book(self) -> bool:
+        """Whether it is to be looked at when its book changes."""
+        return self.params.watches_book or self.trigger is not None
 
     def task(self, market: Market) -> Task:
         """The parent as its algorithm sees it."""
@@ -182,8 +201,10 @@ class Parent:
 
     def began(self, event: m.ParentStarted) -> None:
         self.started = True
+        self.start_ns = int(event.at)
         if event.end_at is not None:
             self.end_ns = event.end_at
+        self._wait_for(_otherwise(self.order))
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, self.instrument)
 
@@ -223,6 +244,21 @@ class Parent:
         self.tally.stored(event.traded, self.instrument, counts=not self.paused)
         self.answered(event.order_seq)
 
+    def trailed(self, event: m.ParentTrailed) -> None:
+        self.stop = self.instrument.price_units(event.stop_price)
+        self.trailed_ns = int(event.at)
+
+    def switched(self, event: m.ParentSwitched, params: Params) -> None:
+        other = self.order.otherwise
+        self.asked_as = self.asked_as if other is None else other.algo
+        self._take(event.order, params)
+        self._wait_for(None)
+        self.start_ns, self.end_ns = int(event.at), int(event.end_at)
+        self.missed = 0
+        self.plan = self._planned(event.schedule)
+        self.tally.stored(event.traded, self.instrument)
+        self.stale = set(self.open) or _NONE
+
     def modified(self, event: m.ParentModified, params: Params) -> None:
         self._take(event.order, params)
         if event.end_at is not None:
@@ -232,6 +268,13 @@ class Parent:
         self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
+
+    def after_switch(self, event: m.ParentSwitched, params: Params) -> Parent:
+        """The parent as it will be; this one stays as it is."""
+        other = copy(self)
+        other.tally = copy(self.tally)
+        other.switched(event, params)
+        return other
 
     def changed(self, event: m.ParentModified, params: Params) -> Parent:
         """The parent as it will be; this one stays as it is."""
@@ -243,6 +286,10 @@ class Parent:
     def replanned(self, event: m.ParentReplanned) -> None:
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+
+
+def _otherwise(order: m.ParentOrder) -> m.Trigger | None:
+    return None if order.otherwise is None else order.otherwise.trigger
 
 
 def _units(qty: Decimal | None, instrument: Instrument) -> int:

@@ -12,14 +12,18 @@ from bestex.clock import Time
 from bestex.config import Config
 from bestex.core import Fact
 from bestex.errors import Code
+from bestex.instruments import Instrument
 from services.scheduler import facts
 from services.scheduler.algos.base import Params
+from services.scheduler.conditions import waits_until
 from services.scheduler.curve import to_schedule
 from services.scheduler.facts import fact
 from services.scheduler.intake import Intake, Refused, Request
 from services.scheduler.market import Market
 from services.scheduler.memory import Memory
 from services.scheduler.parent import Parent, fingerprint
+
+NEVER_NS = 2**63 - 1
 
 
 class Requests:
@@ -47,6 +51,9 @@ class Requests:
         end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
         if end_ns <= start_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
+        if order.trigger is not None:
+            # Until it is reached the order's time is the one that it is waited for.
+            end_ns = min(waits_until(order.trigger, start_ns), params.end_time or NEVER_NS)
         mid = market.mid_half
         self._intake.check_value(order, instrument, mid)
         event = m.ParentAccepted(
@@ -64,8 +71,23 @@ class Requests:
         )
         asked = Parent(event, instrument, params).task(market)
         chosen, why = params.choose(asked, self._intake.algos)
-        event = msgspec.structs.replace(event, **_working_as(order, chosen), reason=why)
+        event = msgspec.structs.replace(
+            event,
+            **_working_as(order, chosen),
+            reason=why,
+            otherwise_params=self._otherwise(order, instrument),
+        )
         return fact(self._planned(Parent(event, instrument, chosen), event, market, now_ns))
+
+    def _otherwise(self, order: m.ParentOrder, instrument: Instrument) -> dict[str, Any]:
+        """Every parameter of the alternative, as it is now."""
+        other = order.otherwise
+        if other is None:
+            return {}
+        worked = msgspec.structs.replace(
+            order, algo=other.algo, params=other.params, limit_price=other.limit_price, otherwise=None
+        )
+        return self._intake.check(worked, instrument).stored()
 
     def change(self, request: Request, parent: Parent | None, market: Market, now_ns: int) -> Fact | None:
         """What becomes of the parent; None where the request was answered before. Raises Refused."""
@@ -107,7 +129,7 @@ class Requests:
 
     def _modify(self, parent: Parent, request: Request, market: Market, now_ns: int) -> Any:
         instrument = parent.instrument
-        order, params = self._intake.modified(parent.order, request.message, instrument)
+        order, params = self._intake.modified(parent.order, request.message, instrument, parent.asked_as)
         qty = instrument.qty_units(order.qty)
         if qty < parent.cum:
             raise Refused(

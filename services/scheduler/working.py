@@ -6,18 +6,18 @@ slice, the next one, a pause, a cancel and a restart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from bestex import codec
 from bestex.clock import MS, SECOND
 from bestex.config import Config
 from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
 from bestex.halts import Halts
-from bestex.messages import Tif
+from bestex.messages import Tif, Trigger
 from services.scheduler import facts
-from services.scheduler.algos.base import Finish, Recall, Replan, Slice, Task, Wait
+from services.scheduler.algos.base import Finish, Params, Recall, Replan, Slice, Task, Wait
 from services.scheduler.bounds import bounded
+from services.scheduler.conditions import STEP_NS, followed, reached, seen, told
+from services.scheduler.intake import Intake
 from services.scheduler.market import Market
 from services.scheduler.parent import Parent
 from services.scheduler.pricing import closer, collar
@@ -31,12 +31,12 @@ Outputs = list[Fact | Effect]
 
 
 class Working:
-    """Looks at one parent at a time. `strategies`: by name, for what their parameters are called."""
+    """Looks at one parent at a time."""
 
-    def __init__(self, config: Config, halts: Halts, strategies: Mapping[str, type[Any]], build: str) -> None:
+    def __init__(self, intake: Intake, config: Config, halts: Halts, build: str) -> None:
+        self._intake = intake
         self._config = config
         self._halts = halts
-        self._strategies = strategies
         self._build = build
         self.recovered_ns = 0
 
@@ -56,10 +56,16 @@ class Working:
             return self._end(parent, Code.EXPIRED, "its time ended while it was paused", now_ns)
         if now_ns < parent.start_ns:
             return self._wake(key, parent, parent.start_ns)
-        task = parent.task(market)
+        if parent.trigger is not None and (found := self._condition(parent, parent.trigger, market, now_ns)):
+            return found
         if not parent.started:
-            return [facts.started(parent, market, parent.params.curve(task, now_ns), now_ns)]
-        if task.unsent <= 0 and not parent.params.watches_book:
+            if parent.trigger is None:
+                return [facts.started(parent, market, parent.end_ns, "", now_ns)]
+            if now_ns < parent.end_ns:
+                return self._wake(key, parent, parent.end_ns)
+            return self._end(parent, Code.EXPIRED, "the price that it waited for did not come", now_ns)
+        task = parent.task(market)
+        if task.unsent <= 0 and not parent.watches_book:
             return []  # all of it is with the router: its result comes back as an input
         if parent.slices >= SLICES_MAX:
             return self._end(parent, Code.RETRIES_EXHAUSTED, "", now_ns)
@@ -72,6 +78,32 @@ class Working:
             text = f"the market's volume is counted from {mark.total} on"
             return [facts.replanned(parent, parent.plan, text, market, now_ns)]
         return self._decide(key, parent, task, now_ns)
+
+    def _condition(self, parent: Parent, trigger: Trigger, market: Market, now_ns: int) -> Outputs:
+        """What the price that is waited for leads to: a beginning, a switch to the alternative, a stop that moves."""
+        if parent.started and trigger.until is not None and now_ns >= trigger.until:
+            return []
+        side, stop, instrument = parent.order.side, parent.stop, parent.instrument
+        twice = seen(trigger, market)
+        if reached(trigger, side, stop, twice):
+            assert stop is not None, "what is reached is a price"
+            assert twice is not None, "and so is what reaches it"
+            why = told(trigger, side, stop, twice, instrument)
+            if parent.started:
+                return [self._switch(parent, market, why, now_ns)]
+            params = parent.params
+            end_ns = params.end_time if params.end_time is not None else now_ns + params.duration
+            return [facts.started(parent, market, end_ns, why, now_ns)]
+        new = followed(trigger, side, stop, twice, instrument)
+        if new is None or now_ns < parent.trailed_ns + STEP_NS:
+            return []
+        return [facts.trailed(parent, new, now_ns)]
+
+    def _switch(self, parent: Parent, market: Market, why: str, now_ns: int) -> Fact:
+        other, algos = parent.order.otherwise, self._intake.algos
+        assert other is not None, "only an alternative is waited for after the start"
+        params: Params = codec.convert(parent.otherwise_params, algos[other.algo], strict=False)
+        return facts.switched(parent, params, algos, market, why, now_ns)
 
     def _decide(self, key: str, parent: Parent, task: Task, now_ns: int) -> Outputs:
         match bounded(parent.params, task, parent.would_price, now_ns):
@@ -102,7 +134,7 @@ class Working:
         ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is Tif.IOC else None)
         expires_ns = wanted.expires_ns if ttl is None else min(wanted.expires_ns, now_ns + ttl)
         default = execution.default_strategy
-        kind = self._strategies[wanted.strategy or order.strategy or default]
+        kind = self._intake.strategies[wanted.strategy or order.strategy or default]
         routing = facts.routing_of(order, wanted, parent.params, default, kind)
         return [facts.sliced(parent, wanted, limit, expires_ns, routing, market, self._build, now_ns)]
 

@@ -19,10 +19,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bestex.client import Client
     from bestex.errors import BestexError, Code
-    from bestex.messages import Fill, ParentDone, ParentOrder, ParentRejected, Plan, Side
+    from bestex.messages import (
+        Alternative,
+        Fill,
+        ParentDone,
+        ParentOrder,
+        ParentRejected,
+        Plan,
+        Side,
+        Trigger,
+    )
     from bestex.parent import Parent
 
 _HOME = {
+    "Alternative": "bestex.messages",
     "BestexError": "bestex.errors",
     "Client": "bestex.client",
     "Code": "bestex.errors",
@@ -33,9 +43,11 @@ _HOME = {
     "ParentRejected": "bestex.messages",
     "Plan": "bestex.messages",
     "Side": "bestex.messages",
+    "Trigger": "bestex.messages",
 }
 
 __all__ = [
+    "Alternative",
     "BestexError",
     "Client",
     "Code",
@@ -46,6 +58,7 @@ __all__ = [
     "ParentRejected",
     "Plan",
     "Side",
+    "Trigger",
 ]
 
 

@@ -100,6 +100,8 @@ class Client:
         strategy_params: Mapping[str, Any] | None = None,
         venues: Sequence[str] | None = None,
         account: str = "default",
+        trigger: m.Trigger | Mapping[str, Any] | None = None,
+        otherwise: m.Alternative | Mapping[str, Any] | None = None,
         note: str = "",
         **params: Any,
     ) -> Parent:
@@ -107,9 +109,10 @@ class Client:
 
         `algo` is a name or an algorithm with its parameters, such as `bestex.TWAP(duration="5m")`; left out, it is
         the configuration's `execution.default_algo`. `params` are the algorithm's, `strategy_params` the routing
-        strategy's. What is wrong with the order comes back as its `rejected` event. Raises OutcomeUnknown where the
-        bus did not confirm in time (submit the same again, with the same parent id, to be sure), BusError where no
-        stream takes orders.
+        strategy's. `trigger`: a price that is waited for, such as {"price": "61000"}; `otherwise`: what is done
+        instead when another is reached, such as {"algo": "market", "price": "58000"}. What is wrong with the order
+        comes back as its `rejected` event. Raises OutcomeUnknown where the bus did not confirm in time (submit the
+        same again, with the same parent id, to be sure), BusError where no stream takes orders.
         """
         if isinstance(order, str):
             if side is None or qty is None:
@@ -128,6 +131,8 @@ class Client:
                 strategy_params=dict(strategy_params or {}),
                 venues=None if venues is None else list(venues),
                 account=account,
+                trigger=entry.trigger(trigger) if isinstance(trigger, Mapping) else trigger,
+                otherwise=entry.alternative(otherwise) if isinstance(otherwise, Mapping) else otherwise,
                 note=note,
                 parent_id=parent_id,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -23,6 +24,33 @@ def is_same(order: m.ParentOrder, accepted: m.ParentOrder) -> bool:
         return json.loads(codec.to_json(one), parse_float=lambda text: str(Decimal(text)))
 
     return bool(as_read(order) == as_read(accepted))
+
+
+def trigger(settings: Mapping[str, Any]) -> m.Trigger:
+    """A price to wait for, of its fields as people write them: {"price": "61000", "by": "bid"}."""
+    for name in settings:
+        if name not in m.Trigger.__struct_fields__:
+            known = ", ".join(m.Trigger.__struct_fields__)
+            raise UsageError(f"a trigger has no {name}; there are {known}")
+    try:
+        found: m.Trigger = codec.convert({name: str(text) for name, text in settings.items()}, m.Trigger)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UsageError(f"trigger: {error}") from None
+    return found
+
+
+def alternative(settings: Mapping[str, Any]) -> m.Alternative:
+    """What an order does otherwise: `algo`, `limit_price`, its trigger's fields, and else parameters of `algo`."""
+    rest = dict(settings)
+    algo = str(rest.pop("algo", "market"))
+    limit = rest.pop("limit_price", None)
+    reached = {name: rest.pop(name) for name in m.Trigger.__struct_fields__ if name in rest}
+    return m.Alternative(
+        trigger=trigger(reached),
+        algo=algo,
+        params=rest,
+        limit_price=None if limit is None else decimal("limit_price", str(limit)),
+    )
 
 
 def side(text: m.Side | str) -> m.Side:

@@ -42,8 +42,33 @@ class Tif(StrEnum):
 # -- orders: what users write (ORDERS) ---------------------------------------------------------------------
 
 
+class Trigger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A price that is waited for: a buy's is reached at `price` or above, a sell's at `price` or below, unless `when`
+    says otherwise. `trail` (in price) or `trail_percent`: the stop follows the market at that distance and never goes
+    back; `price` is then where it begins, if anywhere. `by`: the price that is looked at, of all venues together.
+    `until`: how long it is waited for; a day where it is left out."""
+
+    price: Decimal | None = None
+    trail: Decimal | None = None
+    trail_percent: Decimal | None = None
+    when: Literal["", "above", "below"] = ""
+    by: Literal["mid", "bid", "ask"] = "mid"
+    until: Time | None = None
+
+
+class Alternative(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One cancels the other: when `trigger` is reached, all that works is called back, and what has not been filled
+    is worked by `algo` with its own parameters and limit. It is one order, so it can never be filled twice."""
+
+    trigger: Trigger
+    algo: str
+    params: dict[str, Any] = {}
+    limit_price: Decimal | None = None
+
+
 class ParentOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """order.new.<algo>.<symbol>. What is left out of the body and stands in the subject is taken from there."""
+    """order.new.<algo>.<symbol>. What is left out of the body and stands in the subject is taken from there. With a
+    `trigger` it begins when that is reached, and its duration counts from there."""
 
     symbol: str = ""
     side: Side
@@ -57,6 +82,8 @@ class ParentOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     venues: list[str] | None = None
     account: str = "default"
     expires_at: Time | None = None
+    trigger: Trigger | None = None
+    otherwise: Alternative | None = None
     note: str = ""
 
 
@@ -131,7 +158,8 @@ class Traded(msgspec.Struct, frozen=True, array_like=True):
 
 class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
     """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing.
-    `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why."""
+    `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why.
+    `otherwise_params`: those of its alternative."""
 
     order: ParentOrder
     params: dict[str, Any] = {}
@@ -141,6 +169,7 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     arrival_px: Decimal | None = None
     reason: str = ""
     works_as: str = ""
+    otherwise_params: dict[str, Any] = {}
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
 
@@ -150,6 +179,25 @@ class ParentStarted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, 
 
     arrival_px: Decimal | None = None
     end_at: Time | None = None
+    schedule: list[SchedulePoint] = []
+    traded: Traded | None = None
+    text: str = ""
+
+
+class ParentTrailed(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="trailed"):
+    """The stop that the order waits for, or its alternative, has followed the market to this price."""
+
+    stop_price: Decimal
+
+
+class ParentSwitched(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="switched"):
+    """The alternative's trigger was reached: from here on `order` is worked by `works_as`, once what was at work has
+    come back. `text` says at which price."""
+
+    order: ParentOrder
+    works_as: str
+    params: dict[str, Any] = {}
+    end_at: Time
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
     text: str = ""

@@ -23,6 +23,8 @@ EXEC = "EXEC_{venue}"
 ParentEvents = (
     m.ParentAccepted
     | m.ParentStarted
+    | m.ParentTrailed
+    | m.ParentSwitched
     | m.ParentRejected
     | m.ParentSliced
     | m.ParentRecalled
@@ -259,4 +261,4 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     return lambda subject: compiled.fullmatch(subject) is not None
 
 
-assert len(get_args(ParentEvents)) == 12, "every parent event is in the union"
+assert len(get_args(ParentEvents)) == 14, "every parent event is in the union"

@@ -104,6 +104,8 @@ class ParentHistory:
                 self._paused = paused
             case m.ParentModified():
                 self._modify(event, witness)
+            case m.ParentSwitched():
+                self._order = event.order
             case m.ParentCanceling():
                 if self.canceling:
                     self._wrong(7, "canceled_twice", "a second cancel was taken", self._last, witness)
@@ -137,8 +139,9 @@ class ParentHistory:
             return
         if number != len(self.slices) + 1:
             self._wrong(1, "slice_missing", f"slice {number} follows {len(self.slices)}", self._last, witness)
-        terms = event.side, event.account, event.algo or order.algo, event.venues
-        if terms != (order.side, order.account, order.algo, order.venues) or event.qty <= 0:
+        terms = event.side, event.account, event.algo or order.algo
+        outside = order.venues is not None and not set(event.venues or ()) <= set(order.venues)
+        if terms != (order.side, order.account, order.algo) or outside or event.qty <= 0:
             text = f"slice {number}: {event.side} {event.qty} for {event.account} of {event.algo}"
             self._wrong(3, "slice_wrong", text, self.accepted_witness, witness)
         if _beyond(event.side, event.limit_price, order.limit_price):

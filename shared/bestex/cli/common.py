@@ -169,13 +169,21 @@ def venue_names(text: str) -> list[str] | None:
     return names
 
 
-def assignments(items: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """`name=value` pairs; a value that reads as a JSON number, boolean or list is one, else it is text."""
-    found: dict[str, Any] = {}
+def texts(items: Iterable[str], option: str) -> dict[str, str]:
+    """`name=value` pairs, as they are written."""
+    found = {}
     for item in items:
         name, equals, text = item.partition("=")
         if not equals or not name:
             raise UsageError(f"{option} {item}: write {option} name=value")
+        found[name] = text
+    return found
+
+
+def assignments(items: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """`name=value` pairs; a value that reads as a JSON number, boolean or list is one, else it is text."""
+    found: dict[str, Any] = {}
+    for name, text in texts(items, option).items():
         try:
             found[name] = json.loads(text, parse_constant=str)
         except json.JSONDecodeError:

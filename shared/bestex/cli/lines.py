@@ -142,6 +142,10 @@ def _parent(event: Any) -> str:
             text = f"{event.slice_no}: {event.reason} {event.text}".rstrip()
         case m.ParentSettled():
             text = f"{event.slice_no}: {event.filled_qty:f}, {event.reason}"
+        case m.ParentTrailed():
+            text = f"stop {event.stop_price:f}"
+        case m.ParentSwitched():
+            text = f"to {event.works_as}: {event.text}"
         case m.ParentDone():
             text = f"{event.reason} {event.text}".strip()
         case _:

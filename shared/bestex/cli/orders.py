@@ -18,6 +18,7 @@ from bestex.cli.common import (
     known,
     losses_told,
     print_json,
+    texts,
     venue_names,
 )
 from bestex.errors import UsageError
@@ -34,6 +35,8 @@ POLL_S = 0.1
 Side = Literal["buy", "sell"]
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
 Routing = Annotated[list[str] | None, Parameter(name="--route", negative="")]
+Conditions = Annotated[list[str] | None, Parameter(name="--trigger", negative="")]
+Otherwise = Annotated[list[str] | None, Parameter(name="--otherwise", negative="")]
 
 
 async def submit(
@@ -49,6 +52,8 @@ async def submit(
     strategy: str = "",
     routing: Routing = None,
     venues: str = "",
+    trigger: Conditions = None,
+    otherwise: Otherwise = None,
     parent_id: Annotated[str, Parameter(name="--id")] = "",
     wait: Annotated[bool, Parameter(negative="")] = False,
     common: Common = COMMON,
@@ -59,6 +64,8 @@ async def submit(
     bestex submit ETH/USDT sell 20 --algo limit --limit 3010 --set duration=10m
     bestex submit BTC/USDT buy 0.5 --algo market --venues sim_a,sim_b --json
     bestex submit BTC/USDT buy 3 --strategy split_by_liquidity --route min_liquidity_percent=5
+    bestex submit BTC/USDT sell 1 --algo market --trigger trail_percent=2 --trigger by=bid
+    bestex submit BTC/USDT sell 1 --algo limit --limit 62000 --otherwise price=58000 --otherwise algo=market
 
     Exit code: 0 accepted (with --wait: filled), 1 ended otherwise, 2 rejected or mistyped.
 
@@ -84,12 +91,16 @@ async def submit(
         A parameter of the strategy, name=value; as often as needed.
     venues
         Only these venues, comma separated.
+    trigger
+        A price to wait for before it begins, name=value: price, trail, trail_percent, when, by, until.
+    otherwise
+        What to do instead when another price is reached: the same names, and algo, limit_price, its parameters.
     parent_id
         An id of your own: 1 to 32 of A-Z a-z 0-9 _ -. Submitting the same order under it again is harmless.
     wait
         Stay until it ends, with a progress bar.
     """
-    from bestex import plugins
+    from bestex import entry, plugins
     from bestex.cli.catalogue import parameters
 
     algo = known("algorithm", algo or common.load().execution.default_algo, plugins.ALGOS)
@@ -119,6 +130,8 @@ async def submit(
             strategy=strategy,
             strategy_params=strategy_params,
             venues=chosen,
+            trigger=entry.trigger(texts(trigger, "--trigger")) if trigger else None,
+            otherwise=entry.alternative(texts(otherwise, "--otherwise")) if otherwise else None,
             **params,
         )
         if not wait:
