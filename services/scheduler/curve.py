@@ -26,11 +26,12 @@ class Point(NamedTuple):
 class Curve:
     """Points in order of time, straight in between; times in ns, quantities in the instrument's units."""
 
-    __slots__ = ("points",)
+    __slots__ = ("_times", "points")
 
     def __init__(self, points: Sequence[Point]) -> None:
         assert points, "a curve has at least one point"
         self.points = tuple(points)
+        self._times = tuple(point.at_ns for point in points)
 
     @property
     def start_ns(self) -> int:
@@ -51,7 +52,7 @@ class Curve:
     def at(self, now_ns: int) -> Point:
         """The curve then, to the nearest unit; its first and last point before and after it."""
         points = self.points
-        i = bisect_right(points, now_ns, key=_at_ns)
+        i = bisect_right(self._times, now_ns)
         if not i or i == len(points):
             return points[max(i - 1, 0)]._replace(at_ns=now_ns)
         (at0, *before), (at1, *after) = points[i - 1], points[i]
@@ -59,22 +60,19 @@ class Curve:
         return Point(now_ns, *(a + _share(b - a, gone, span) for a, b in zip(before, after, strict=True)))
 
     def qty(self, now_ns: int) -> int:
-        """How much should have been sent by then."""
+        """How much should have been sent by then. It is asked several times for every decision."""
         points = self.points
-        if len(points) == 2:  # the straight line of most orders
-            (at0, qty0, _, _), (at1, qty1, _, _) = points
-            if at0 <= now_ns < at1:
-                return qty0 + _share(qty1 - qty0, now_ns - at0, at1 - at0)
-        return self.at(now_ns).qty
+        i = bisect_right(self._times, now_ns)
+        if not i or i == len(points):
+            return points[max(i - 1, 0)][1]
+        at0, qty0, _, _ = points[i - 1]
+        at1, qty1, _, _ = points[i]
+        return qty0 + _share(qty1 - qty0, now_ns - at0, at1 - at0)
 
 
 def _share(qty: int, gone: int, span: int) -> int:
     """`gone` of `span` of it, to the nearest unit: equal steps of what divides equally are equal."""
     return (2 * qty * gone + span) // (2 * span)
-
-
-def _at_ns(point: Point) -> int:
-    return point.at_ns
 
 
 def free(start_ns: int, end_ns: int, cum: int, qty: int) -> Curve:
