@@ -20,6 +20,7 @@ from bestex.errors import Code
 from bestex.journal import Journal
 from services.gateway import chase, core, evidence, facts
 from services.gateway.desk import Desk
+from services.scheduler import bounds
 from services.scheduler.algos.base import Task
 from tests.faults.simulation.faults import (
     AnyFault,
@@ -164,7 +165,10 @@ def _ack_before_write() -> list[Patch]:
 
 def _no_cap() -> list[Patch]:
     """What is with the router is given out again."""
-    return [patch.object(Task, "unsent", property(lambda self: self.qty - self.cum))]
+    return [
+        patch.object(Task, "unsent", property(lambda self: self.qty - self.cum)),
+        patch.object(bounds, "_within", lambda _task, wanted, _now_ns: wanted),
+    ]
 
 
 def _no_epochs() -> list[Patch]:

@@ -176,8 +176,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = Handle(callback, args, context, when)
-        # Up to the next microsecond, so that a timer never rings before its time.
-        at_ns = START_NS + round(when * 1_000_000 + 0.499) * US
+        # Up to the next microsecond, so that a timer never rings before its time: it would ring for ever.
+        at_ns = START_NS - (-round(when * SECOND) // US) * US
         self._world.at(at_ns, self._ring, handle)
         return handle
 

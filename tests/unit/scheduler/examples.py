@@ -6,7 +6,7 @@ from typing import Any
 
 EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "market": [{}],
-    "limit": [{"limit_price": "60000"}, {"limit_price": "60010", "tif": "ioc"}],
+    "limit": [{"limit_price": "60000", "duration": "100s"}, {"limit_price": "60010", "tif": "ioc"}],
     "twap": [
         {"duration": "100s", "interval": "10s"},
         {"duration": "100s", "slices": 7, "randomize": 0.9, "force_completion": True},
