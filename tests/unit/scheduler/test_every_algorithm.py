@@ -183,7 +183,8 @@ def test_a_limit_out_of_the_market_pays_no_more_and_ends_with_a_reason(algo: str
 @each
 @pytest.mark.parametrize("qty", ["0.0003", "0.0001"])
 def test_few_lots_are_sent_whole_and_never_below_the_minimum(algo: str, i: int, qty: str) -> None:
-    sizes = {name: None for name in ("min_slice", "max_slice", "display") if name in EXAMPLES[algo][i]}
+    bounded = ("min_slice", "max_slice", "display")
+    sizes: dict[str, None] = {name: None for name in bounded if name in EXAMPLES[algo][i]}
     play = played(algo, i, more={"qty": qty, **sizes})
     assert all(one >= 10 for one in play.sizes), "no venue takes less than 0.0001"
     assert filled(play) <= int(Decimal(qty).scaleb(5))
