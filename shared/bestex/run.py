@@ -1,8 +1,8 @@
 """The functions of `bestex` that work an order to its end, for programs without an event loop.
 
-    from bestex.run import execute_twap
+from bestex.run import execute_twap
 
-    print(execute_twap("BTC/USDT", "buy", "1", duration="5m").summary())
+print(execute_twap("BTC/USDT", "buy", "1", duration="5m").summary())
 """
 
 from __future__ import annotations
