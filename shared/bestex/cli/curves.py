@@ -167,6 +167,7 @@ def plot(picture: Picture, columns: int) -> str:
         legend_labels=list(series),
         x_unit=unit,
         y_min=0,
+        y_max=picture.most,
     )
     return text
 

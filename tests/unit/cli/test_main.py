@@ -144,7 +144,7 @@ def test_every_parameter_of_every_strategy_has_its_type_and_a_sentence(
 @pytest.mark.parametrize(
     ("parameter", "kind", "bounds", "default"),
     [
-        ("include_perp", "bool", "", "True"),
+        ("include_perp", "bool", "", "true"),
         ("price_levels", "int", "0 or more, at most 1000", "0"),
         ("max_slippage_percent", "float", "0 or more, below 100", ""),
         ("max_volume_pct", "ratio", "above 0%, at most 100%", "100%"),
