@@ -183,15 +183,26 @@ def execution_of(events: Iterable[Event], interval: Interval | None = None) -> E
 
 async def work(client: Client, order: m.ParentOrder) -> Execution:
     """Hand in and follow to the end, listening to the market meanwhile. If this is cancelled the order goes on; the
-    same order under the same id finds it again."""
+    same order under the same id finds it again, without the market's averages, of which a part was not heard."""
     interval = Interval()
+    known = await _is_known(client, order.parent_id)
     async with AsyncExitStack() as listening:
         for subject in _market_of(client, order):
             subscription = await client.connection.subscribe(subject, cb=_into(interval))
             listening.push_async_callback(subscription.unsubscribe)
         parent = await client.submit(order)
         events = [event async for event in parent]
-    return execution_of(events, interval)
+    return execution_of(events, None if known else interval)
+
+
+async def _is_known(client: Client, parent_id: str) -> bool:
+    """Whether there is an order of this id already."""
+    if not parent_id:
+        return False
+    try:
+        return (await client.status(parent_id)).state not in (State.SUBMITTED, State.REJECTED)
+    except UsageError:
+        return False
 
 
 def _market_of(client: Client, order: m.ParentOrder) -> list[str]:

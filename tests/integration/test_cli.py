@@ -157,6 +157,13 @@ def test_a_program_works_an_order_in_one_line_and_hears_the_market_meanwhile(pla
     assert found["num_slices"] >= 3
     prices = [found[name] for name in ("arrival_price", "interval_vwap", "interval_twap")]
     assert [float(price) for price in prices] == pytest.approx([float(found["avg_fill_price"])] * 3, rel=0.01)
+    again = program(
+        platform,
+        "from bestex.run import execute_twap; e = execute_twap('BTC/USDT', 'buy', '0.2', duration='4s', "
+        "interval='1s', force_completion=True, parent_id='program'); "
+        "print(e.status.cum_qty, len(e.fills), e.interval_vwap)",
+    )
+    assert again.stdout.split() == [found["total_quantity"], str(found["num_fills"]), "None"], again.stderr
 
 
 def test_a_program_whose_order_is_refused_learns_the_code(platform: Platform) -> None:

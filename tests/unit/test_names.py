@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import bestex
-from bestex import names, parameters, plugins, run
+from bestex import execution, names, parameters, plugins, run
 from bestex.errors import UsageError
 from tests import stubs
 
@@ -37,7 +37,7 @@ def test_every_algorithm_has_a_function_with_its_parameters_and_their_sentences(
     for one in parameters.of(plugins.ALGOS, algo):
         assert one.name in shown
         assert f"{one.name}: {one.text}" in function.__doc__
-        assert one.required or one.name in ("venues",) or shown[one.name].default == one.written
+        assert one.required or one.name in execution.OF_ORDER or shown[one.name].default == one.written
 
 
 async def test_a_mistyped_parameter_is_named_before_anything_is_sent() -> None:

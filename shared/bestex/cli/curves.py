@@ -93,7 +93,8 @@ def of_history(title: str, events: Iterable[Event], notes: tuple[str, ...] = ())
         if schedule := getattr(event, "schedule", None):
             if plans:
                 plans[-1] = until(plans[-1], int(event.at))
-            plans.append(plan_of(schedule))
+            # A changed plan may count from the last slice on; it was in force from the change on.
+            plans.append(since(plan_of(schedule), int(event.at)))
         cum: Decimal | None = getattr(event, "cum_qty", None)
         if cum is not None and (not filled or float(cum) > filled[-1].qty):
             filled.append(Filled(int(event.at), float(cum)))
@@ -108,6 +109,13 @@ def until(plan: tuple[Planned, ...], at_ns: int) -> tuple[Planned, ...]:
     if at_ns >= plan[-1].at_ns:
         return plan
     return (*(point for point in plan if point.at_ns < at_ns), between(plan, at_ns))
+
+
+def since(plan: tuple[Planned, ...], at_ns: int) -> tuple[Planned, ...]:
+    """Its part from `at_ns` on, at least its last point."""
+    if at_ns <= plan[0].at_ns:
+        return plan
+    return (between(plan, at_ns), *(point for point in plan if point.at_ns > at_ns))
 
 
 def between(plan: Sequence[Planned], at_ns: int) -> Planned:

@@ -13,12 +13,14 @@ import pytest
 from bestex import config, plugins
 from bestex import messages as m
 from bestex.cli import curves
-from bestex.cli.curves import Picture, Planned, between, of_history, page, plan_of, plot, rows, until
+from bestex.cli.curves import Picture, Planned, between, of_history, page, plan_of, plot, rows, since, until
 from bestex.cli.main import run
 from bestex.cli.schedule import assumed
 from bestex.clock import SECOND, Time
+from bestex.messages import ParentOrder
 from services.scheduler.curve import of_schedule
 from tests.unit.backtester import recorded
+from tests.unit.scheduler.examples import EXAMPLES
 from tests.unit.scheduler.play import Play
 
 NOWHERE = "nats://127.0.0.1:1"
@@ -57,7 +59,17 @@ def test_every_algorithm_can_be_drawn(algo: str, tmp_path: Path, capsys: pytest.
     market = ["mid=60000", "volume=12", "volatility_bps=1", "depth=3", "spread_bps=1"]
     given = [word for one in market for word in ("--assume", one)]
     path = tmp_path / "plan.html"
-    line = [*ORDER, "--algo", algo, "--limit", "60100", "--html", str(path), *given]
+    of_order = {"limit": "60100", "venues": ""}
+    for name, value in EXAMPLES[algo][0].items():
+        if name == "limit_price":
+            of_order["limit"] = value
+        elif name == "venues":
+            of_order["venues"] = ",".join(value)
+        elif name not in ParentOrder.__struct_fields__:
+            given += ["--set", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
+    for name, value in of_order.items():
+        given += [f"--{name}", value] if value else []
+    line = ["schedule", "BTC/USDT", "buy", "1", "--algo", algo, "--html", str(path), *given]
     assert run(line) == 0, capsys.readouterr().out
     assert f"by {algo}" in capsys.readouterr().out
     assert "<svg" in path.read_text()
@@ -131,7 +143,7 @@ def test_planned_and_filled_of_an_order_are_those_of_its_history() -> None:
     assert picture is not None
     assert len(picture.plans) == 2
     changed_ns = picture.plans[1][0].at_ns
-    assert picture.plans[0][-1].at_ns <= int(play.of(m.ParentModified)[0].at)
+    assert picture.plans[0][-1].at_ns == changed_ns == int(play.of(m.ParentModified)[0].at)
     first = play.of(m.ParentAccepted)[0]
     exact = of_schedule(first.schedule, play.instrument)
     for at_ns in range(exact.start_ns, changed_ns, 7 * SECOND):
@@ -184,6 +196,9 @@ def test_a_plan_is_straight_between_its_points_and_level_around_them() -> None:
     assert until(plan, 15) == (plan[0], Planned(15, 5.0, 4.0, 6.0))
     assert until(plan, 10) == ()
     assert until(plan, 25) == plan
+    assert since(plan, 15) == (Planned(15, 5.0, 4.0, 6.0), plan[1])
+    assert since(plan, 5) == plan
+    assert since(plan, 30) == (Planned(30, 10.0, 8.0, 10.0),)
 
 
 def test_a_plan_of_one_point_can_be_drawn_too() -> None:
