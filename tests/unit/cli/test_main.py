@@ -161,6 +161,18 @@ def test_a_strategy_by_name_shows_what_each_parameter_may_be(
     assert (described["type"], described["range"], described["default"]) == (kind, bounds, default)
 
 
+def test_an_algorithm_s_own_parameters_stand_before_those_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["algos", "twap"]) == 0
+    own, _, shared = capsys.readouterr().out.partition("of all algorithms:")
+    assert "its own:" in own
+    assert "interval" in own
+    assert "duration " in shared
+    assert "low or medium or high or immediate" in shared
+    assert "interval" not in shared
+    assert run(["algos", "market"]) == 0
+    assert "its own" not in capsys.readouterr().out
+
+
 def test_the_list_of_strategies_is_one_line_each_and_one_of_them_is_a_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
