@@ -66,7 +66,9 @@ def test_a_schema_says_of_each_parameter_what_it_is_and_what_it_is_by_default(al
         part = found["properties"][one.name]
         assert part["description"].startswith(one.text)
         assert part.get("default") == one.written
-        listed = next((each["enum"] for each in (part, *part.get("anyOf", ())) if "enum" in each), [])
+        listed: list[str] = next(
+            (each["enum"] for each in (part, *part.get("anyOf", ())) if "enum" in each), []
+        )
         assert tuple(listed) == one.choices
         if not one.required:
             jsonschema.validate(one.written, part)

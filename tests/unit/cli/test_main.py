@@ -170,7 +170,7 @@ def test_an_algorithm_s_own_parameters_stand_before_those_of_all(capsys: pytest.
     assert "low or medium or high or immediate" in shared
     assert "interval" not in shared
     assert run(["algos", "market"]) == 0
-    assert "its own" not in capsys.readouterr().out
+    assert "its own:" not in capsys.readouterr().out
 
 
 def test_the_list_of_strategies_is_one_line_each_and_one_of_them_is_a_table(
