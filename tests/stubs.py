@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "shared" / "bestex" / "__init__.pyi"
 RUN = ROOT / "shared" / "bestex" / "run.pyi"
 DOC_COLUMNS = 100
+ABBREVIATION_MAX = 4  # letters of a name that is written in capitals too, such as TWAP
 
 _HEAD = """# Written by `python -m tests.stubs` from the registry of algorithms.
 from collections.abc import Mapping, Sequence
@@ -72,9 +73,8 @@ def _class(algo: str) -> str:
     own = ", ".join(map(_argument, parameters.of(plugins.ALGOS, algo)))
     text = f"class {kind.__name__}:\n    {_doc(algo)}\n    name: ClassVar[str]\n"
     text += f"    def __init__(self, *, {own}) -> None: ...\n"
-    abbreviation = kind.__name__.upper()
-    if abbreviation != kind.__name__ and len(algo) <= 4:
-        text += f"{abbreviation} = {kind.__name__}\n"
+    if len(algo) <= ABBREVIATION_MAX and algo.upper() != kind.__name__:
+        text += f"{algo.upper()} = {kind.__name__}\n"
     return text
 
 

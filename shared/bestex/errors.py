@@ -33,6 +33,16 @@ class UsageError(BestexError):
     pass
 
 
+class OrderRejected(BestexError):
+    """What the scheduler answered, as an exception for those who wait for an execution."""
+
+    def __init__(self, code: Code, text: str, parent_id: str) -> None:
+        super().__init__(f"{parent_id} was rejected: {text} ({code})")
+        self.code = code
+        self.text = text
+        self.parent_id = parent_id
+
+
 class BusError(BestexError):
     pass
 
@@ -134,13 +144,3 @@ class Code(StrEnum):
     COMPLETED = "completed"  # the schedule ended with something unfilled and no completion was asked for
     REPLACED = "replaced"
     REROUTED = "rerouted"  # a child that rested is cancelled, and its rest routed again
-
-
-class OrderRejected(BestexError):
-    """What the scheduler answered, as an exception for those who wait for an execution."""
-
-    def __init__(self, code: Code, text: str, parent_id: str) -> None:
-        super().__init__(f"{parent_id} was rejected: {text} ({code})")
-        self.code = code
-        self.text = text
-        self.parent_id = parent_id

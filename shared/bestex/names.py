@@ -44,11 +44,16 @@ def find(name: str) -> Any:
 
 
 def algorithm(name: str) -> str:
-    """The registry's name of an algorithm however it is spelt: TWAP, Twap, twap; empty where there is none."""
+    """The registry's name of an algorithm however it is spelt: TWAP, Twap, twap, or its class; empty where there is
+    none."""
     from bestex import plugins  # only who asks for an algorithm pays for its import
 
-    plain = {one.replace("_", ""): one for one in plugins.ALGOS}
-    return plain.get(name.lower().replace("_", ""), "")
+    classes = {_plain(path.rpartition(":")[2]): one for one, path in plugins.ALGOS.items()}
+    return {**classes, **{_plain(one): one for one in plugins.ALGOS}}.get(_plain(name), "")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def listed() -> list[str]:

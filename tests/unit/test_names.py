@@ -57,6 +57,12 @@ def test_what_there_is_not_is_an_attribute_error(name: str) -> None:
         getattr(run, name)
 
 
+def test_an_abbreviation_and_its_class_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(plugins.ALGOS, "ml", "services.scheduler.algos.limit:MostLikely")
+    assert names.algorithm("ML") == names.algorithm("MostLikely") == "ml"
+    assert names.algorithm("Limit") == "limit"
+
+
 def test_a_class_of_two_words_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(plugins.ALGOS, "two_words", plugins.ALGOS["twap"])
     assert names.algorithm("TwoWords") == names.algorithm("TWO_WORDS") == "two_words"

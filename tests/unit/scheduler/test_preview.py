@@ -11,7 +11,7 @@ from bestex import config, plugins
 from bestex import messages as m
 from bestex.errors import Code
 from services.scheduler.preview import hears, preview
-from tests.unit.scheduler.bench_core import START
+from tests.unit.scheduler.bench_core import START, Bench
 from tests.unit.scheduler.examples import EXAMPLES
 from tests.unit.scheduler.play import ID, SYMBOL, Moment, Play, book_of, stats_of
 
@@ -36,7 +36,7 @@ def order(algo: str, **params: Any) -> m.ParentOrder:
 def shown(wanted: m.ParentOrder) -> m.ParentAccepted | m.ParentRejected:
     moment = Moment()
     heard = [book_of(moment, START), stats_of(moment, START)]
-    return preview(wanted, config.load(None, {}), heard, START)
+    return preview(wanted, Bench(with_book=False).config, heard, START)
 
 
 @pytest.mark.parametrize(("algo", "i"), CASES)
