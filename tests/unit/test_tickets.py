@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from decimal import Decimal
 from xml.etree import ElementTree as Xml
 
 import jsonschema
@@ -52,9 +53,9 @@ def test_a_schema_is_one_and_takes_orders_that_the_messages_take(algo: str) -> N
 
 
 def _as_text(algo: str, name: str, value: object) -> object:
-    """Shares and durations as a ticket writes them, not as a program may."""
+    """Shares, durations and decimals as a ticket writes them, not as a program may."""
     kind = next(one.kind for one in parameters.of(plugins.ALGOS, algo) if one.name == name)
-    return str(value) if kind in (Ratio, Duration) else value
+    return str(value) if kind in (Ratio, Duration, Decimal) else value
 
 
 @pytest.mark.parametrize("algo", plugins.ALGOS)
