@@ -24,6 +24,7 @@ from bestex import config as configuration
 from bestex import messages as m
 from bestex.clock import HOUR, SECOND
 from bestex.errors import BestexError, UsageError
+from bestex.execution import Summary
 from bestex.human import Duration
 from services.backtester.session import VirtualSession
 
@@ -38,13 +39,15 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """`digest` is equal for equal runs; `parents` are the parents' last events."""
+    """`digest` is equal for equal runs; `parents` are the parents' last events; `executions` what each order that was
+    accepted and has ended came to, against its benchmarks."""
 
     digest: str
     ended: bool
     anomalies: int
     fills: int
     parents: list[m.ParentDone | m.ParentRejected]
+    executions: list[Summary] = []
 
 
 def main() -> None:
@@ -64,15 +67,21 @@ def main() -> None:
         print(f"backtester: {error}", file=sys.stderr)
         sys.exit(EXIT_MISUSED)
     report = session.audit(complete=ended)
+    parents = [
+        stored.message
+        for stored in session.events("parent.>")
+        if isinstance(stored.message, m.ParentDone | m.ParentRejected)
+    ]
     outcome = Outcome(
         digest=session.digest(),
         ended=ended,
         anomalies=report.count,
         fills=len(session.fills()),
-        parents=[
-            stored.message
-            for stored in session.events("parent.>")
-            if isinstance(stored.message, m.ParentDone | m.ParentRejected)
+        parents=parents,
+        executions=[
+            session.execution(event.parent_id).summary()
+            for event in parents
+            if isinstance(event, m.ParentDone)
         ],
     )
     if arguments.json:

@@ -18,9 +18,11 @@ from bestex import codec, replay_config, subjects
 from bestex import config as configuration
 from bestex import messages as m
 from bestex.audit import AuditReport, Record, audit
-from bestex.clock import MS, SECOND
+from bestex.clock import HOUR, MS, SECOND
 from bestex.config import Config
 from bestex.errors import ConfigError, UsageError
+from bestex.execution import Execution, execution_of
+from bestex.interval import Interval
 from bestex.memory_bus import StoredMessage
 from bestex.replay import VirtualActor, World
 from bestex.service import Service
@@ -36,6 +38,8 @@ from services.scheduler.service import build as build_scheduler
 START_NS = 1_750_000_000 * SECOND  # of a session on the market model that names none
 DOWNTIME_NS = SECOND  # of a crashed service: the supervisor's pause and a process's start
 LOOK_NS = 100 * MS  # how often `finish` looks whether everything has ended
+WARM_UP_NS = 3 * SECOND  # until every venue's book and the first statistics are there
+EXECUTE_NS_MAX = 48 * HOUR  # of virtual time; an order that has not ended by then has no end
 
 BUILDERS: dict[str, Callable[[Config, tuple[str, ...]], Service]] = {
     "collector": build_collector,
@@ -65,6 +69,15 @@ class VirtualSession:
         self._ended: set[str] = set()
         self._looked = 0  # how many stored messages were looked at for ends
         self._services: dict[str, Service] = {}
+        self._began_ns = start_ns
+        self._intervals = {one.symbol: Interval() for one in self.config.make_instruments().all}
+        self._traded_as = {
+            (listing.venue, listing.symbol): one.symbol
+            for one in self.config.make_instruments().all
+            for listing in one.listings
+            if not listing.inverse
+        }
+        self.world.listeners.append(self._listen)
         for name in BUILDERS:
             self._start(name)
 
@@ -158,6 +171,10 @@ class VirtualSession:
             self.run(self.now_ns + SECOND)
         return done
 
+    def _has_ended(self, parent_id: str) -> bool:
+        self._all_ended()
+        return parent_id in self._ended
+
     def _all_ended(self) -> bool:
         for stored in self.world.stored[self._looked :]:
             event = stored.message
@@ -169,6 +186,38 @@ class VirtualSession:
         return self._orders.keys() <= self._ended
 
     # -- what came of it ---------------------------------------------------------------------------------------
+
+    async def execute(self, order: m.ParentOrder) -> Execution:
+        """Work an order to its end from now on, as `bestex.Client` does live: `execute_twap(..., client=session)`.
+
+        Virtual time passes for all that is in the session; nothing is really waited for. OrderRejected as live.
+        """
+        self.run(max(self.now_ns, self._began_ns + WARM_UP_NS))
+        parent_id = self.submit(order)
+        last_ns = self.now_ns + EXECUTE_NS_MAX
+        while not self._has_ended(parent_id) and self.now_ns < last_ns:
+            self.run(self.now_ns + LOOK_NS)
+        return self.execution(parent_id)
+
+    def execution(self, parent_id: str) -> Execution:
+        """What came of an order that has ended, with its benchmarks. OrderRejected where it was refused; UsageError
+        where there is none of this id, or where it has not ended."""
+        if parent_id not in self._orders:
+            raise UsageError(f"no order {parent_id} was submitted in this session")
+        told: list[Any] = [
+            stored.message
+            for stored in self.world.stored
+            if isinstance(stored.message, m.ParentEvent | m.Fill) and stored.message.parent_id == parent_id
+        ]
+        return execution_of(told, self._intervals.get(told[0].symbol) if told else None)
+
+    def _listen(self, _: str, message: Any) -> None:
+        if isinstance(message, m.MarketTrade):
+            symbol = self._traded_as.get((message.venue, message.symbol))
+            if symbol is not None:
+                self._intervals[symbol].trade(message)
+        elif isinstance(message, m.Stats):
+            self._intervals[message.symbol].stats(message)
 
     def fills(self) -> list[m.Fill]:
         return [stored.message for stored in self.world.stored if isinstance(stored.message, m.Fill)]

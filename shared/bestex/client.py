@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import msgspec
 import nats.errors
@@ -29,6 +29,9 @@ from bestex.errors import BusError, Forbidden, OutcomeUnknown, UsageError
 from bestex.parent import Event, Parent
 from bestex.status import ParentStatus, status_of
 from bestex.tail import Tail
+
+if TYPE_CHECKING:
+    from bestex.execution import Execution
 
 SUBMIT_TIMEOUT_S = 30.0  # a bus that restarts is back long before; after that the caller must decide
 NO_STREAM_TIMEOUT_S = 3.0  # nothing took the message: the streams are not there, or not there yet
@@ -58,6 +61,7 @@ class Client:
         found = bus_access.find(loaded, rights.USER, url)
         self._access = found if credentials is None else replace(found, key=Path(credentials))
         self.url = found.url
+        self.instruments = loaded.make_instruments()
         self._default_algo = loaded.execution.default_algo
         self._name = name
         self._connection: Connection | None = None
@@ -117,22 +121,19 @@ class Client:
         if isinstance(order, str):
             if side is None or qty is None:
                 raise UsageError("an order needs a symbol, a side and a quantity")
-            if not isinstance(algo, str):
-                params = {**codec.to_builtins(algo), **params}
-                algo = algo.name
-            order = m.ParentOrder(
-                symbol=order,
-                side=entry.side(side),
-                qty=entry.decimal("qty", qty),
-                algo=algo,
-                limit_price=None if limit_price is None else entry.decimal("limit_price", limit_price),
+            order = entry.order(
+                order,
+                side,
+                qty,
+                algo,
+                limit_price=limit_price,
                 params=params,
                 strategy=strategy,
-                strategy_params=dict(strategy_params or {}),
-                venues=None if venues is None else list(venues),
+                strategy_params=strategy_params,
+                venues=venues,
                 account=account,
-                trigger=entry.trigger(trigger) if isinstance(trigger, Mapping) else trigger,
-                otherwise=entry.alternative(otherwise) if isinstance(otherwise, Mapping) else otherwise,
+                trigger=trigger,
+                otherwise=otherwise,
                 note=note,
                 parent_id=parent_id,
             )
@@ -162,6 +163,12 @@ class Client:
             parent.tell(past)
         await self._publish(subjects.order("new", order.algo, order.symbol), order)
         return parent
+
+    async def execute(self, order: m.ParentOrder) -> Execution:
+        """Submit an order and stay until it has ended: what came of it. OrderRejected where it is refused."""
+        from bestex import execution  # who only submits or looks needs none of it
+
+        return await execution.work(self, order)
 
     async def follow(self, parent_id: str) -> Parent:
         """Follow a parent that is there already, from its first event. UsageError where there is none."""
@@ -236,7 +243,7 @@ class Client:
         """The route that the router would take now, legs and costs. Nothing is sent to any venue."""
         request = m.PlanRequest(
             symbol=symbol,
-            side=entry.side(side),
+            side=entry.side_of(side),
             qty=entry.decimal("qty", qty),
             limit_price=None if limit_price is None else entry.decimal("limit_price", limit_price),
             strategy=strategy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,7 +26,40 @@ def is_same(order: m.ParentOrder, accepted: m.ParentOrder) -> bool:
     return bool(as_read(order) == as_read(accepted))
 
 
-def trigger(settings: Mapping[str, Any]) -> m.Trigger:
+def order(
+    symbol: str,
+    side: m.Side | str,
+    qty: Decimal | str | int,
+    algo: Any,
+    *,
+    limit_price: Decimal | str | None,
+    params: Mapping[str, Any],
+    strategy_params: Mapping[str, Any] | None,
+    venues: Sequence[str] | None,
+    trigger: m.Trigger | Mapping[str, Any] | None,
+    otherwise: m.Alternative | Mapping[str, Any] | None,
+    **plain: Any,
+) -> m.ParentOrder:
+    """`algo`: a name, or an algorithm with its parameters. `plain`: what an order takes as text."""
+    if not isinstance(algo, str):
+        params = {**codec.to_builtins(algo), **params}
+        algo = algo.name
+    return m.ParentOrder(
+        symbol=symbol,
+        side=side_of(side),
+        qty=decimal("qty", qty),
+        algo=algo,
+        limit_price=None if limit_price is None else decimal("limit_price", limit_price),
+        params=dict(params),
+        strategy_params=dict(strategy_params or {}),
+        venues=None if venues is None else list(venues),
+        trigger=trigger_of(trigger) if isinstance(trigger, Mapping) else trigger,
+        otherwise=alternative(otherwise) if isinstance(otherwise, Mapping) else otherwise,
+        **plain,
+    )
+
+
+def trigger_of(settings: Mapping[str, Any]) -> m.Trigger:
     """A price to wait for, of its fields as people write them: {"price": "61000", "by": "bid"}."""
     for name in settings:
         if name not in m.Trigger.__struct_fields__:
@@ -46,14 +79,14 @@ def alternative(settings: Mapping[str, Any]) -> m.Alternative:
     limit = rest.pop("limit_price", None)
     reached = {name: rest.pop(name) for name in m.Trigger.__struct_fields__ if name in rest}
     return m.Alternative(
-        trigger=trigger(reached),
+        trigger=trigger_of(reached),
         algo=algo,
         params=rest,
         limit_price=None if limit is None else decimal("limit_price", str(limit)),
     )
 
 
-def side(text: m.Side | str) -> m.Side:
+def side_of(text: m.Side | str) -> m.Side:
     try:
         return m.Side(str(text).lower())
     except ValueError:

@@ -3,6 +3,7 @@
     BestexError             everything that bestex itself raises
     ├── ConfigError         a setting is wrong; names its path and what to write
     ├── UsageError          the caller asked for something that does not exist; says what to type instead
+    ├── OrderRejected       an order was refused; `code` and `text` say why, `parent_id` which
     ├── BusError            the bus did not do what it must
     │   ├── StreamMismatch  a stream or consumer is not configured as it must be; run `bestex streams apply`
     │   ├── Forbidden       the role may not do this; names the role, the subject and who may
@@ -30,6 +31,16 @@ class ConfigError(BestexError):
 
 class UsageError(BestexError):
     pass
+
+
+class OrderRejected(BestexError):
+    """What the scheduler answered, as an exception for those who wait for an execution."""
+
+    def __init__(self, code: Code, text: str, parent_id: str) -> None:
+        super().__init__(f"{parent_id} was rejected: {text} ({code})")
+        self.code = code
+        self.text = text
+        self.parent_id = parent_id
 
 
 class BusError(BestexError):

@@ -55,9 +55,16 @@ class ParentStatus(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def arrival_slippage_bps(self) -> float | None:
         """Cost against the arrival price in basis points: positive is worse for us, on both sides."""
-        if self.avg_px is None or not self.arrival_px or self.side is None:
-            return None
-        return self.side.sign * float((self.avg_px - self.arrival_px) / self.arrival_px) * 1e4
+        return None if self.side is None else cost_bps(self.side, self.avg_px, self.arrival_px)
+
+
+def cost_bps(side: m.Side, average: Decimal | None, benchmark: Decimal | float | None) -> float | None:
+    """Cost of an average price against a benchmark, in basis points: positive is worse for us, on both sides."""
+    if average is None or not benchmark:
+        return None
+    if isinstance(benchmark, float):
+        return side.sign * (float(average) - benchmark) / benchmark * 1e4
+    return side.sign * float((average - benchmark) / benchmark) * 1e4
 
 
 def fold(status: ParentStatus, event: Any) -> ParentStatus:

@@ -127,6 +127,75 @@ def test_an_order_is_explained_from_all_streams_in_the_order_of_time(platform: P
     assert platform.bestex("explain nobody")[0] == 2
 
 
+def program(platform: Platform, text: str) -> subprocess.CompletedProcess[str]:
+    """What a user's own program prints, started where the platform runs."""
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        cwd=platform.folder,
+        env=platform.environment,
+        timeout=COMMAND_S_MAX,
+        check=False,
+    )
+
+
+def test_a_program_works_an_order_in_one_line_and_hears_the_market_meanwhile(platform: Platform) -> None:
+    outcome = program(
+        platform,
+        "import json; from bestex.run import execute_twap; e = execute_twap('BTC/USDT', 'buy', '0.2', "
+        "duration='4s', interval='1s', force_completion=True, parent_id='program'); "
+        "print(json.dumps(e.summary('60000').as_dict()))",
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert (found["parent_id"], found["algo"], found["order_quantity"]) == ("program", "twap", "0.2")
+    assert found["fill_rate"] > 0.99
+    assert sum(float(fill["quantity"]) for fill in found["fills"]) == pytest.approx(
+        float(found["total_quantity"])
+    )
+    assert found["num_slices"] >= 3
+    prices = [found[name] for name in ("arrival_price", "interval_vwap", "interval_twap")]
+    assert [float(price) for price in prices] == pytest.approx([float(found["avg_fill_price"])] * 3, rel=0.01)
+    again = program(
+        platform,
+        "from bestex.run import execute_twap; e = execute_twap('BTC/USDT', 'buy', '0.2', duration='4s', "
+        "interval='1s', force_completion=True, parent_id='program'); "
+        "print(e.status.cum_qty, len(e.fills), e.interval_vwap)",
+    )
+    assert again.stdout.split() == [found["total_quantity"], str(found["num_fills"]), "None"], again.stderr
+
+
+def test_a_program_whose_order_is_refused_learns_the_code(platform: Platform) -> None:
+    outcome = program(
+        platform,
+        "import asyncio, bestex\n"
+        "try: asyncio.run(bestex.execute_limit('BTC/USDT', 'buy', '1'))\n"
+        "except bestex.OrderRejected as error: print(error.code, error.text)",
+    )
+    assert outcome.stdout.strip() == "missing_parameter limit needs a limit_price", outcome.stderr
+
+
+def test_a_schedule_is_planned_on_the_live_market_and_sends_nothing(platform: Platform) -> None:
+    before = len(platform.bestex("status --all")[1][0]["parents"])
+    code, (planned,) = platform.bestex("schedule BTC/USDT buy 1 --algo twap --duration 10m")
+    assert (code, planned["event"], planned["schedule"][-1][1]) == (0, "accepted", "1")
+    assert float(planned["arrival_px"]) > 0
+    assert platform.bestex("schedule BTC/USDT buy 1 --algo limit")[0] == 2
+    assert len(platform.bestex("status --all")[1][0]["parents"]) == before
+
+
+def test_what_became_of_a_plan_is_drawn_beside_it(platform: Platform) -> None:
+    line = "submit BTC/USDT buy 0.2 --algo twap --duration 3s --set interval=1s --id drawn --wait"
+    assert platform.bestex(line)[0] in (0, 1)
+    code, (found,) = platform.bestex("schedule --parent drawn --html drawn.html")
+    assert code == 0
+    assert found["plans"][0][-1]["qty"] == 0.2
+    assert found["filled"][-1]["qty"] > 0.1
+    assert 'class="filled"' in (platform.folder / "drawn.html").read_text()
+    assert platform.bestex("schedule --parent nobody")[0] == 2
+
+
 def test_the_audit_finds_nothing(platform: Platform) -> None:
     code, (report,) = platform.bestex("audit")
     assert (code, report["anomalies"]) == (0, 0), report

@@ -1,8 +1,12 @@
 """NAME: what it does, in a sentence. Where the idea comes from.
 
-Copy this file, name the class, and add one line to ALGOS in `bestex.plugins`. Then `bestex algos` shows it,
-`bestex submit ... --algo name --set share=20%` uses it, and pausing, modifying, cancelling, restarting and
-all sums work, because they are the life cycle's and not the algorithm's.
+Copy this file, rename the class and its `name`, and add one line to ALGOS in `bestex.plugins`. Then `bestex algos`
+shows it, `bestex submit ... --algo name --set share=20%` uses it, `bestex.execute_name` and its tickets are there,
+and pausing, modifying, cancelling, restarting, sizes, caps and all sums work, because they are the life cycle's.
+
+An algorithm keeps no state: what it needs is in the `task`, which follows from the order's stored events. With a
+`curve` of its own it is followed against that plan (see `scheduled.py`); `follows_book` and `follows_volume` have it
+asked again when the market moves.
 """
 
 from __future__ import annotations

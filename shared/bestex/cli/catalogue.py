@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from bestex import codec, plugins
+from bestex import parameters as read
+from bestex import plugins
 from bestex.cli.common import COMMON, Common, console, known, print_json, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bestex.parameters import Parameter
 
 
 def algos(name: str = "", /, *, common: Common = COMMON) -> None:
@@ -31,84 +35,48 @@ def strategies(name: str = "", /, *, common: Common = COMMON) -> None:
 
 
 def parameters(registry: dict[str, str], name: str) -> dict[str, dict[str, str]]:
-    """Each parameter's type, range, default (as it would be written) and sentence."""
-    kind = plugins.load(registry, name)
-    info = msgspec.inspect.type_info(kind)
-    assert isinstance(info, msgspec.inspect.StructType), "parameters are a struct"
-    return {field.encode_name: _describe(field) for field in info.fields}
-
-
-def _describe(field: msgspec.inspect.Field) -> dict[str, str]:
-    default = field.default if field.default is not msgspec.NODEFAULT else None
-    if field.default_factory is not msgspec.NODEFAULT:
-        default = field.default_factory()
-    required = field.required
-    shown = "" if required or default is None else str(codec.to_builtins(default))
-    kind, said = field.type, _sentence(field.type)
-    return {"type": _type_name(kind), "range": _range(kind), "default": shown, "text": said}
-
-
-def _sentence(info: Any) -> str:
-    """The parameter's description, wherever in its type it stands."""
-    match info:
-        case msgspec.inspect.Metadata(extra_json_schema={"description": said}):
-            return str(said)
-        case msgspec.inspect.Metadata(type=inner):
-            return _sentence(inner)
-        case msgspec.inspect.UnionType(types=types):
-            return next(filter(None, map(_sentence, types)), "")
-    return ""
-
-
-_BOUNDS = (("ge", "{:g} or more"), ("gt", "above {:g}"), ("le", "at most {:g}"), ("lt", "below {:g}"))
-
-
-def _range(info: Any) -> str:
-    """The bounds in words: as the parameter says them, else those of its type; empty where there are none."""
-    match info:
-        case msgspec.inspect.Metadata(extra={"range": said}):
-            return str(said)
-        case msgspec.inspect.UnionType(types=types):
-            return next(filter(None, map(_range, types)), "")
-        case msgspec.inspect.Metadata(type=inner):
-            return _range(inner)
-    bounds = ((text, getattr(info, name, None)) for name, text in _BOUNDS)
-    return ", ".join(text.format(bound) for text, bound in bounds if bound is not None)
-
-
-def _type_name(info: Any) -> str:
-    match info:
-        case msgspec.inspect.UnionType(types=types):
-            names = [_type_name(one) for one in types if not isinstance(one, msgspec.inspect.NoneType)]
-            return " or ".join(names)
-        case msgspec.inspect.CustomType(cls=cls) | msgspec.inspect.EnumType(cls=cls):
-            return str(cls.__name__).lower()
-        case msgspec.inspect.LiteralType(values=values):
-            return " or ".join(str(value) for value in values)
-        case msgspec.inspect.ListType(item_type=item):
-            return f"list of {_type_name(item)}"
-        case msgspec.inspect.Metadata(type=inner):
-            return _type_name(inner)
-    return type(info).__name__.removesuffix("Type").lower()
+    """Each parameter's type, range, default (as it would be written) and sentence; its own before the shared."""
+    return {
+        one.name: {
+            "type": one.type_name,
+            "range": one.range,
+            "default": one.default_text,
+            "text": one.text,
+        }
+        for one in read.of(registry, name)
+    }
 
 
 def _show(kind: str, registry: dict[str, str], name: str, common: Common) -> None:
     chosen = [known(kind, name, registry)] if name else sorted(registry)
-    found: dict[str, Any] = {
-        one: {
-            "text": (plugins.load(registry, one).__doc__ or "").strip().partition("\n")[0],
-            "parameters": parameters(registry, one),
-        }
-        for one in chosen
-    }
     if common.json:
+        found: dict[str, Any] = {
+            one: {"text": read.sentence(registry, one), "parameters": parameters(registry, one)}
+            for one in chosen
+        }
         print_json(found)
         return
     out = console()
-    for one, entry in found.items():
-        out.print(f"{one}  {entry['text']}", soft_wrap=True)
-        if name:
-            rows = table("parameter", "type", "range", "default", "what it does")
-            for parameter, described in entry["parameters"].items():
-                rows.add_row(parameter, *described.values())
-            out.print(rows)
+    for one in chosen:
+        out.print(f"{one}  {read.sentence(registry, one)}", soft_wrap=True)
+    if name:
+        every = {"algorithm": "algorithms", "strategy": "strategies"}[kind]
+        there = read.of(registry, name)
+        own = [parameter for parameter in there if parameter.own]
+        shared = [parameter for parameter in there if not parameter.own]
+        _show_group("its own", own, out)
+        _show_group(f"of all {every}", shared, out)
+
+
+def _show_group(title: str, group: list[Parameter], out: Console) -> None:
+    """One table, as wide in its first columns as the group needs; a column that would be empty is left out."""
+    if not group:
+        return
+    out.print(f"\n{title}:")
+    with_range = any(parameter.range for parameter in group)
+    rows = table("parameter", "type", *(["range"] if with_range else []), "default", "what it does")
+    rows.columns[0].no_wrap = True
+    for one in group:
+        between = [one.range] if with_range else []
+        rows.add_row(one.name, one.type_name, *between, one.default_text, one.text)
+    out.print(rows)

@@ -18,6 +18,7 @@ The first minutes:
     bestex up                           start everything on this machine
     bestex doctor                       is all of it well?
     bestex plan BTC/USDT buy 1          what would the router do now?
+    bestex schedule BTC/USDT buy 1      what would be sent by when?
     bestex submit BTC/USDT buy 1 --algo twap --duration 2m --wait
     bestex watch fill                   every fill as it happens
     bestex status                       every parent and where it stands
@@ -46,6 +47,7 @@ _COMMANDS = {
     "submit": ("orders:submit", "Publish a parent order."),
     "shadows": ("shadows:shadows", "What every strategy would have cost on the slices that were sampled."),
     "plan": ("plan:plan", "The route that an order would take now, with its costs."),
+    "schedule": ("schedule:schedule", "The planned curve of an order, or planned against filled of one."),
     "cancel": ("orders:cancel", "Ask for a parent to be cancelled."),
     "modify": ("orders:modify", "Change a parent that is at work."),
     "pause": ("orders:pause", "Let a parent send nothing more for now."),
@@ -56,6 +58,7 @@ _COMMANDS = {
     "status": ("show:status", "Where parents stand."),
     "watch": ("show:watch", "Live lines of all that happens to orders."),
     "algos": ("catalogue:algos", "The execution algorithms and their parameters."),
+    "tickets": ("tickets:tickets", "Order tickets for other user interfaces: JSON Schema, FIXatdl."),
     "strategies": ("catalogue:strategies", "The routing strategies and their parameters."),
     "recording": ("recordings:recording_app", "Look at recorded market data, and convert it."),
     "record": ("recordings:record", "Record the market data of the running platform."),

@@ -130,7 +130,7 @@ async def submit(
             strategy=strategy,
             strategy_params=strategy_params,
             venues=chosen,
-            trigger=entry.trigger(texts(trigger, "--trigger")) if trigger else None,
+            trigger=entry.trigger_of(texts(trigger, "--trigger")) if trigger else None,
             otherwise=entry.alternative(texts(otherwise, "--otherwise")) if otherwise else None,
             **params,
         )

@@ -79,7 +79,7 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("up --speed 3", "--speed needs --replay"),
         ("status --config nothing.toml", "cannot be read"),
         ("algos twpa", 'did you mean "twap"'),
-        ("algos foo", 'there is no algorithm "foo"; there are limit, market, twap'),
+        ("algos foo", f'there is no algorithm "foo"; there are {", ".join(sorted(plugins.ALGOS))}'),
         ("record x.rec --symbol BTC/USD", 'did you mean "BTC/USDT"'),
         ("record x.rec --seconds -1", "must be above 0"),
     ],
@@ -144,7 +144,7 @@ def test_every_parameter_of_every_strategy_has_its_type_and_a_sentence(
 @pytest.mark.parametrize(
     ("parameter", "kind", "bounds", "default"),
     [
-        ("include_perp", "bool", "", "True"),
+        ("include_perp", "bool", "", "true"),
         ("price_levels", "int", "0 or more, at most 1000", "0"),
         ("max_slippage_percent", "float", "0 or more, below 100", ""),
         ("max_volume_pct", "ratio", "above 0%, at most 100%", "100%"),
@@ -159,6 +159,18 @@ def test_a_strategy_by_name_shows_what_each_parameter_may_be(
     assert run(["strategies", "split_by_liquidity", "--json"]) == 0
     described = json.loads(capsys.readouterr().out)["split_by_liquidity"]["parameters"][parameter]
     assert (described["type"], described["range"], described["default"]) == (kind, bounds, default)
+
+
+def test_an_algorithm_s_own_parameters_stand_before_those_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["algos", "twap"]) == 0
+    own, _, shared = capsys.readouterr().out.partition("of all algorithms:")
+    assert "its own:" in own
+    assert "interval" in own
+    assert "duration " in shared
+    assert "low or medium or high or immediate" in shared
+    assert "interval" not in shared
+    assert run(["algos", "market"]) == 0
+    assert "its own:" not in capsys.readouterr().out
 
 
 def test_the_list_of_strategies_is_one_line_each_and_one_of_them_is_a_table(

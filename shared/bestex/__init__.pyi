@@ -1,0 +1,204 @@
+# Written by `python -m tests.stubs` from the registry of algorithms.
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from bestex.client import Client as Client
+from bestex.errors import BestexError as BestexError
+from bestex.errors import Code as Code
+from bestex.errors import OrderRejected as OrderRejected
+from bestex.execution import Execution as Execution
+from bestex.execution import Summary as Summary
+from bestex.execution import Works
+from bestex.execution import execute as execute
+from bestex.messages import Alternative as Alternative
+from bestex.messages import Fill as Fill
+from bestex.messages import ParentDone as ParentDone
+from bestex.messages import ParentOrder as ParentOrder
+from bestex.messages import ParentRejected as ParentRejected
+from bestex.messages import Plan as Plan
+from bestex.messages import Side as Side
+from bestex.messages import Trigger as Trigger
+from bestex.parent import Parent as Parent
+
+class Market:
+    """One slice now, taken from the book; what the book does not hold within the limit stays
+    unfilled."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "10s",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+class Limit:
+    """One slice at the limit price: what crosses is taken, the rest rests on the best venue until the
+    end."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        tif: Literal["gtc", "ioc"] = "gtc",
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "1d",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+class Twap:
+    """Equal parts at equal times: the average price over the duration, at the least information given
+    away."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        interval: str | float = "10s",
+        slices: int = 0,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "5m",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+TWAP = Twap
+
+async def execute_market(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "10s",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """One slice now, taken from the book; what the book does not hold within the limit stays
+    unfilled."""
+
+async def execute_limit(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    tif: Literal["gtc", "ioc"] = "gtc",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "1d",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """One slice at the limit price: what crosses is taken, the rest rests on the best venue until the
+    end."""
+
+async def execute_twap(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    interval: str | float = "10s",
+    slices: int = 0,
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Equal parts at equal times: the average price over the duration, at the least information given
+    away."""
+
+def __getattr__(name: str) -> Any: ...
