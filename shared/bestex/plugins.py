@@ -17,6 +17,7 @@ ALGOS = {
     "twap": "services.scheduler.algos.twap:Twap",
     "sniper": "services.scheduler.algos.sniper:Sniper",
     "liquidity": "services.scheduler.algos.liquidity:Liquidity",
+    "smart": "services.scheduler.algos.smart:Smart",
 }
 
 STRATEGIES = {

@@ -119,6 +119,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def watches_volume(self) -> bool:
         return self.follows_volume or self.max_participation is not None
 
+    @classmethod
+    def knows_enough(cls, market: Market) -> bool:
+        """Whether as much is known of the market as it needs to do better than others; whoever chooses asks."""
+        del market
+        return True
+
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it
         is for. `algos`: all that there are. `name`: the one that was chosen before, which stands."""

@@ -33,7 +33,7 @@ class Sniper(Params, frozen=True, kw_only=True, omit_defaults=True):
     take: Annotated[Ratio, Meta(description="How much of what an event offers is taken.")] = Ratio(0.5)
     near: Annotated[
         Ratio, Meta(description="How far from the best price an event reaches, and a slice may pay.")
-    ] = Ratio(0.0002)
+    ] = Ratio(0.00005)
     cooldown: Annotated[Duration, Meta(description="The least time from one event's end to the next.")] = (
         Duration.parse("1s")
     )

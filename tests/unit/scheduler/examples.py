@@ -25,4 +25,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "depth_of": "front", "share": "40%", "limit_price": "60000", "max_slice": "0.2"},
         {"duration": "100s", "interval": "1500ms", "min_slice": "0.05", "would_price": "59980"},
     ],
+    "smart": [
+        {"duration": "100s"},
+        {"duration": "100s", "urgency": "low", "force_completion": True},
+        {"duration": "100s", "urgency": "high", "max_participation": "20%", "max_slice": "0.2"},
+        {"duration": "100s", "urgency": "immediate", "limit_price": "60000"},
+    ],
 }
