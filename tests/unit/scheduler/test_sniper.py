@@ -11,7 +11,9 @@ import pytest
 from bestex import messages as m
 from bestex.clock import MS, SECOND
 from bestex.errors import Code
-from tests.unit.scheduler.play import Moment, Play, Script, usually
+from services.scheduler.core import REACTION_NS
+from tests.unit.scheduler.bench_core import START
+from tests.unit.scheduler.play import Moment, Play, Script, book_of, usually
 
 USUAL = usually(0.34, "1")
 CALM = Moment(bid_qty=10**5, ask_qty=10**5, extra=USUAL)  # as usual: 1 BTC, two dollars
@@ -107,12 +109,24 @@ def test_a_lower_threshold_never_takes_later() -> None:
     assert len(set(found)) == len(found)
 
 
-def test_a_book_that_changes_just_after_the_order_was_looked_at_is_looked_at_soon() -> None:
-    play = Play(events(10.010, seconds=5), step_ns=10 * MS)
+def test_a_book_that_changes_just_after_the_order_was_looked_at_is_not_missed() -> None:
+    play = Play(events())
     play.order("sniper", **SNIPER)
-    play.until(11 * SECOND)
+    play.until(10 * SECOND)
+    play.bench.advance(START + 10 * SECOND + 5 * MS)
+    play.bench.feed(book_of(EVENT, play.bench.now_ns))
+    assert play.sizes == []
+    play.bench.advance(START + 11 * SECOND)  # and no other book comes
     (sliced,) = play.of(m.ParentSliced)
-    assert int(sliced.at) - int(play.facts[0].at) <= 10_030 * MS
+    assert int(sliced.at) - START == 10 * SECOND + REACTION_NS
+
+
+def test_statistics_that_make_of_the_same_book_an_event_are_heard_at_once() -> None:
+    play = Play(lambda at_ns: EVENT if at_ns >= 10 * SECOND else Moment(bid_qty=4 * 10**5, ask_qty=4 * 10**5))
+    play.order("sniper", **SNIPER)
+    play.until(10 * SECOND)
+    (sliced,) = play.of(m.ParentSliced)
+    assert int(sliced.at) - START == 10 * SECOND
 
 
 @pytest.mark.parametrize(
