@@ -47,7 +47,7 @@ class Smart(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         situation = self.situation(task)
-        why = ""
+        why = "it was chosen before"
         if not name:
             able = [one for one, kind in algos.items() if _can_work(kind, task)]
             name, why = chosen(situation, able)
@@ -58,12 +58,12 @@ class Smart(Params, frozen=True, kw_only=True, omit_defaults=True):
     def situation(self, task: Task) -> Situation:
         """The order against its market as it was heard last."""
         market, left = task.market, max(task.qty - task.cum, 0)
-        touch = market.touch(task.side)
+        levels = market.levels(task.side, task.venues)
         seconds = max(task.end_ns - task.start_ns, 1) / SECOND
         depth, volume = market.depth(task.side, self.depth_bps, task.venues), market.volume_per_s * seconds
         away_bps = 0.0
-        if task.limit is not None and touch is not None:
-            away_bps = BPS_ONE * task.side.sign * (touch - task.limit) / max(task.limit, 1)
+        if task.limit is not None and levels:
+            away_bps = BPS_ONE * task.side.sign * (levels[0].price - task.limit) / max(task.limit, 1)
         has_book = market.mid_half is not None
         return Situation(
             urgency=self.urgency or URGENCY,
@@ -129,7 +129,7 @@ def _can_work(kind: type[Params], task: Task) -> bool:
 def _fitting(algo: str, s: Situation) -> dict[str, Any]:
     """The algorithm's own parameters; those that are left out keep their defaults."""
     match algo:
-        case "twap" | "vwap" | "is":
+        case "twap" | "vwap" | "is" | "block":
             return {"slices": _slices(s)}
         case "pov":
             return {"rate": PACE[s.urgency]}
@@ -138,6 +138,10 @@ def _fitting(algo: str, s: Situation) -> dict[str, Any]:
             return {"share": PACE[s.urgency], "interval": interval}
         case "sniper":
             return {"threshold": EVENTS[s.urgency]}
+        case "iceberg" if s.of_depth is not None and SMALL_OF_DEPTH < s.of_depth < inf:
+            return {
+                "display_share": Ratio(SMALL_OF_DEPTH / s.of_depth)
+            }  # no more than a small part of the book
     return {}
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from bestex import messages as m
-from bestex.clock import SECOND
+from bestex.clock import MS, SECOND
 from bestex.errors import Code
+from services.scheduler.algos.liquidity import PAUSE_NS
 from tests.unit.scheduler.play import Moment, Play
 
 LIQUIDITY: dict[str, Any] = {"duration": "100s", "interval": "10s", "randomize": 0}
@@ -76,6 +77,16 @@ def test_without_an_interval_it_takes_as_fast_as_slices_come_back_until_it_is_do
     assert play.done is not None
     assert play.done.reason is Code.FILLED
     assert max(at_s(play)) < 6
+
+
+def test_after_a_slice_the_book_has_the_time_to_show_what_was_taken() -> None:
+    play = Play(lambda _: Moment(bid_qty=10**5, ask_qty=10**5), delay_ns=5 * MS, step_ns=10 * MS)
+    play.order("liquidity", **{**LIQUIDITY, "interval": "0s"})
+    play.until(2 * SECOND)
+    back = [int(one.at) for one in play.of(m.ParentSettled)]
+    sent = [int(one.at) for one in play.of(m.ParentSliced)]
+    assert len(sent) == 10
+    assert all(after - before >= PAUSE_NS for before, after in zip(back, sent[1:], strict=False))
 
 
 def test_sizes_and_times_vary_around_their_share_and_interval() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bestex import messages as m
 from bestex.human import Ratio
@@ -103,6 +105,15 @@ def test_of_a_seller_the_bids_count() -> None:
     now = Moment(bid_qty=9 * 10**6, ask_qty=10**6, extra=usually(None, "10"))
     assert parts(now, Side.SELL).size == pytest.approx(0.9)
     assert parts(now, Side.BUY).size == pytest.approx(0.5)
+
+
+def test_each_side_is_held_against_what_is_usual_of_itself() -> None:
+    extra = usually(None, "10")
+    (venue,) = extra["venues"]
+    lopsided = structs.replace(venue, usual_bid_depth=Decimal(30), usual_ask_depth=Decimal(10))
+    now = Moment(bid_qty=10**6, ask_qty=10**6, extra={**extra, "venues": [lopsided]})
+    assert parts(now, Side.BUY).size == pytest.approx(0.5)
+    assert parts(now, Side.SELL).size == pytest.approx(0.25)
 
 
 def test_what_is_not_known_is_no_event() -> None:

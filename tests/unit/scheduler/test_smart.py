@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,8 +12,11 @@ from bestex import messages as m
 from bestex import plugins
 from bestex.clock import SECOND
 from bestex.errors import Code
+from bestex.human import Ratio
+from services.scheduler.algos.base import Params, Task
 from services.scheduler.algos.smart import Smart
 from services.scheduler.algos.twap import Twap
+from services.scheduler.market import Market
 from tests.unit.scheduler.play import Moment, Play, steady, usually
 from tests.unit.scheduler.test_choice import ALL
 
@@ -30,6 +34,9 @@ def test_a_small_order_is_taken_at_once_and_the_reason_has_the_figures() -> None
     play = Play(steady(extra={"volume": Decimal(600), **usually(0.4, None)}))
     event = accepted(play, qty="1")
     assert event.works_as == "market"
+    assert (
+        event.params["duration"] == "5m"
+    )  # the order's, by which its end was set; alone it would be a market's 10 s
     assert event.reason == (
         "market, because it is small against the book, so that waiting has more to lose than to save: urgency "
         "medium, 1 in 5m, 0.1% of the book within 10 bps, 0.033% of the volume, spread 0.33 bps (usually 0.4), "
@@ -169,6 +176,47 @@ def test_nothing_is_derived_that_the_algorithm_would_refuse() -> None:
     chosen, _ = smart.choose(parent.task(play.bench.core._markets["BTC/USDT"]), {"twap": Narrow})
     assert isinstance(chosen, Narrow)
     assert not chosen.slices
+
+
+def test_an_iceberg_shows_no_more_than_a_small_part_of_the_book() -> None:
+    class Iceberg(Params, frozen=True, kw_only=True, omit_defaults=True):
+        name: ClassVar[str] = "iceberg"
+        display_share: Ratio = Ratio(0.5)
+
+    play = Play(steady(**THIN))
+    accepted(play, qty="40", side="sell", limit_price="60100")
+    task = play.bench.core._parents["p1"].task(play.bench.core._markets["BTC/USDT"])
+    chosen, why = Smart().choose(task, {"twap": Twap, "iceberg": Iceberg})
+    assert isinstance(chosen, Iceberg)
+    assert chosen.display_share == pytest.approx(0.005)  # of 40: a tenth of the two that are shown
+    assert why.startswith("iceberg, because nothing is to be had at its limit")
+
+
+def test_an_algorithm_that_does_not_know_enough_is_passed_over() -> None:
+    class Vwap(Twap, frozen=True, kw_only=True, omit_defaults=True):
+        name: ClassVar[str] = "vwap"
+        knows: ClassVar[bool] = True
+
+        @classmethod
+        def knows_enough(cls, market: Market) -> bool:
+            del market
+            return cls.knows
+
+        def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
+            del task, algos, name
+            return self, "by the volume of 20 days"
+
+    class Unknowing(Vwap, frozen=True, kw_only=True, omit_defaults=True):
+        knows: ClassVar[bool] = False
+
+    play = Play(steady(**THIN, extra={"volume": Decimal(6_000)}))
+    accepted(play, qty="1", duration="600s")
+    task = play.bench.core._parents["p1"].task(play.bench.core._markets["BTC/USDT"])
+    chosen, why = Smart().choose(task, {"twap": Twap, "vwap": Vwap})
+    assert isinstance(chosen, Vwap)
+    assert why.endswith("; by the volume of 20 days")
+    chosen, _ = Smart().choose(task, {"twap": Twap, "vwap": Unknowing})
+    assert type(chosen) is Twap
 
 
 def test_its_own_parameters_are_checked_as_those_of_all() -> None:
