@@ -25,7 +25,7 @@ from bestex.defects import Defect
 from bestex.instruments import Instrument, Listing
 from bestex.ladder import BPS_ONE
 from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
-from services.aggregator.estimators import NEVER, Basis, Steadiness, Volume
+from services.aggregator.estimators import NEVER, Basis, Steadiness, Usual, Volume
 from services.aggregator.flow import Flow
 from services.aggregator.normalise import Columns, Normaliser
 
@@ -81,6 +81,8 @@ class Column:
         "source",
         "steadiness",
         "updates",
+        "usual_asks",
+        "usual_bids",
         "venue_ns",
         "volume",
     )
@@ -103,6 +105,7 @@ class Column:
         self.rejected: Counter[str] = Counter()
         self.volume = Volume()
         self.steadiness = Steadiness()
+        self.usual_bids, self.usual_asks = Usual(), Usual()
         self.flow = Flow()
 
     def take(self, book: VenueBook, now_ns: int, max_skew_ns: int) -> None:

@@ -14,6 +14,8 @@ VOLATILITY_MIN_RETURNS = 10  # below that the estimate is mostly chance
 VOLATILITY_GAP_NS = 5 * SECOND  # two mids further apart say nothing about one second
 STEADINESS_HALF_LIFE_NS = MINUTE
 VOLUME_WINDOW_S = 60
+USUAL_HALF_LIFE_NS = MINUTE
+USUAL_NS_MIN = 10 * SECOND  # of observation; what was seen for a shorter time is not usual yet
 
 
 def decay(elapsed_ns: int, half_life_ns: int) -> float:
@@ -111,6 +113,34 @@ class Steadiness:
         else:
             self.value = 1.0 if depth else 0.0
         self._depth, self._at_ns = depth, now_ns
+
+
+class Usual:
+    """EWMA of a figure that is looked at about once a second: what it was of late.
+
+    Each value weighs by the time since the look before, and the start is corrected as in `Volatility`.
+    """
+
+    __slots__ = ("_at_ns", "_seen_ns", "_sum", "_weight")
+
+    def __init__(self) -> None:
+        self._at_ns = self._seen_ns = 0
+        self._sum = self._weight = 0.0
+
+    def observe(self, value: float | None, now_ns: int) -> None:
+        """None where there is nothing to observe; that time does not count."""
+        elapsed = now_ns - self._at_ns if self._at_ns else 0
+        if value is not None and elapsed > 0:
+            past = decay(elapsed, USUAL_HALF_LIFE_NS)
+            self._sum = past * self._sum + (1 - past) * value
+            self._weight = past * self._weight + (1 - past)
+            self._seen_ns += elapsed
+        self._at_ns = now_ns
+
+    @property
+    def value(self) -> float | None:
+        """None before USUAL_NS_MIN have been seen."""
+        return self._sum / self._weight if self._seen_ns >= USUAL_NS_MIN else None
 
 
 class Volume:

@@ -10,7 +10,7 @@ from bestex.ladder import BPS_ONE, Ladder
 from bestex.messages import BookStatus, Side, Stats, VenueStats
 from bestex.units import from_units
 from services.aggregator.consolidation import Column, Consolidation
-from services.aggregator.estimators import Steadiness, Volatility
+from services.aggregator.estimators import Steadiness, Usual, Volatility
 
 DEPTH_BPS = 10  # how far from the mid depth still counts
 SPREAD_HALF_BPS = 5.0  # the spread at which the score's spread part is one half
@@ -56,6 +56,7 @@ class Statistics:
         self._instrument = consolidation.instrument
         self._volatility = Volatility()
         self._steadiness = Steadiness()
+        self._spread = Usual()
         self._start_ns = start_ns
         self._at_ns = start_ns
 
@@ -71,12 +72,17 @@ class Statistics:
         reference = max(sum(volumes), sum(depths) // max(len(depths), 1))
         self._volatility.observe(ladder.mid if (ladder.mid or 0) > 0 else None, now_ns)
         self._steadiness.observe(min(bid_depth, ask_depth), now_ns)
+        self._spread.observe(ladder.spread_bps, now_ns)
         mid_half, qty = ladder.mid_half_units, self._qty
         unit = float(qty(1))
         elapsed_s = max(now_ns - self._at_ns, 1) / SECOND
         venues = []
         for column, shown, depth, volume in zip(self._of.columns, book.venues, depths, volumes, strict=True):
             column.steadiness.observe(depth, now_ns)
+            # Where its book is not heard, nothing can be said of its depth.
+            live = shown.status is BookStatus.LIVE
+            column.usual_bids.observe(bids.get(shown.venue, 0) if live else None, now_ns)
+            column.usual_asks.observe(asks.get(shown.venue, 0) if live else None, now_ns)
             flow = column.flow
             flow.second(now_ns)
             spread = _spread_bps(column)
@@ -102,6 +108,8 @@ class Statistics:
                     adverse_bps_10s=flow.far.bps,
                     trades=flow.near.trades,
                     hidden_share=flow.hidden_share,
+                    usual_bid_depth=self._usual(column.usual_bids),
+                    usual_ask_depth=self._usual(column.usual_asks),
                 )
             )
             column.updates = 0
@@ -123,10 +131,14 @@ class Statistics:
             locked=book.locked,
             crossed=book.crossed,
             venues=venues,
+            usual_spread_bps=self._spread.value,
         )
 
     def _qty(self, units: int) -> Decimal:
         return self._instrument.qty(units)
+
+    def _usual(self, depth: Usual) -> Decimal | None:
+        return None if depth.value is None else self._qty(round(depth.value))
 
 
 def _score(column: Column, depth: int, reference: int, spread: float | None) -> float:

@@ -91,8 +91,14 @@ class SchedulerCore:
         outputs: Outputs = []
         for key in self._watching.get(book.symbol, ()):
             parent = self._parents[key]
-            if parent.watches_book and now_ns - parent.looked_ns >= REACTION_NS:
+            if not parent.watches_book:
+                continue
+            again_ns = parent.looked_ns + REACTION_NS
+            if now_ns >= again_ns:
+                parent.looked_ns = now_ns
                 outputs += self._look(key, parent, now_ns)
+            else:
+                outputs += self._working.wake_by(key, parent, again_ns)
         return outputs
 
     def _stats(self, stats: m.Stats, now_ns: int) -> Outputs:
@@ -102,9 +108,7 @@ class SchedulerCore:
         self._markets[stats.symbol] = market.with_stats(stats)
         outputs: Outputs = []
         for key in self._watching.get(stats.symbol, ()):
-            parent = self._parents[key]
-            if parent.params.watches_volume:
-                outputs += self._look(key, parent, now_ns)
+            outputs += self._look(key, self._parents[key], now_ns)
         return outputs
 
     def _look(self, key: str, parent: Parent, now_ns: int) -> Outputs:
@@ -211,7 +215,7 @@ class SchedulerCore:
                 self._watching.get(event.symbol, {}).pop(key, None)
                 self._memory.ended(key, parent.requests)
                 return [Wake(key, 0)]
-        parent.wake_ns = 0
+        parent.wake_ns = int(event.at)
         return [Wake(key, event.at)]
 
     def _accept(self, key: str, event: m.ParentAccepted) -> Sequence[Effect]:
@@ -224,6 +228,7 @@ class SchedulerCore:
             return []
         parent = self._parents[key] = Parent(event, instrument, self._params(event))
         self._watch(key, parent)
+        parent.wake_ns = int(event.at)
         return [Wake(key, event.at)]
 
     def _watch(self, key: str, parent: Parent) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 
 from bestex.impact.settings import ImpactSettings
 from bestex.instruments import Instrument
-from bestex.ladder import Ladder
+from bestex.ladder import Ladder, Level
 from bestex.messages import ConsolidatedBook, Side, Stats, Traded
+
+STATS_DEPTH_BPS = 10  # how far from the mid the depths of the statistics reach
 
 
 class Market:
@@ -63,17 +66,28 @@ class Market:
         touch = self.touch(taker)
         return touch is None or (touch - price) * taker.sign > 0
 
-    def available(self, taker: Side, price: int) -> int:
-        """What could be taken at `price` or better."""
+    def levels(self, taker: Side, venues: Collection[str] | None = None) -> list[Level]:
+        """Every level that `taker` could take, best first; of these venues, or of all."""
         if self.ladder is None:
-            return 0
+            return []
+        levels = self.ladder.levels(taker)
+        if venues is None:
+            return levels
+        names = [column.venue for column in self.ladder.book.venues]
+        return [level for level in levels if names[level.venue] in venues]
+
+    def available(self, taker: Side, price: int, venues: Collection[str] | None = None) -> int:
+        """What could be taken at `price` or better; of these venues, or of all."""
         return sum(
-            level.qty for level in self.ladder.levels(taker) if (level.price - price) * taker.sign <= 0
+            level.qty for level in self.levels(taker, venues) if (level.price - price) * taker.sign <= 0
         )
 
-    def depth(self, taker: Side, bps: int) -> int:
-        """What could be taken within `bps` of the mid."""
-        return 0 if self.ladder is None else self.ladder.depth(taker, bps)
+    def depth(self, taker: Side, bps: int, venues: Collection[str] | None = None) -> int:
+        """What could be taken within `bps` of the mid; of these venues, or of all."""
+        if self.ladder is None:
+            return 0
+        depths = self.ladder.depth_by_venue(taker, bps)
+        return sum(qty for venue, qty in depths.items() if venues is None or venue in venues)
 
     @property
     def spread_bps(self) -> float | None:

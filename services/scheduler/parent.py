@@ -28,7 +28,8 @@ _NONE: set[int] = set()  # shared and never changed: most parents have nothing t
 class Parent:
     """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers.
 
-    `looked_ns` and `wake_ns` are of this process alone: when it was decided on last, and when it is to be again.
+    `looked_ns` and `wake_ns` are of this process alone: when it was last decided on because its book had changed, and
+    when it is to be decided on again, 0 for not by the clock.
     """
 
     __slots__ = (
@@ -175,6 +176,7 @@ class Parent:
             last_reason=self.last_reason,
             last_qty=self.last_qty,
             working=tuple(self.open.values()),
+            venues=None if self.order.venues is None else frozenset(self.order.venues),
         )
 
     def standing(self, now_ns: int) -> dict[str, Any]:

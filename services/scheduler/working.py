@@ -42,7 +42,6 @@ class Working:
 
     def look(self, key: str, parent: Parent, market: Market, now_ns: int) -> Outputs:
         """The one thing to do next for this parent, or when to look again."""
-        parent.looked_ns = now_ns
         if parent.cum >= parent.wanted and not parent.open:
             return [facts.done(parent, Code.FILLED, "", now_ns)]
         if no := parent.to_recall():
@@ -147,6 +146,10 @@ class Working:
     def _end(self, parent: Parent, reason: Code, text: str, now_ns: int) -> Outputs:
         """Nothing more is sent; it is over when what is with the router has come back."""
         return [] if parent.open else [facts.done(parent, reason, text, now_ns)]
+
+    def wake_by(self, key: str, parent: Parent, at_ns: int) -> Outputs:
+        """Look again then, unless that is to happen sooner anyway."""
+        return [] if 0 < parent.wake_ns <= at_ns else self._wake(key, parent, at_ns)
 
     def _wake(self, key: str, parent: Parent, at_ns: int) -> Outputs:
         """Nothing where it is to be woken then anyway."""

@@ -99,6 +99,87 @@ class Twap:
 
 TWAP = Twap
 
+class Sniper:
+    """Waits unseen for more to take than usual, and takes a part of it at the event's price."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        threshold: str | float = "65%",
+        take: str | float = "50%",
+        near: str | float = "0.005%",
+        cooldown: str | float = "1s",
+        max_events: int = 0,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "5m",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+class Liquidity:
+    """Slices that are a share of the depth near the mid, at an interval or as soon as the book
+    allows."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        share: str | float = "10%",
+        depth_bps: int = 10,
+        depth_of: Literal["both", "front"] = "both",
+        interval: str | float = "10s",
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "5m",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+class Smart:
+    """Picks the algorithm for the order: by urgency, size, spread, volatility, time and limit; and says
+    why."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        depth_bps: int = 10,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "5m",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
 async def execute_market(
     symbol: str,
     side: Side | Literal["buy", "sell"],
@@ -200,5 +281,113 @@ async def execute_twap(
 ) -> Execution:
     """Equal parts at equal times: the average price over the duration, at the least information given
     away."""
+
+async def execute_sniper(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    threshold: str | float = "65%",
+    take: str | float = "50%",
+    near: str | float = "0.005%",
+    cooldown: str | float = "1s",
+    max_events: int = 0,
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Waits unseen for more to take than usual, and takes a part of it at the event's price."""
+
+async def execute_liquidity(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    share: str | float = "10%",
+    depth_bps: int = 10,
+    depth_of: Literal["both", "front"] = "both",
+    interval: str | float = "10s",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Slices that are a share of the depth near the mid, at an interval or as soon as the book
+    allows."""
+
+async def execute_smart(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    depth_bps: int = 10,
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Picks the algorithm for the order: by urgency, size, spread, volatility, time and limit; and says
+    why."""
 
 def __getattr__(name: str) -> Any: ...

@@ -808,7 +808,7 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`lost` counts books that never arrived, `rejected` those that were refused, by reason. `adverse_bps_*`: how far
     the mid goes in a trade's direction until 1 s and 10 s after it, over some `trades`. `hidden_share`: of what was
-    traded, the part that had not been displayed."""
+    traded, the part that had not been displayed. `usual_*`: what the depths were of late, on average."""
 
     venue: str
     status: BookStatus
@@ -828,6 +828,8 @@ class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     adverse_bps_10s: float | None = None
     trades: float = 0.0
     hidden_share: float | None = None
+    usual_bid_depth: Decimal | None = None
+    usual_ask_depth: Decimal | None = None
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -836,6 +838,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute;
     `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1. `traded` is all base
     traded since `counting_since`, when this count began: whoever misses a message misses nothing of it.
+    `usual_spread_bps` is the EWMA of the spread; None before anything is usual.
     """
 
     symbol: str
@@ -852,6 +855,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     locked: bool = False
     crossed: bool = False
     venues: list[VenueStats] = []
+    usual_spread_bps: float | None = None
 
 
 # -- requests --------------------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ ALGOS = {
     "market": "services.scheduler.algos.market:Market",
     "limit": "services.scheduler.algos.limit:Limit",
     "twap": "services.scheduler.algos.twap:Twap",
+    "sniper": "services.scheduler.algos.sniper:Sniper",
+    "liquidity": "services.scheduler.algos.liquidity:Liquidity",
+    "smart": "services.scheduler.algos.smart:Smart",
 }
 
 STRATEGIES = {

@@ -19,7 +19,7 @@ from bestex import codec, plugins
 from bestex import messages as m
 from bestex.clock import MS, SECOND
 from tests.unit.scheduler.examples import EXAMPLES
-from tests.unit.scheduler.play import Moment, Play, all_of_it, size
+from tests.unit.scheduler.play import Moment, Play, all_of_it, size, usually
 
 CASES = [(algo, i) for algo, examples in EXAMPLES.items() for i in range(len(examples))]
 SECONDS = 130  # beyond the end of every example
@@ -31,7 +31,7 @@ def test_every_algorithm_stands_here() -> None:
 
 def wandering(seed: int) -> list[Moment]:
     """One moment for each quarter of a second."""
-    draw = random.Random(seed)
+    draw, usual = random.Random(seed), random.Random(seed + 3)
     bid, traded, found = 59_999_00, 0, []
     for _ in range(4 * (SECONDS + 10)):
         bid += draw.choice((-500, -100, 0, 0, 0, 100, 500))
@@ -45,6 +45,11 @@ def wandering(seed: int) -> list[Moment]:
                 ask_qty=draw.choice((1_000, 50_000, 10**7)),
                 traded=traded,
                 volatility_bps=draw.choice((None, 0.5, 3.0)),
+                extra=usually(
+                    spread_bps=usual.choice((None, 0.2, 1.0)),
+                    depth=usual.choice((None, "0.05", "30")),
+                    hidden_share=usual.choice((None, 0.4)),
+                ),
             )
         )
     return found

@@ -33,7 +33,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     name: ClassVar[str]
     needs_limit: ClassVar[bool] = False
-    # Whether a decision depends on the book, and is to be made again when that changes.
+    # Whether a decision depends on the book, and is to be made again when that changes or the statistics come.
     follows_book: ClassVar[bool] = False
     # Whether it depends on what the market trades.
     follows_volume: ClassVar[bool] = False
@@ -119,6 +119,12 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def watches_volume(self) -> bool:
         return self.follows_volume or self.max_participation is not None
 
+    @classmethod
+    def knows_enough(cls, market: Market) -> bool:
+        """Whether as much is known of the market as it needs to do better than others; whoever chooses asks."""
+        del market
+        return True
+
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it
         is for. `algos`: all that there are. `name`: the one that was chosen before, which stands."""
@@ -161,7 +167,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
     `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
     when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
-    one filled and why it ended.
+    one filled and why it ended. `venues`: those that the order may use, None for all.
     """
 
     side: Side
@@ -185,6 +191,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: Code | None
     last_qty: int
     working: tuple[Working, ...]
+    venues: frozenset[str] | None = None
 
     @property
     def unsent(self) -> int:

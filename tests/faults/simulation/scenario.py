@@ -64,7 +64,11 @@ STEPS_MAX = 150  # a process takes about as many in the busy time
 FAULTS_MAX = 6
 
 # What an algorithm needs besides a duration to be at work within the busy time.
-PARAMS: dict[str, dict[str, Any]] = {"twap": {"interval": "1s"}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "twap": {"interval": "1s"},
+    "sniper": {"threshold": "40%", "cooldown": "500ms"},
+    "liquidity": {"interval": "1s", "share": "30%"},
+}
 RESTING = frozenset({"limit"})
 
 

@@ -9,8 +9,10 @@ from bestex import codec
 from bestex.clock import MINUTE, MS, SECOND
 from bestex.messages import BookStatus, Stats
 from services.aggregator.estimators import (
+    USUAL_NS_MIN,
     VOLATILITY_MIN_RETURNS,
     Steadiness,
+    Usual,
     Volatility,
     Volume,
     decay,
@@ -202,3 +204,38 @@ def test_decay_halves_with_every_half_life() -> None:
     assert decay(MINUTE, MINUTE) == 0.5
     assert decay(2 * MINUTE, MINUTE) == 0.25
     assert decay(1, 0) == 0.0
+
+
+def test_what_is_usual_is_a_mean_over_time_that_a_moment_hardly_moves() -> None:
+    usual = Usual()
+    for second in range(600):
+        usual.observe(10.0, T0 + second * SECOND)
+        assert (usual.value is None) == (second * SECOND < USUAL_NS_MIN)
+    usual.observe(100.0, T0 + 600 * SECOND)
+    assert usual.value == pytest.approx(10 + 90 * (1 - 0.5 ** (1 / 60)), rel=1e-3)
+    for second in range(601, 661):
+        usual.observe(100.0, T0 + second * SECOND)
+    assert usual.value == pytest.approx(55, rel=0.02)  # half of the way after a half life
+
+
+def test_time_in_which_nothing_was_seen_makes_nothing_usual() -> None:
+    usual = Usual()
+    for second in range(600):
+        usual.observe(4.0 if second < 5 else None, T0 + second * SECOND)
+    assert usual.value is None
+    for second in range(600, 606):
+        usual.observe(4.0, T0 + second * SECOND)
+    assert usual.value == pytest.approx(4.0)
+
+
+def test_stats_say_what_spread_and_depths_are_usual_of_venues_that_are_heard(market: Market) -> None:
+    for second in range(30):
+        market.book("a", {99_999: 100}, {100_002: 300 if second < 29 else 30_000})
+        market.run(1)
+    stats = market.stats[-1]
+    assert stats.usual_spread_bps == pytest.approx(3 / 100_000.5 * 1e4)
+    (venue,) = [one for one in stats.venues if one.usual_ask_depth is not None]
+    assert venue.usual_bid_depth == Decimal("0.001")
+    assert venue.ask_depth == Decimal("0.3")
+    assert venue.usual_ask_depth is not None
+    assert Decimal("0.003") < venue.usual_ask_depth < Decimal("0.03")

@@ -13,4 +13,22 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "interval": "5s", "max_participation": "10%", "out_of_limit": "pause"},
         {"duration": "100s", "interval": "20s", "would_price": "59990", "limit_price": "60020"},
     ],
+    "sniper": [
+        {"duration": "100s", "force_completion": True},
+        {"duration": "100s", "threshold": "40%", "take": "20%", "cooldown": "3s", "limit_price": "60010"},
+        {"duration": "100s", "threshold": "55%", "max_events": 3, "venues": ["sim_a", "sim_b"]},
+        {"duration": "100s", "threshold": "60%", "max_participation": "20%", "max_slippage": "1bps"},
+    ],
+    "liquidity": [
+        {"duration": "100s", "interval": "5s"},
+        {"duration": "100s", "interval": "0s", "share": "2%", "force_completion": True, "randomize": 0.9},
+        {"duration": "100s", "depth_of": "front", "share": "40%", "limit_price": "60000", "max_slice": "0.2"},
+        {"duration": "100s", "interval": "1500ms", "min_slice": "0.05", "would_price": "59980"},
+    ],
+    "smart": [
+        {"duration": "100s"},
+        {"duration": "100s", "urgency": "low", "force_completion": True},
+        {"duration": "100s", "urgency": "high", "max_participation": "20%", "max_slice": "0.2"},
+        {"duration": "100s", "urgency": "immediate", "limit_price": "60000"},
+    ],
 }

@@ -56,6 +56,22 @@ def all_of_it(sliced: m.ParentSliced, moment: Moment) -> int | None:
     return size(sliced) if reached and not sliced.post_only else None
 
 
+def usually(
+    spread_bps: float | None,
+    depth: str | None,
+    hidden_share: float | None = None,
+    refill_s: float | None = None,
+) -> dict[str, Any]:
+    """A moment's `extra`: what the spread and either side's depth have been of late, and what stands behind them."""
+    known = None if depth is None else Decimal(depth)
+    queue = m.QueueStats(outflow=0.0, outflow_sd=0.0, traded=0.0, seconds=60.0, refill_s=refill_s)
+    venue = m.VenueStats(
+        venue="sim_a", status=m.BookStatus.LIVE, age_ms=0.0, hidden_share=hidden_share, bid_queue=queue,
+        ask_queue=queue, usual_bid_depth=known, usual_ask_depth=known,
+    )  # fmt: skip
+    return {"usual_spread_bps": spread_bps, "venues": [venue]}
+
+
 def units(price: Decimal) -> int:
     return int(price.scaleb(2))
 

@@ -1,0 +1,1 @@
+"""The models that algorithms decide by: pure functions of what is known."""
