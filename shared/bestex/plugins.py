@@ -15,6 +15,8 @@ ALGOS = {
     "market": "services.scheduler.algos.market:Market",
     "limit": "services.scheduler.algos.limit:Limit",
     "twap": "services.scheduler.algos.twap:Twap",
+    "iceberg": "services.scheduler.algos.iceberg:Iceberg",
+    "peg": "services.scheduler.algos.peg:Peg",
 }
 
 STRATEGIES = {

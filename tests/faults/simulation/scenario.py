@@ -33,6 +33,7 @@ CONFIG = """
 [venues.venue_a]
 priority = 1
 native_replace = true
+native_iceberg = true
 [venues.venue_b]
 priority = 2
 native_replace = true
@@ -64,7 +65,11 @@ STEPS_MAX = 150  # a process takes about as many in the busy time
 FAULTS_MAX = 6
 
 # What an algorithm needs besides a duration to be at work within the busy time.
-PARAMS: dict[str, dict[str, Any]] = {"twap": {"interval": "1s"}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "twap": {"interval": "1s"},
+    "iceberg": {"display_share": "20%", "refresh": "100ms", "repost_after": "500ms"},
+    "peg": {"interval": "200ms"},
+}
 RESTING = frozenset({"limit"})
 
 
