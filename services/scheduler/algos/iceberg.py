@@ -77,9 +77,8 @@ class Iceberg(Resting, frozen=True, kw_only=True, omit_defaults=True):
 
     def part(self, task: Task, price: int) -> Slice:
         shown = self._shown(task, price)
-        least = task.market.instrument.least(price)
-        qty = min(task.unsent, shown * PARTS_MAX if self.native else shown)
-        if task.unsent - qty < least:
+        qty = min(task.unsent, shown * PARTS_MAX) if self.native else shown
+        if task.unsent - qty < task.market.instrument.least(price):
             qty = task.unsent  # never leave behind what no venue takes
         post_only = self.post_only or task.limit is None
         return Slice(qty, task.end_ns, Tif.GTC, price, post_only=post_only, display=shown, collar=False)
@@ -103,4 +102,8 @@ class Iceberg(Resting, frozen=True, kw_only=True, omit_defaults=True):
         if self.display is not None:
             most = int(self.display.scaleb(instrument.qty_scale))
         drawn = int(most * (1 - float(self.randomize) * uniform(task.seed, 2 * task.slices + 1)))
-        return min(max(floor_to(drawn, task.lot), instrument.least(price)), task.unsent)
+        least = instrument.least(price)
+        shown = min(max(floor_to(drawn, task.lot), least), task.unsent)
+        if 0 < task.unsent - shown < least:
+            shown = task.unsent - least if task.unsent >= 2 * least else task.unsent
+        return shown

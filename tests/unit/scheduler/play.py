@@ -145,6 +145,8 @@ class Play:
                 continue
             filled = self.fill(sliced, self.moment)
             reason = Code.FILLED if filled == size(sliced) else Code.NO_LIQUIDITY
+            if filled and reason is not Code.FILLED and sliced.display_qty is not None:
+                reason = Code.DISPLAYED
             if filled is None:
                 if sliced.slice_no in recalled:
                     filled, reason = 0, Code.REPLACED
