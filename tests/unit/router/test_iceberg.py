@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bestex import messages as m
-from bestex.clock import SECOND
+from bestex.clock import SECOND, Time
 from bestex.config import load
 from bestex.errors import Code
 from services.router.routing import rest_leg
@@ -112,7 +112,7 @@ def test_no_strategy_shows_more_of_it(strategy: str) -> None:
         m.VenueStats(venue=venue, status=m.BookStatus.LIVE, age_ms=1.0, bid_queue=queue, ask_queue=queue)
         for venue in VENUES
     ]
-    bench.feed(m.Stats(symbol="BTC/USDT", at=m.Time(NOW), volatility_bps=0.1, venues=venues))
+    bench.feed(m.Stats(symbol="BTC/USDT", at=Time(NOW), volatility_bps=0.1, venues=venues))
     (decided,) = bench.feed(iceberg("1", limit_price=Decimal(60_000), strategy=strategy))
     resting = [child for child in bench.children if child.tif is not m.Tif.IOC]
     assert sum(child.qty for child in resting) == Decimal("0.1")
@@ -124,7 +124,7 @@ def test_a_recall_brings_what_was_traded_until_then() -> None:
     bench.feed(iceberg())
     (child,) = bench.children
     recall = m.ParentRecalled(
-        symbol="BTC/USDT", parent_id="p1", at=m.Time(NOW), cum_qty=Decimal(0), leaves_qty=Decimal(1),
+        symbol="BTC/USDT", parent_id="p1", at=Time(NOW), cum_qty=Decimal(0), leaves_qty=Decimal(1),
         avg_px=None, slice_no=1, reason=Code.REPLACED,
     )  # fmt: skip
     bench.feed(recall)
