@@ -44,6 +44,10 @@ class Iceberg(Resting, frozen=True, kw_only=True, omit_defaults=True):
     refresh: Annotated[
         Duration, Meta(description="Pause between two parts, where the venue does not refresh by itself.")
     ] = Duration.parse("1s")
+    randomize: Annotated[
+        Ratio,
+        Meta(description="How much smaller than display a part may be, and its pause shorter or longer."),
+    ] = Ratio(0.2)
     repost_after: Annotated[
         Duration,
         Meta(description="How long it rests behind its side's best price before it follows; 0 never."),

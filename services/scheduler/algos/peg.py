@@ -16,12 +16,14 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from bestex.clock import MS
 from bestex.human import Duration
 from bestex.messages import Side, Tif
 from services.scheduler.algos.base import Slice, Task, Working
 from services.scheduler.algos.resting import Resting, passive
 
 BPS_ONE = 10_000
+INTERVAL_NS_MIN = 100 * MS  # a cancel and a new order each: faster is a storm to every venue
 DISTANCE_MAX = 1_000  # ticks or bps: beyond that it is a mistype
 
 
@@ -48,9 +50,7 @@ class Peg(Resting, frozen=True, kw_only=True, omit_defaults=True):
     ] = "ticks"
     interval: Annotated[
         Duration,
-        Meta(
-            description="Least time between two changes; never more than 10000 changes within the duration."
-        ),
+        Meta(description="Least time between two changes; 100ms or more."),
     ] = Duration.parse("1s")
 
     def problem(self) -> str:
@@ -58,8 +58,8 @@ class Peg(Resting, frozen=True, kw_only=True, omit_defaults=True):
             return f"offset must be from -{DISTANCE_MAX} to {DISTANCE_MAX}"
         if not (self.tolerance.is_finite() and 0 <= self.tolerance <= DISTANCE_MAX):
             return f"tolerance must be from 0 to {DISTANCE_MAX}"
-        if self.interval <= 0:
-            return "interval must be longer than nothing"
+        if self.interval < INTERVAL_NS_MIN:
+            return "interval must be 100ms or longer"
         return super().problem()
 
     def price(self, task: Task) -> int | None:

@@ -15,7 +15,10 @@ from bestex.human import Ratio
 from services.scheduler.algos.base import Decision, Finish, Params, Recall, Slice, Task, Wait, Working
 from services.scheduler.pricing import closer, collar
 
-SLICES_MAX = 10_000  # of one order, spread over its time: half of what the life cycle allows
+# Slices of one order: so many whenever it needs them, and so many more spread over its time. The life cycle, which
+# would end the order, allows more than both.
+SLICES_FREE = 5_000
+SLICES_SPREAD = 10_000
 RETRY_NS = SECOND  # after a slice that the venues did not keep: not in a tight circle
 MAX_CHASE = 0.01  # from the arrival price, of an order that has no limit
 
@@ -77,7 +80,7 @@ class Resting(Params, frozen=True, kw_only=True, omit_defaults=True):
         look_ns = self.look_ns(working)
         if not working.rests or working.recalled or not look_ns:
             return Wait(task.end_ns)
-        look_ns = max(look_ns, working.sliced_ns + spacing_ns(task))
+        look_ns = max(look_ns, spread_ns(task))
         if now_ns < look_ns:
             return Wait(min(look_ns, task.end_ns))
         price = self.price(task)
@@ -92,7 +95,7 @@ class Resting(Params, frozen=True, kw_only=True, omit_defaults=True):
         pauses = {Code.REPLACED: 0, Code.FILLED: self.pause_ns(task), Code.DISPLAYED: self.pause_ns(task)}
         reason = task.last_reason or Code.REPLACED
         pause_ns = pauses.get(reason, max(self.pause_ns(task), RETRY_NS))
-        return max(task.settled_ns + pause_ns, task.sliced_ns + spacing_ns(task))
+        return max(task.settled_ns + pause_ns, spread_ns(task))
 
     def bounded(self, task: Task, price: int | None) -> int | None:
         """No further than the limit and the chase allow; without a price, the limit."""
@@ -113,6 +116,7 @@ def passive(task: Task, price: int) -> int:
     return closer(task.side, price, touch - task.side.sign * task.market.instrument.tick) or price
 
 
-def spacing_ns(task: Task) -> int:
-    """The least time from one slice to the next."""
-    return (task.end_ns - task.start_ns) // SLICES_MAX
+def spread_ns(task: Task) -> int:
+    """From when on there may be one more slice."""
+    span_ns = task.end_ns - task.start_ns
+    return task.start_ns + span_ns * max(task.slices - SLICES_FREE, 0) // SLICES_SPREAD

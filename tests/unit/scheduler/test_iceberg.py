@@ -222,11 +222,14 @@ def test_an_order_that_came_before_any_book_is_bounded_from_where_it_first_reste
     assert play.of(m.ParentSliced)[-1].limit_price == Decimal(60_060)
 
 
-def test_the_rest_is_taken_at_the_end_where_that_is_asked_for() -> None:
+@pytest.mark.parametrize("late_s", [0, 1])
+def test_the_rest_is_taken_at_the_end_where_that_is_asked_for(late_s: int) -> None:
+    """Also where what rested comes back after the end only."""
+
     def fill(sliced: m.ParentSliced, _: Moment) -> int | None:
         return size(sliced) if sliced.tif is m.Tif.IOC else None
 
-    play = Play(fill=fill)
+    play = Play(fill=fill, delay_ns=(60 + late_s) * SECOND)
     play.order("iceberg", **{**ICEBERG, "duration": "60s"}, force_completion=True)
     play.to_end()
     assert play.done is not None

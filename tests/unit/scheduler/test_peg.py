@@ -11,6 +11,7 @@ import pytest
 from bestex import messages as m
 from bestex.clock import DAY, MINUTE, MS, SECOND
 from bestex.errors import Code
+from services.scheduler.algos import resting
 from services.scheduler.algos.base import Working
 from services.scheduler.market import Market
 from tests.unit.scheduler.play import Moment, Play, size
@@ -108,13 +109,25 @@ def test_it_follows_no_more_often_than_the_interval() -> None:
     assert min(after - before for before, after in pairwise(times)) >= 7 * SECOND
 
 
-def test_over_a_long_time_there_are_at_most_ten_thousand_slices() -> None:
-    play = Play(moving(1), fill=rests)
-    play.order("peg", duration="1d", interval="1ms")
+@pytest.mark.parametrize("traded", [False, True])
+def test_after_so_many_slices_the_others_are_spread_over_the_orders_time(
+    traded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "SLICES_FREE", 10)
+    play = Play(moving(1), fill=lambda sliced, _: size(sliced) if traded else None)
+    play.order("peg", "10", duration="1d", max_slice="0.01")
     play.until(10 * MINUTE)
     times = [int(sliced.at) for sliced in play.of(m.ParentSliced)]
-    assert len(times) > 50
-    assert min(after - before for before, after in pairwise(times)) >= DAY // 10_000
+    assert times[9] - times[0] <= 10 * SECOND
+    assert len(times) > 70
+    for number, at in enumerate(times[12:], 12):
+        assert at - times[0] == pytest.approx((number - 10) * DAY // 10_000, abs=1.5 * SECOND)
+    # None is called back before another may follow it.
+    waits = [
+        after.at - before.at
+        for before, after in zip(play.of(m.ParentRecalled), play.of(m.ParentSliced)[1:], strict=False)
+    ]
+    assert max(waits, default=0) <= SECOND
 
 
 @pytest.mark.parametrize(
@@ -250,7 +263,7 @@ def test_while_a_slice_is_being_called_back_no_other_goes_out() -> None:
 
 def test_an_outage_brings_slices_back_and_no_storm() -> None:
     play = Play(fill=lambda *_: 0)
-    play.order("peg", **PEG, interval="10ms")
+    play.order("peg", **PEG, interval="100ms")
     play.until(MINUTE)
     assert 20 <= len(play.of(m.ParentSliced)) <= 60
 
@@ -312,7 +325,7 @@ def test_pause_resume_modify_and_cancel_are_the_life_cycles() -> None:
         ({"offset": "1001"}, "offset must be from -1000 to 1000"),
         ({"offset": "NaN"}, "offset must be from -1000 to 1000"),
         ({"tolerance": -1}, "tolerance must be from 0 to 1000"),
-        ({"interval": "0s"}, "interval must be longer than nothing"),
+        ({"interval": "99ms"}, "interval must be 100ms or longer"),
         ({"max_chase": -1}, "max_chase must be from 0% to below 100%"),
     ],
 )
