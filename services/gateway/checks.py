@@ -42,6 +42,7 @@ class Checks:
             self._fleet(order)
             or self._now(order, session, open_children, now_ns)
             or self.terms(order.venue, order.symbol, order.qty, order.price)
+            or self._display(order)
         )
         return refusal or self.controls.check(self.wanted(order), now_ns)
 
@@ -91,7 +92,17 @@ class Checks:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no {order.tif} orders")
         if order.post_only and not capabilities.post_only:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no post-only orders")
+        if order.display_qty is not None and not capabilities.native_iceberg:
+            return Refusal(Code.INVALID_PARAMETER, f"{order.venue} shows no order in parts")
         return None
+
+    def _display(self, order: ChildNew) -> Refusal | None:
+        """The part that is shown must itself be an order that the venue would take."""
+        if order.display_qty is None:
+            return None
+        if order.display_qty > order.qty:
+            return Refusal(Code.INVALID_QTY, f"{order.display_qty} is to be shown of {order.qty}")
+        return self.terms(order.venue, order.symbol, order.display_qty, order.price)
 
     def terms(self, venue: str, symbol: str, qty: Decimal, price: Decimal) -> Refusal | None:
         """The venue's grid and minimums, and our own limits of one order."""

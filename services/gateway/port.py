@@ -35,7 +35,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others."""
+    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. The venue is
+    to show `display_qty` of it at a time, 0 for all."""
 
     symbol: str
     child_id: str
@@ -47,6 +48,7 @@ class Submit(Request, frozen=True, kw_only=True):
     deadline_ns: int
     good_till_ns: int
     send_at_ns: int = 0
+    display_qty: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -235,6 +237,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     post_only: bool = False
     client_id_length: int = 0  # 0: the venue takes none, so only its own ids find an order
     native_replace: bool = False
+    native_iceberg: bool = False
     dead_man: bool = False
     in_flight_max: int = 16
 

@@ -22,8 +22,9 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
+from services.router.resting import rest_of
 from services.router.review import review
-from services.router.routing import Ask, make_strategy, rest_leg, route_of
+from services.router.routing import Ask, make_strategy, route_of
 from services.router.shadows import Shadows
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
@@ -134,7 +135,8 @@ class RouterCore:
             if not isinstance(found, int):
                 return [self._fact(found)]
             state.review_ns = found  # not stored: it is asked anew after a restart
-        came_back = len(resting) == len(state.open) and state.left and not state.withdrawn
+        free = state.left and not state.display  # what is not shown yet waits
+        came_back = len(resting) == len(state.open) and free and not state.withdrawn
         if came_back and self._ended_by(state, now_ns) is None:
             return self._again(key, state, now_ns)
         return [Wake(key, self._look_ns(state, state.expires_ns, now_ns))]
@@ -166,6 +168,8 @@ class RouterCore:
         """Why the rest of the slice is not routed any more."""
         if state.recalled is not None:
             return state.recalled, ""
+        if state.display and state.filled:
+            return Code.DISPLAYED, ""  # when the next part is shown is not the router's to say
         if state.slice.build != self._build:
             text = f"sliced by build {state.slice.build or 'unknown'}, this router is {self._build}"
             return Code.MIXED_FLEET, text
@@ -239,6 +243,8 @@ class RouterCore:
             route, avoid = self._route(state, number, now_ns)
             if sliced.post_only:
                 route = Route(left_out=route.left_out)  # nothing of it is taken
+            elif state.display:
+                route = route.taken()  # what rests of it is shown in parts
         holds = self._venues.holds_ns({a.venue for a in route.allocations if not a.rests})
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument, now_ns, holds.get(allocation.venue, 0))
@@ -279,20 +285,8 @@ class RouterCore:
         self, state: SliceState, number: int, route: Route, legs: list[m.Leg], avoid: Mapping[str, str]
     ) -> None:
         """Post at the limit what does not cross, where the best venue that may be used takes it."""
-        assert state.limit is not None, "only a limit can rest"
         book = self.books.get(state.slice.symbol)
-        shown = [] if book is None else book.venues
-        reached = {one.venue for one in shown if one.status is m.BookStatus.LIVE} - avoid.keys()
-        usable = reached if state.slice.venues is None else reached & set(state.slice.venues)
-        rest = rest_leg(
-            state.instrument,
-            self._config,
-            state.slice.side,
-            state.left - route.qty,
-            state.limit,
-            usable,
-            post_only=state.slice.post_only,
-        )
+        rest = rest_of(state, self._config, book, route.qty, avoid)
         if rest is not None:
             legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument, 0, 0))
             route.left_out.pop(rest.venue, None)

@@ -130,21 +130,31 @@ def rest_leg(
     usable: Collection[str],
     skip: Collection[str] = (),
     post_only: bool = False,
+    display: int = 0,
 ) -> Allocation | None:
-    """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority."""
-    best: tuple[tuple[int, int, int], Allocation] | None = None
+    """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority.
+
+    With a `display`, no book is to show more of it. A venue that shows an order in parts (`native_iceberg`) takes all
+    of it and comes before the others; on any other one only so much is posted.
+    """
+    best: tuple[tuple[bool, int, int, int], Allocation] | None = None
     for listing in instrument.listings:
         if listing.venue not in usable or listing.venue in skip or listing.inverse:
             continue
         price = passive_price(limit, listing.tick, buy=side is Side.BUY)
-        lots = floor_to(min(qty, listing.max_qty or qty), listing.lot)
-        if lots < listing.min_qty or lots * price < listing.min_notional or price <= 0:
+        venue = config.venues[listing.venue]
+        whole = venue.native_iceberg or not display
+        most = qty if whole else min(display, qty)
+        lots = floor_to(min(most, listing.max_qty or most), listing.lot)
+        shown = floor_to(min(display or lots, lots), listing.lot)
+        if shown < listing.min_qty or shown * price < listing.min_notional or price <= 0:
             continue
         # The finest lot leaves the least behind; then the cheapest venue.
-        rank = (qty - lots, listing.maker_fee_e8, config.venues[listing.venue].priority)
+        rank = (not whole, most - lots, listing.maker_fee_e8, venue.priority)
         if best is None or rank < best[0]:
-            why = "rests at the limit"
-            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why)
+            why = "rests at the limit" if shown == lots else "rests at the limit, and is shown in parts"
+            part = shown if shown < lots else 0
+            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why, part)
     return None if best is None else best[1]
 
 

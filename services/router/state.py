@@ -26,6 +26,7 @@ _AVOID_AFTER = frozenset(
         Code.PARENT_CAP,
         Code.REPEATED_ORDER,
         Code.REJECTED_REPEATEDLY,
+        Code.INVALID_PARAMETER,
     }
 )
 
@@ -117,6 +118,12 @@ class SliceState:
     def left(self) -> int:
         """What is neither filled nor with a venue, unknown children included with the venue."""
         return self.qty - self.filled - sum(self.children[child_id].qty for child_id in self.open)
+
+    @property
+    def display(self) -> int:
+        """The most of it that a book may show; 0 for all."""
+        qty = self.slice.display_qty
+        return 0 if qty is None else self.instrument.qty_units(qty)
 
     @property
     def resting(self) -> list[str]:

@@ -6,16 +6,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bestex.clock import SECOND
+from bestex.errors import Code
 from bestex.messages import Tif
 from bestex.units import floor_to
-from services.scheduler.algos.base import Decision, Params, Slice, Task, Wait
+from services.scheduler.algos.base import Decision, Params, Recall, Slice, Task, Wait
 
 AGAIN_NS = SECOND  # how soon a slice that may not go out now is looked at again; `stats` come once a second
 
 
 def bounded(params: Params, task: Task, would_price: int | None, now_ns: int) -> Decision:
     """The algorithm's decision within the order's bounds. `would_price` in the instrument's units."""
-    if would_price is not None and task.unsent and (would := _would(task, would_price, now_ns)) is not None:
+    if would_price is not None and (would := _would(task, would_price, now_ns)) is not None:
         return would
     decision = params.decide(task, now_ns)
     if not isinstance(decision, Slice) or now_ns >= task.end_ns:
@@ -23,12 +24,18 @@ def bounded(params: Params, task: Task, would_price: int | None, now_ns: int) ->
     return _within(task, decision, now_ns)
 
 
-def _would(task: Task, price: int, now_ns: int) -> Slice | None:
-    """All of the rest, where the market offers anything at that price."""
-    again_ns = task.settled_ns + AGAIN_NS if task.slices else 0
+def _would(task: Task, price: int, now_ns: int) -> Slice | Recall | None:
+    """All of the rest, where the market offers anything at that price; what rests is called back for it."""
+    called_back = task.last_reason is Code.REPLACED
+    again_ns = task.settled_ns + AGAIN_NS if task.slices and not called_back else 0
     if task.market.is_beyond(task.side, price) or now_ns < again_ns or now_ns >= task.end_ns:
         return None
-    return Slice(task.unsent, expires_ns=task.end_ns, limit=price, collar=False, why="at the would price")
+    if task.unsent:
+        return Slice(task.unsent, expires_ns=task.end_ns, limit=price, collar=False, why="at the would price")
+    for one in task.working:
+        if one.rests and not one.recalled and now_ns >= one.sliced_ns + AGAIN_NS:
+            return Recall(one.no, "the rest is to be had at the would price")
+    return None
 
 
 def _within(task: Task, wanted: Slice, now_ns: int) -> Decision:

@@ -105,6 +105,7 @@ def sliced(
             build=build,
             why=wanted.why,
             traded=traded(parent, market),
+            display_qty=parent.instrument.qty(wanted.display) if 0 < wanted.display < wanted.qty else None,
         )
     )
 

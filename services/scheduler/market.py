@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from bestex.impact.settings import ImpactSettings
 from bestex.instruments import Instrument
 from bestex.ladder import Ladder, Level
 from bestex.messages import ConsolidatedBook, Side, Stats, Traded
+from bestex.units import passive_price
+
+if TYPE_CHECKING:
+    from services.scheduler.algos.base import Working
 
 STATS_DEPTH_BPS = 10  # how far from the mid the depths of the statistics reach
 
@@ -56,6 +63,31 @@ class Market:
         if self.ladder is None:
             return None
         return self.ladder.best_bid if side is Side.BUY else self.ladder.best_ask
+
+    def best_of_others(self, side: Side, own: Sequence[Working]) -> int | None:
+        """The best price of that side without the orders of `own`; None where there is no other.
+
+        A book does not say whose an order is. At the price where ours rests, as much as is shown of it may be ours:
+        only what is shown beyond that is surely another's. So a smaller order of somebody else at that very price is
+        taken for ours, and orders of other parents are others'.
+        """
+        if self.ladder is None or not own:
+            return self.best(side)
+        instrument, columns, buy = self.instrument, self.ladder.book.venues, side is Side.BUY
+        for price, group in groupby(self.ladder.levels(side.opposite), key=attrgetter("price")):
+            levels = list(group)
+            ticks = [(level, instrument.listing(columns[level.venue].venue)) for level in levels]
+            ours = sum(
+                one.shown
+                for one in own
+                if any(
+                    listing is not None and passive_price(one.limit, listing.tick, buy=buy) == level.own_price
+                    for level, listing in ticks
+                )
+            )
+            if sum(level.qty for level in levels) > ours:
+                return int(price)
+        return None
 
     def touch(self, taker: Side) -> int | None:
         """The best price that a taker of that side would get."""

@@ -34,6 +34,7 @@ class Parent:
 
     __slots__ = (
         "algo",
+        "arrival_half",
         "asked_as",
         "canceling",
         "cum",
@@ -87,6 +88,7 @@ class Parent:
         self.recalled: set[int] = _NONE
         self.stale: set[int] = _NONE
         self.started = int(event.start_at) <= int(event.at) and event.order.trigger is None
+        self.arrival_half = _double(event.arrival_px, instrument)
         self.paused = False
         self.canceling = False
         self.missed = 0
@@ -175,6 +177,7 @@ class Parent:
             settled_ns=self.settled_ns,
             last_reason=self.last_reason,
             last_qty=self.last_qty,
+            arrival_half=self.arrival_half,
             working=tuple(self.open.values()),
             venues=None if self.order.venues is None else frozenset(self.order.venues),
         )
@@ -204,6 +207,7 @@ class Parent:
     def began(self, event: m.ParentStarted) -> None:
         self.started = True
         self.start_ns = int(event.at)
+        self.arrival_half = _double(event.arrival_px, self.instrument)
         if event.end_at is not None:
             self.end_ns = event.end_at
         self._wait_for(_otherwise(self.order))
@@ -212,6 +216,8 @@ class Parent:
 
     def sliced(self, event: m.ParentSliced) -> None:
         instrument = self.instrument
+        if self.arrival_half is None:
+            self.arrival_half = _double(event.limit_price, instrument)
         self.open[event.slice_no] = Working(
             no=event.slice_no,
             qty=instrument.qty_units(event.qty),
@@ -219,6 +225,7 @@ class Parent:
             sliced_ns=int(event.at),
             rests=event.tif is not Tif.IOC,
             recalled=False,
+            shown=instrument.qty_units(event.display_qty or event.qty),
         )
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
@@ -299,6 +306,11 @@ def _units(qty: Decimal | None, instrument: Instrument) -> int:
     if qty is None:
         return 0
     return max(floor_to(int(qty.scaleb(instrument.qty_scale)), instrument.lot), instrument.lot)
+
+
+def _double(price: Decimal | None, instrument: Instrument) -> int | None:
+    """Twice the price in units, which a mid is a whole number of."""
+    return None if price is None else instrument.price_units(2 * price)
 
 
 def average(notional: Decimal, cum: int, instrument: Instrument) -> Decimal | None:

@@ -180,6 +180,69 @@ class Smart:
         slice_ttl: str | float | None = None,
     ) -> None: ...
 
+class Iceberg:
+    """Rests with all of the order while the market sees a part of it at a time, varied in size and
+    time."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        max_chase: str | float | None = None,
+        display: Decimal | str | int | None = None,
+        display_share: str | float = "10%",
+        refresh: str | float = "1s",
+        repost_after: str | float = "10s",
+        post_only: bool = False,
+        native: bool = True,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "1d",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+class Peg:
+    """Rests at a distance from the best price of its side, the mid or the other side, and follows
+    it."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        max_chase: str | float | None = None,
+        reference: Literal["primary", "mid", "market"] = "primary",
+        offset: Decimal | str | int = "0",
+        tolerance: Decimal | str | int = "1",
+        unit: Literal["ticks", "bps"] = "ticks",
+        interval: str | float = "1s",
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "1h",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+PEG = Peg
+
 async def execute_market(
     symbol: str,
     side: Side | Literal["buy", "sell"],
@@ -389,5 +452,84 @@ async def execute_smart(
 ) -> Execution:
     """Picks the algorithm for the order: by urgency, size, spread, volatility, time and limit; and says
     why."""
+
+async def execute_iceberg(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    max_chase: str | float | None = None,
+    display: Decimal | str | int | None = None,
+    display_share: str | float = "10%",
+    refresh: str | float = "1s",
+    repost_after: str | float = "10s",
+    post_only: bool = False,
+    native: bool = True,
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "1d",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Rests with all of the order while the market sees a part of it at a time, varied in size and
+    time."""
+
+async def execute_peg(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    max_chase: str | float | None = None,
+    reference: Literal["primary", "mid", "market"] = "primary",
+    offset: Decimal | str | int = "0",
+    tolerance: Decimal | str | int = "1",
+    unit: Literal["ticks", "bps"] = "ticks",
+    interval: str | float = "1s",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "1h",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Rests at a distance from the best price of its side, the mid or the other side, and follows
+    it."""
 
 def __getattr__(name: str) -> Any: ...

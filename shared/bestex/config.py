@@ -45,13 +45,15 @@ class BusConfig(Section, frozen=True, kw_only=True):
 
 class VenueConfig(Section, frozen=True, kw_only=True):
     """`adapter` is a name of the registry in `bestex.plugins`; a lower `priority` is preferred on a tie. With
-    `native_replace` an order's price is changed in place, where its gateway can."""
+    `native_replace` an order's price is changed in place, with `native_iceberg` an order may rest there of which the
+    venue shows a part, each where its gateway can."""
 
     adapter: str = "sim"
     enabled: bool = True
     priority: Annotated[int, Meta(ge=1, le=100)] = 10
     max_volume_pct: Ratio = Ratio(1.0)
     native_replace: bool = False
+    native_iceberg: bool = False
     url: str = ""
     options: dict[str, Any] = {}
 

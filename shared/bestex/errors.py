@@ -144,3 +144,6 @@ class Code(StrEnum):
     COMPLETED = "completed"  # the schedule ended with something unfilled and no completion was asked for
     REPLACED = "replaced"
     REROUTED = "rerouted"  # a child that rested is cancelled, and its rest routed again
+    DISPLAYED = (
+        "displayed"  # of a slice that is shown in parts, one part has been traded; the rest is free again
+    )

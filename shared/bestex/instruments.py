@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from bestex.ids import token
-from bestex.units import floor_to, from_units, to_units
+from bestex.units import ceil_to, floor_to, from_units, to_units
 
 FEE_SCALE = 8  # a fee rate is an integer count of 1e-8; 1 bps is 10_000
 FEE_ONE: int = 10**FEE_SCALE
@@ -63,6 +63,21 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def min_qty(self) -> int:
         return min((listing.min_qty for listing in self.listings), default=1)
+
+    @property
+    def tick(self) -> int:
+        """The finest tick of any venue."""
+        return min((listing.tick for listing in self.listings), default=1)
+
+    def least(self, price: int) -> int:
+        """The least that some venue takes at that price; in units."""
+        return min(
+            (
+                ceil_to(max(listing.min_qty, -(-listing.min_notional // price)), listing.lot)
+                for listing in self.listings
+            ),
+            default=1,
+        )
 
     def is_dust(self, qty: int, price: int, venues: Collection[str] | None = None) -> bool:
         """Whether no venue (of `venues`, or at all) would take so little at that price; in units."""

@@ -222,6 +222,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
 
     `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
     the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
+    With a `display_qty` no book ever shows more of it.
     """
 
     slice_no: int
@@ -241,6 +242,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     why: str = ""
     post_only: bool = False
     traded: Traded | None = None
+    display_qty: Decimal | None = None
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -314,6 +316,8 @@ class ParentDone(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`display_qty`: how much of it the venue itself is to show at a time."""
+
     child_id: str
     venue: str
     qty: Decimal
@@ -322,6 +326,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     post_only: bool = False
     reason: str = ""
     send_at: Time | None = None
+    display_qty: Decimal | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -447,6 +452,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     build: str = ""
     slice_build: str = ""
     send_at: Time | None = None
+    display_qty: Decimal | None = None
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -503,6 +509,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     algo: str = ""
     parent_qty: Decimal = Decimal(0)
     send_at: Time | None = None
+    display_qty: Decimal | None = None
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

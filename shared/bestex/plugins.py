@@ -18,6 +18,8 @@ ALGOS = {
     "sniper": "services.scheduler.algos.sniper:Sniper",
     "liquidity": "services.scheduler.algos.liquidity:Liquidity",
     "smart": "services.scheduler.algos.smart:Smart",
+    "iceberg": "services.scheduler.algos.iceberg:Iceberg",
+    "peg": "services.scheduler.algos.peg:Peg",
 }
 
 STRATEGIES = {

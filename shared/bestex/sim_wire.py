@@ -41,7 +41,8 @@ class Submit(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """A new order. `client_id` is unique for ever per venue and account, also if the order is rejected.
 
     A market order has price 0 and never rests. A GTD order rests until `good_till_ns`, a DAY order until the
-    end of the UTC day. Arriving after `deadline_ns` (0: none) the order is rejected with `expired`.
+    end of the UTC day. Arriving after `deadline_ns` (0: none) the order is rejected with `expired`. With a
+    `display_qty` (0: none) the book never shows more of it; each new part joins the end of the queue.
     """
 
     symbol: Name
@@ -54,6 +55,7 @@ class Submit(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     post_only: bool = False
     good_till_ns: Nanoseconds = 0
     deadline_ns: Nanoseconds = 0
+    display_qty: Units = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cancel"):
@@ -66,7 +68,7 @@ class Replace(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """`qty` is the new total, fills included; ids stay.
 
     Less quantity at the same price keeps the place in the queue; anything else loses it, and may trade. A
-    `qty` of what has filled, or less, ends the order as canceled with code `replaced`.
+    `qty` of what has filled, or less, ends the order as canceled with code `replaced`. A display quantity stays.
     """
 
     client_id: Name
@@ -116,6 +118,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tif: Tif
     post_only: bool = False
     good_till_ns: int = 0
+    display_qty: int = 0
     state: State
     cum_qty: int = 0
     notional: Decimal = Decimal(0)

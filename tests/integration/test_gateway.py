@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp import ClientSession
 
-from bestex import bus, streams
+from bestex import bus, codec, streams
 from bestex import config as configuration
 from bestex import messages as m
 from bestex import sim_wire as w
@@ -20,7 +21,16 @@ from bestex.errors import Code
 from bestex.messages import Side, Tif
 from bestex.server import NatsServer
 from tests.integration.exchange_process import ExchangeProcess
-from tests.integration.gateway_process import WAIT_S, GatewayProcess, History, journal_of, order, publish
+from tests.integration.gateway_process import (
+    SYMBOL,
+    VENUE,
+    WAIT_S,
+    GatewayProcess,
+    History,
+    journal_of,
+    order,
+    publish,
+)
 
 CHILDREN = 100
 KILLED_AFTER = 60
@@ -74,6 +84,42 @@ def check(history: History, journal: list[w.JournalEntry]) -> None:
     for end in ends:
         assert end.cum_qty == sum(fill.qty for fill in fills if fill.child_id == end.child_id)
     assert any(isinstance(end, m.ExecFilled) for end in ends)
+
+
+async def test_the_venue_shows_an_iceberg_in_parts_and_all_of_them_are_counted(
+    nats_server: NatsServer, exchange: ExchangeProcess, tmp_path: Path
+) -> None:
+    client = await bus.connect(nats_server.url, "test")
+    await streams.apply(client, configuration.load(None, {}))
+    history = await History().follow(client)
+    gateway = GatewayProcess(nats_server.url, exchange.url, tmp_path / "data")
+    # Beyond all that the market shows, so that nobody else stands or trades there.
+    price, qty, shown = Decimal(66_000), Decimal("0.01"), Decimal("0.004")
+    later = Time(AffineClock().now_ns() + 600 * SECOND)
+    async with ClientSession(exchange.url) as session:
+        try:
+            iceberg = order("c2", qty=qty, price=price, tif=Tif.GTC, display_qty=shown)
+            whole = {"expires_at": later, "good_till": later, "parent_qty": qty}
+            await publish(client, msgspec.structs.replace(iceberg, **whole))
+            await history.until(m.ExecAccepted, 1)
+            async with session.ws_connect(f"/v1/md?venue={VENUE}&symbol={SYMBOL}&levels=1000") as market:
+                book = codec.from_msgpack(await market.receive_bytes(), w.BookFrame)
+            assert (book.ask_px[-1], book.ask_qty[-1]) == (66_000_00, 400)
+            taker = w.Submit(
+                venue=VENUE, account="other", symbol=SYMBOL, client_id="t1", side=Side.BUY,
+                qty=10**9, price=66_000_00, tif=Tif.IOC,
+            )  # fmt: skip
+            async with session.post("/v1/trade", data=codec.to_json(taker)) as response:
+                assert response.status == 200
+            await history.until(m.ExecFilled, 1)
+        finally:
+            assert gateway.stop() == 0
+            await client.close()
+    [submitting] = history.of(m.ExecSubmitting)
+    assert submitting.display_qty == shown
+    assert [fill.qty for fill in history.of(m.Fill)] == [shown, shown, Decimal("0.002")]
+    [end] = history.of(m.ExecFilled)
+    assert end.cum_qty == qty
 
 
 async def test_what_rests_is_canceled_at_the_venue_while_the_bus_is_away_and_told_when_it_is_back(

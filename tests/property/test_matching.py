@@ -1,11 +1,12 @@
 """The matching engine against a naive oracle, under random operations.
 
 The oracle keeps each level's queue as a plain list, front first, of pieces of background and of orders, and finds
-everything by looking at all of it.
+everything by looking at all of it. Of an order with a display quantity one piece stands there at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -47,6 +48,8 @@ class Oracle:
     queues: list[Queue] = field(default_factory=list)
     filled: dict[int, int] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    display: dict[int, int] = field(default_factory=dict)
+    reserve: dict[int, int] = field(default_factory=dict)
 
     def queue(self, side: int, price: int) -> Queue:
         for queue in self.queues:
@@ -61,9 +64,27 @@ class Oracle:
         takeable = [q for q in self.queues if q.side == -side and (price - q.price) * side >= 0]
         return sorted(takeable, key=lambda q: q.price * side)
 
+    def rest(self, queue: Queue, number: int, left: int) -> None:
+        """To the end of the queue goes what is displayed of it; the rest is in reserve."""
+        shown = min(self.display[number] or left, left)
+        self.reserve[number] = left - shown
+        queue.pieces.append(Piece(shown, number))
+
+    def in_turn(self, queue: Queue) -> Iterator[Piece]:
+        """Every piece, front first; what comes out of a reserve meanwhile comes last."""
+        i = 0
+        while i < len(queue.pieces):
+            piece = queue.pieces[i]
+            had = piece.qty
+            yield piece
+            owner = piece.owner
+            if owner is not None and had and not piece.qty and self.reserve[owner]:
+                self.rest(queue, owner, self.reserve[owner])
+            i += 1
+
     def take(self, side: int, price: int, qty: int, taker: int) -> int:
         for queue in self.crossed_by(side, price):
-            for piece in list(queue.pieces):
+            for piece in self.in_turn(queue):
                 part = min(qty, piece.qty)
                 if not part:
                     continue
@@ -84,7 +105,7 @@ class Oracle:
         filled = 0
         for queue in self.crossed_by(side, price):
             moved = 0
-            for piece in list(queue.pieces):
+            for piece in self.in_turn(queue):
                 part = min(qty, piece.qty)
                 if piece.owner is not None and part:
                     self.filled[piece.owner] += part
@@ -100,23 +121,30 @@ class Oracle:
         assert filled <= before
         return filled
 
-    def submit(self, number: int, side: int, price: int, qty: int, tif: Tif) -> None:
-        self.filled[number] = 0
-        if tif is Tif.FOK and sum(q.size for q in self.crossed_by(side, price)) < qty:
+    def submit(self, number: int, side: int, price: int, qty: int, tif: Tif, display: int) -> None:
+        self.filled[number] = self.reserve[number] = 0
+        self.display[number] = display
+        if tif is Tif.FOK and sum(map(self.whole, self.crossed_by(side, price))) < qty:
             return
         left = self.take(side, price, qty, number)
         if left and tif is Tif.GTC:
-            self.queue(side, price).pieces.append(Piece(left, number))
+            self.rest(self.queue(side, price), number, left)
+
+    def whole(self, queue: Queue) -> int:
+        owners = {piece.owner for piece in queue.pieces if piece.owner is not None}
+        return queue.size + sum(self.reserve[owner] for owner in owners)
 
     def cancel(self, number: int) -> None:
         for queue in self.queues:
             queue.pieces = [piece for piece in queue.pieces if piece.owner != number]
 
     def reduce(self, number: int, by: int) -> None:
+        hidden = min(by, self.reserve[number])
+        self.reserve[number] -= hidden
         for queue in self.queues:
             for piece in queue.pieces:
                 if piece.owner == number:
-                    piece.qty -= by
+                    piece.qty -= by - hidden
 
     def show(self, side: int, price: int, qty: int) -> None:
         queue = self.queue(side, price)
@@ -156,6 +184,7 @@ prices = st.integers(98, 102)  # few levels, so that queues get long
 sizes = st.integers(1, 12)
 operations = st.one_of(
     st.tuples(st.just("submit"), sides, prices, sizes, st.sampled_from([Tif.GTC, Tif.GTC, Tif.IOC, Tif.FOK])),
+    st.tuples(st.just("iceberg"), sides, prices, st.integers(4, 20), st.integers(1, 4)),
     st.tuples(st.just("show"), sides, prices, st.integers(0, 12)),
     st.tuples(st.just("trade"), sides, prices, sizes),
     st.tuples(st.just("cancel"), st.integers(0, 12)),
@@ -165,7 +194,7 @@ operations = st.one_of(
 histories = st.lists(operations, min_size=20, max_size=40)
 
 
-def _order(number: int, side: int, price: int, qty: int, tif: Tif) -> Order:
+def _order(number: int, side: int, price: int, qty: int, tif: Tif, display: int) -> Order:
     return Order(
         account="default",
         client_id=str(number),
@@ -179,6 +208,7 @@ def _order(number: int, side: int, price: int, qty: int, tif: Tif) -> Order:
         good_till_ns=0,
         created_ns=0,
         updated_ns=0,
+        display=display,
     )
 
 
@@ -195,10 +225,9 @@ class Both:
     def do(self, operation: tuple[object, ...]) -> None:
         match operation:
             case ("submit", int(side), int(price), int(qty), Tif() as tif):
-                new = _order(len(self.orders), side, price, qty, tif)
-                self.orders.append(new)
-                self._heard(self.market.submit(new, 0))
-                self.oracle.submit(new.order_id, side, price, qty, tif)
+                self._submit(side, price, qty, tif, 0)
+            case ("iceberg", int(side), int(price), int(qty), int(display)):
+                self._submit(side, price, qty, Tif.GTC, display)
             case ("show", int(side), int(price), int(qty)):
                 self._heard(self.market.set_background(side, price, qty, 0))
                 self.oracle.show(side, price, qty)
@@ -221,6 +250,12 @@ class Both:
                 if order is not None:
                     self._replace(order, price, qty)
 
+    def _submit(self, side: int, price: int, qty: int, tif: Tif, display: int) -> None:
+        new = _order(len(self.orders), side, price, qty, tif, display)
+        self.orders.append(new)
+        self._heard(self.market.submit(new, 0))
+        self.oracle.submit(new.order_id, side, price, qty, tif, display)
+
     def _replace(self, order: Order, price: int, qty: int) -> None:
         number, keeps = order.order_id, price == order.price and order.cum_qty < qty <= order.qty
         decrease = order.qty - qty
@@ -233,7 +268,7 @@ class Both:
         self.oracle.cancel(number)
         filled = self.oracle.filled[number]
         if qty > filled:
-            self.oracle.submit(number, order.side, price, qty - filled, Tif.GTC)
+            self.oracle.submit(number, order.side, price, qty - filled, Tif.GTC, order.display)
             self.oracle.filled[number] += filled
 
     def _open(self, number: int) -> Order | None:
@@ -261,6 +296,8 @@ class Both:
         assert all(qty > 0 for qty in bid_qty + ask_qty)
         for order in self.orders:
             assert order.cum_qty == self.oracle.filled[order.order_id]
+            if order.state is State.OPEN:
+                assert 0 < order.displayed <= min(order.display or order.qty, order.leaves)
             assert order.cum_qty <= order.qty or order.code is Code.REPLACED
             assert (order.state is State.FILLED) == (
                 order.cum_qty == order.qty

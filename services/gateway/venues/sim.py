@@ -46,6 +46,7 @@ class SimVenue:
         post_only=True,
         client_id_length=64,
         native_replace=True,
+        native_iceberg=True,
         dead_man=True,
         in_flight_max=256,
     )

@@ -77,7 +77,8 @@ class RouteTask:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest."""
+    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest. Of
+    what rests the venue is to show `display` at a time, 0 for all."""
 
     venue: str
     qty: int
@@ -86,6 +87,7 @@ class Allocation:
     tif: Tif = Tif.IOC
     post_only: bool = False
     reason: str = ""
+    display: int = 0
 
     @property
     def rests(self) -> bool:
@@ -108,6 +110,10 @@ class Route:
     @property
     def qty(self) -> int:
         return sum(allocation.qty for allocation in self.allocations)
+
+    def taken(self) -> Route:
+        """Only what is taken of it; nothing rests, so there is nothing to look at again."""
+        return replace(self, allocations=[one for one in self.allocations if not one.rests], review_ns=0)
 
 
 # Percent means percent: 0.3 is 0.3 %.

@@ -144,14 +144,15 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """After the end: what is left is taken at once where that was asked for, and given up where not."""
         if task.open:
             return Wait(now_ns + SECOND)
-        tried = task.slices > 0 and task.settled_ns > task.end_ns
+        tried = task.slices > 0 and task.sliced_ns >= task.end_ns
         if self.force_completion and not tried:
             return Slice(task.unsent, expires_ns=now_ns + COMPLETION_NS, why="completion at the end")
         return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
 
 
 class Working(msgspec.Struct, frozen=True):
-    """A slice that the router has: quantity and limit in units, 0 where it has no limit."""
+    """A slice that the router has: quantity and limit in units, 0 where it has no limit. `shown`: the most of it that
+    a book shows."""
 
     no: int
     qty: int
@@ -159,6 +160,7 @@ class Working(msgspec.Struct, frozen=True):
     sliced_ns: int
     rests: bool
     recalled: bool
+    shown: int
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +169,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
     `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
     when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
-    one filled and why it ended. `venues`: those that the order may use, None for all.
+    one filled and why it ended. `arrival_half`: twice the mid when it began; where there was none, twice the limit of
+    its first slice, and before that None. `venues`: those that the order may use, None for all.
     """
 
     side: Side
@@ -190,6 +193,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     settled_ns: int
     last_reason: Code | None
     last_qty: int
+    arrival_half: int | None
     working: tuple[Working, ...]
     venues: frozenset[str] | None = None
 
@@ -209,7 +213,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 class Slice:
     """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross, at `limit` or
     the order's own limit, whichever is closer, and with `post_only` all of it rests. Without a `collar` the distance
-    from the mid is not looked at. An algorithm may name a routing strategy for this slice alone, parameters over the
+    from the mid is not looked at. With a `display` no book ever shows more of it, and it may come back as soon as so
+    much of it has been traded. An algorithm may name a routing strategy for this slice alone, parameters over the
     order's, and venues among the order's. `why` is for people."""
 
     qty: int
@@ -217,6 +222,7 @@ class Slice:
     tif: Tif = Tif.IOC
     limit: int | None = None
     post_only: bool = False
+    display: int = 0
     collar: bool = True
     strategy: str = ""
     strategy_params: Mapping[str, Any] = field(default_factory=dict)

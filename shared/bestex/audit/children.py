@@ -296,7 +296,19 @@ class ChildHistory:
 
 
 _TERMS = (
-    *("side", "qty", "price", "tif", "post_only", "parent_id", "slice_no", "venue", "symbol", "account"),
+    *(
+        "side",
+        "qty",
+        "price",
+        "tif",
+        "post_only",
+        "display_qty",
+        "parent_id",
+        "slice_no",
+        "venue",
+        "symbol",
+        "account",
+    ),
     *("good_till", "algo", "send_at"),
 )
 

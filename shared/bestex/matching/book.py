@@ -18,6 +18,10 @@ How they move:
   being a cancellation or a trade that has moved us already: `ahead` falls only where that much is no longer
   available.
 - The feed removes the level: `shown`, `consumed` and every `ahead` are 0.
+
+An order with a display quantity (an iceberg) stands there with one tranche of it, and the book shows no more. When
+the tranche has been taken the next one comes out of the reserve, and joins the end of the queue. Whoever takes a
+level whole takes the reserves too, tranche by tranche, each behind what stood there when it came out.
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ from bestex.sim_wire import State
 class Order:
     """An order of an account. `side` is +1 buy, -1 sell; `notional` in price units x quantity units.
 
-    `fees_e8` is in 1e-8 of a notional unit.
+    `fees_e8` is in 1e-8 of a notional unit. `display`: the most that the book shows of it, 0 for all; `tranche`: what
+    is left of that part while it rests.
     """
 
     account: str
@@ -57,10 +62,21 @@ class Order:
     code: Code | None = None
     text: str = ""
     ahead: int = 0
+    display: int = 0
+    tranche: int = 0
 
     @property
     def leaves(self) -> int:
         return self.qty - self.cum_qty
+
+    @property
+    def displayed(self) -> int:
+        """What the book shows of it while it rests, and what can be taken before those behind it."""
+        return self.tranche if self.display else self.qty - self.cum_qty
+
+    def surface(self) -> None:
+        """The next tranche comes out of the reserve."""
+        self.tranche = min(self.display, self.leaves)
 
     @property
     def key(self) -> int:
@@ -79,11 +95,19 @@ class Level:
 
     @property
     def size(self) -> int:
-        """Everything that a taker could get here."""
+        """Everything that is displayed here; above zero wherever there is anything to take."""
         size = self.shown - self.consumed
         for order in self.orders:
-            size += order.qty - order.cum_qty
+            size += order.displayed
         return size
+
+    @property
+    def whole(self) -> int:
+        """Everything that a taker could get here, reserves included."""
+        whole = self.shown - self.consumed
+        for order in self.orders:
+            whole += order.leaves
+        return whole
 
     def take_front(self, qty: int) -> None:
         self.consumed += qty
@@ -142,7 +166,7 @@ class Ladder:
         for key in reversed(self.keys):
             if key < limit:
                 break
-            total += self.levels[key].size
+            total += self.levels[key].whole
         return total
 
     def top(self, count: int) -> tuple[list[int], list[int]]:

@@ -27,6 +27,9 @@ from bestex.messages import Tif
 from bestex.sim_wire import State
 
 MAX_OPEN_ORDERS = 100_000  # of one market: ten times what 10,000 working parents keep there
+MAX_PARTS = (
+    1_000  # of an order with a display quantity: each is a trade of its own for whoever takes all of it
+)
 
 _ANY_PRICE = -(1 << 128)  # below every key
 _FILLED_AFTER_REPLACE = "replaced by a quantity that had already filled"
@@ -124,6 +127,7 @@ class Market:
         self.touched[order] = None
         if price == order.price and qty <= order.qty:
             order.qty = qty
+            order.tranche = min(order.tranche, order.leaves)  # the reserve goes first
             self.version += 1
             return None, []
         self._remove(order)
@@ -196,13 +200,15 @@ class Market:
             if not sweep.qty or key < sweep.limit:
                 break
             level = ladder.levels[key]
+            passed = 0
             while sweep.qty and level.orders:
                 front = min(level.orders[0].ahead, sweep.qty) if key == sweep.limit else 0
                 if front:
                     level.pass_front(front)
                     sweep.qty -= front
+                    passed += front
                 else:
-                    self._fill_first(sweep, level, -side * key)
+                    self._fill_first(sweep, level, -side * key, passed)
             ladder.discard_if_empty(key)
         return sweep.matches
 
@@ -240,6 +246,8 @@ class Market:
             return terms
         if order.post_only and not order.rests:
             return Code.INVALID_PARAMETER, "post-only needs a time in force that rests"
+        if order.display and (bad := self._bad_display(order)):
+            return bad
         if order.tif is Tif.GTD and order.good_till_ns <= now_ns:
             return Code.EXPIRED, "good_till is missing or over"
         if self.open_count >= MAX_OPEN_ORDERS:
@@ -264,6 +272,19 @@ class Market:
             return Code.BELOW_MINIMUM, f"quantity times price must be {terms.min_notional} units or more"
         return None
 
+    def _bad_display(self, order: Order) -> Refusal | None:
+        if not order.rests:
+            return Code.INVALID_PARAMETER, "a display quantity needs a time in force that rests"
+        if not 0 < order.display <= order.qty:
+            return Code.INVALID_QTY, "the display quantity must be above zero and within the quantity"
+        if order.display % self.listing.lot:
+            return Code.OFF_LOT, f"the display quantity must be a multiple of {self.listing.lot} units"
+        if order.display * MAX_PARTS < order.qty:
+            return Code.LIMIT_EXCEEDED, f"a display quantity makes {MAX_PARTS} parts at most"
+        if order.display < self.listing.min_qty:
+            return Code.BELOW_MINIMUM, f"the display quantity must be {self.listing.min_qty} units or more"
+        return None
+
     def _would_take(self, order: Order, price: int) -> Refusal | None:
         best = self._opposite(order.side).best()
         if order.post_only and best is not None and best >= -order.side * price:
@@ -283,6 +304,7 @@ class Market:
     def _rest(self, order: Order) -> None:
         level = (self._bids if order.side > 0 else self._asks).level(order.key)
         order.ahead = level.shown - level.consumed
+        order.surface()
         level.orders.append(order)
         self.open_count += 1
         self.version += 1
@@ -320,12 +342,21 @@ class Market:
             level.take_front(rest)
             self._match(sweep, price, rest, None)
 
-    def _fill_first(self, sweep: _Sweep, level: Level, price: int) -> None:
+    def _fill_first(self, sweep: _Sweep, level: Level, price: int, passed: int = 0) -> None:
+        """Fill what the first order displays. `passed`: how much of the background has traded in this sweep, which
+        the level still shows and nobody stands behind any more."""
         maker = level.orders[0]
-        self._match(sweep, price, min(maker.leaves, sweep.qty), maker)
+        qty = min(maker.displayed, sweep.qty)
+        self._match(sweep, price, qty, maker)
         if maker.state is not State.OPEN:
             del level.orders[0]
             self.open_count -= 1
+        elif maker.display:
+            maker.tranche -= qty
+            if not maker.tranche:
+                maker.surface()
+                maker.ahead = level.shown - level.consumed - passed
+                level.orders.append(level.orders.pop(0))
         self.version += 1
 
     def _match(self, sweep: _Sweep, price: int, qty: int, maker: Order | None) -> None:

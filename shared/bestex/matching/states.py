@@ -26,6 +26,7 @@ def new_order(request: w.Submit, order_id: int, now_ns: int) -> Order:
         good_till_ns=request.good_till_ns,
         created_ns=now_ns,
         updated_ns=now_ns,
+        display=request.display_qty,
     )
 
 
@@ -43,6 +44,7 @@ def order_state(venue: str, symbol: str, instrument: Instrument, order: Order) -
         tif=order.tif,
         post_only=order.post_only,
         good_till_ns=order.good_till_ns,
+        display_qty=order.display,
         state=order.state,
         cum_qty=order.cum_qty,
         notional=instrument.cash(order.notional),
@@ -75,6 +77,7 @@ def restored_order(state: w.OrderState, instrument: Instrument) -> Order:
         fees_e8=to_units(state.fees, instrument.price_scale + instrument.qty_scale + FEE_SCALE),
         code=state.code,
         text=state.text,
+        display=state.display_qty,
     )
 
 

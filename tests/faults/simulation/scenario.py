@@ -33,6 +33,7 @@ CONFIG = """
 [venues.venue_a]
 priority = 1
 native_replace = true
+native_iceberg = true
 [venues.venue_b]
 priority = 2
 native_replace = true
@@ -68,6 +69,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "twap": {"interval": "1s"},
     "sniper": {"threshold": "40%", "cooldown": "500ms"},
     "liquidity": {"interval": "1s", "share": "30%"},
+    "iceberg": {"display_share": "20%", "refresh": "100ms", "repost_after": "500ms"},
+    "peg": {"interval": "200ms"},
 }
 RESTING = frozenset({"limit"})
 

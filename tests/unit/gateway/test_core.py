@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from bestex import messages as m
@@ -18,6 +19,7 @@ from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS
 from services.gateway.orders import AFTER, Status
 from tests.unit.gateway.bench import (
+    CAPABILITIES,
     QTY,
     START,
     VENUE,
@@ -102,6 +104,42 @@ def test_what_is_not_right_is_refused_with_its_code(
     assert isinstance(event, m.ExecRejected)
     assert event.code is code
     assert event.text
+    assert not bench.calls
+
+
+def showing_parts() -> Bench:
+    return Bench(capabilities=msgspec.structs.replace(CAPABILITIES, native_iceberg=True)).ready()
+
+
+def test_what_is_to_be_shown_in_parts_is_written_down_and_sent_so() -> None:
+    bench = showing_parts()
+    (event,) = bench.hear(child_new(tif=Tif.GTC, display_qty=Decimal("0.002")))
+    assert (event.qty, event.display_qty) == (Decimal("0.01"), Decimal("0.002"))
+    assert [(send.qty, send.display_qty) for send in bench.asked(p.Submit)] == [(QTY, 200)]
+    bench.hear(child_new("c2", parent_id="p2"))
+    assert [send.display_qty for send in bench.asked(p.Submit)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("display", "code"),
+    [
+        ("0.0011", None),
+        ("0.00105", Code.OFF_LOT),
+        ("0.0009", Code.BELOW_MINIMUM),
+        ("0", Code.INVALID_QTY),
+        ("0.011", Code.INVALID_QTY),
+    ],
+)
+def test_the_part_that_is_shown_must_be_an_order_that_the_venue_takes(
+    display: str, code: Code | None
+) -> None:
+    (event,) = showing_parts().hear(child_new(tif=Tif.GTC, display_qty=Decimal(display)))
+    assert getattr(event, "code", None) is code
+
+
+def test_a_venue_that_shows_no_parts_is_sent_none(bench: Bench) -> None:
+    (event,) = bench.hear(child_new(tif=Tif.GTC, display_qty=Decimal("0.002")))
+    assert event.code is Code.INVALID_PARAMETER
     assert not bench.calls
 
 

@@ -50,10 +50,11 @@ class Bench:
         assert isinstance(core, SchedulerCore)
         return core
 
-    def feed(self, message: Any) -> list[Any]:
-        """The facts that this input led to, those of timers that came due at once included."""
+    def feed(self, *messages: Any) -> list[Any]:
+        """The facts that these inputs led to, those of timers that came due at once included."""
         before = len(self.facts)
-        self._take(self.core.decide(message, self.now_ns))
+        for message in messages:
+            self._take(self.core.decide(message, self.now_ns))
         self._fire()
         return self.facts[before:]
 

@@ -31,4 +31,17 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "urgency": "high", "max_participation": "20%", "max_slice": "0.2"},
         {"duration": "100s", "urgency": "immediate", "limit_price": "60000"},
     ],
+    "iceberg": [
+        {"duration": "100s", "display": "0.1", "refresh": "2s", "randomize": 0.5},
+        {"duration": "100s", "display_share": "20%", "limit_price": "60000", "native": False},
+        {"duration": "100s", "repost_after": "3s", "force_completion": True, "would_price": "59950"},
+        {"duration": "100s", "limit_price": "60100", "post_only": True, "max_participation": "30%"},
+    ],
+    "peg": [
+        {"duration": "100s"},
+        {"duration": "100s", "reference": "mid", "interval": "5s", "tolerance": 3, "force_completion": True},
+        {"duration": "100s", "reference": "market", "offset": 1, "unit": "bps", "max_slice": "0.2"},
+        {"duration": "100s", "offset": -2, "max_chase": "1bps", "limit_price": "60010"},
+        {"duration": "100s", "would_price": "59950", "max_participation": "30%", "slice_ttl": "7s"},
+    ],
 }

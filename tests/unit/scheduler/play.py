@@ -130,18 +130,20 @@ class Play:
     def hear(self) -> None:
         """The market as it is now: its book, and on the whole second its statistics."""
         moment, now_ns = self.moment, self.bench.now_ns
-        self.bench.feed(book_of(moment, now_ns))
-        if self.at_ns % SECOND == 0:
-            self.bench.feed(stats_of(moment, now_ns))
+        stats = [stats_of(moment, now_ns)] if self.at_ns % SECOND == 0 else []
+        self.bench.feed(book_of(moment, now_ns), *stats)
 
     def until(self, at_ns: int) -> Play:
         """Let time pass, to `at_ns` since the beginning."""
         while self.at_ns < at_ns:
             next_ns = min(at_ns, (self.at_ns // self.step_ns + 1) * self.step_ns)
+            self.bench.advance(START + next_ns - 1)
+            self.bench.now_ns = START + next_ns
+            # At one instant the market is heard first, as it is after a restart.
+            if next_ns % self.step_ns == 0:
+                self.hear()
             self.bench.advance(START + next_ns)
             self.come_back()
-            if self.at_ns % self.step_ns == 0:
-                self.hear()
         return self
 
     def to_end(self, seconds: int = 100_000) -> Play:
@@ -159,6 +161,8 @@ class Play:
                 continue
             filled = self.fill(sliced, self.moment)
             reason = Code.FILLED if filled == size(sliced) else Code.NO_LIQUIDITY
+            if filled and reason is not Code.FILLED and sliced.display_qty is not None:
+                reason = Code.DISPLAYED
             if filled is None:
                 if sliced.slice_no in recalled:
                     filled, reason = 0, Code.REPLACED

@@ -79,6 +79,20 @@ def test_the_rest_goes_at_once_at_the_would_price() -> None:
     assert (last.why, last.limit_price) == ("at the would price", 59_950)
 
 
+@pytest.mark.parametrize("algo", ["peg", "iceberg", "limit"])
+def test_what_rests_is_called_back_for_the_would_price(algo: str) -> None:
+    def script(at_ns: int) -> Moment:
+        return Moment(bid=59_899_00, ask=59_901_00) if at_ns >= 35 * SECOND else Moment()
+
+    play = Play(script, fill=lambda sliced, _: 100_000 if sliced.tif is m.Tif.IOC else None)
+    play.order(algo, duration="100s", would_price="59950", limit_price="59000")
+    play.to_end()
+    assert play.done is not None
+    assert play.done.reason is Code.FILLED
+    assert play.done.at <= play.of(m.ParentAccepted)[0].at + 36 * SECOND
+    assert play.of(m.ParentRecalled)[-1].text == "the rest is to be had at the would price"
+
+
 @pytest.mark.parametrize(("policy", "filled"), [("catch_up", 100_000), ("pause", 60_000)])
 def test_what_was_missed_beyond_the_limit_is_caught_up_or_left(policy: str, filled: int) -> None:
     def script(at_ns: int) -> Moment:
@@ -125,7 +139,7 @@ def test_an_order_that_begins_late_is_planned_and_measured_from_its_start() -> N
     play.order("twap", duration="100s", interval="10s", start_time="2023-11-14T22:14:20Z")
     play.until(2 * MINUTE)
     (started,) = play.of(m.ParentStarted)
-    assert started.arrival_px == Decimal("60001.59")
+    assert started.arrival_px == Decimal("60001.6")
     assert started.schedule[0].at == started.at
     play.to_end()
     assert play.beyond_plan() <= 1
