@@ -26,6 +26,8 @@ def new_order(request: w.Submit, order_id: int, now_ns: int) -> Order:
         good_till_ns=request.good_till_ns,
         created_ns=now_ns,
         updated_ns=now_ns,
+        min_qty=request.min_qty,
+        conditional=request.conditional,
     )
 
 
@@ -51,6 +53,9 @@ def order_state(venue: str, symbol: str, instrument: Instrument, order: Order) -
         text=order.text,
         created_ns=order.created_ns,
         updated_ns=order.updated_ns,
+        min_qty=order.min_qty,
+        conditional=order.conditional,
+        invited_ns=order.invited_ns,
     )
 
 
@@ -75,6 +80,9 @@ def restored_order(state: w.OrderState, instrument: Instrument) -> Order:
         fees_e8=to_units(state.fees, instrument.price_scale + instrument.qty_scale + FEE_SCALE),
         code=state.code,
         text=state.text,
+        min_qty=state.min_qty,
+        conditional=state.conditional,
+        invited_ns=state.invited_ns,
     )
 
 
