@@ -42,6 +42,7 @@ class Checks:
             self._fleet(order)
             or self._now(order, session, open_children, now_ns)
             or self.terms(order.venue, order.symbol, order.qty, order.price)
+            or self._minimum(order)
         )
         return refusal or self.controls.check(self.wanted(order), now_ns)
 
@@ -91,6 +92,28 @@ class Checks:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no {order.tif} orders")
         if order.post_only and not capabilities.post_only:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no post-only orders")
+        if order.min_fill_qty and not capabilities.min_qty:
+            return Refusal(
+                Code.INVALID_PARAMETER, f"{order.venue} knows no minimum of what is traded at once"
+            )
+        return None
+
+    def _minimum(self, order: ChildNew) -> Refusal | None:
+        """After `terms`: the instrument and its listing are there."""
+        if not order.min_fill_qty:
+            return None
+        instrument = self._instruments.by_symbol[order.symbol]
+        listing = instrument.listing(order.venue)
+        assert listing is not None, "its terms have passed"
+        try:
+            least = instrument.qty_units(order.min_fill_qty)
+        except UnitError as error:
+            return Refusal(Code.OFF_LOT, str(error))
+        if least < 0 or order.min_fill_qty > order.qty:
+            return Refusal(Code.INVALID_QTY, f"{order.min_fill_qty} is no part of {order.qty}")
+        if least % listing.lot:
+            text = f"{order.min_fill_qty} is not a multiple of {instrument.qty(listing.lot)}"
+            return Refusal(Code.OFF_LOT, text)
         return None
 
     def terms(self, venue: str, symbol: str, qty: Decimal, price: Decimal) -> Refusal | None:

@@ -116,6 +116,7 @@ class GatewayCore:
                 algo=order.algo,
                 parent_qty=order.parent_qty,
                 send_at=order.send_at,
+                min_fill_qty=order.min_fill_qty,
             )
         ]
 
@@ -336,6 +337,7 @@ class GatewayCore:
             deadline_ns=int(child.deadline),
             good_till_ns=int(child.good_till),
             send_at_ns=int(event.send_at or 0),
+            min_qty=instrument.qty_units(event.min_fill_qty),
         )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
         return [Call(send), Wake(chases.key(child), overdue)]

@@ -35,7 +35,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others."""
+    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. Nothing
+    below `min_qty` is to be traded at once."""
 
     symbol: str
     child_id: str
@@ -47,6 +48,7 @@ class Submit(Request, frozen=True, kw_only=True):
     deadline_ns: int
     good_till_ns: int
     send_at_ns: int = 0
+    min_qty: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -229,7 +231,8 @@ Said = (
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once."""
+    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once; `min_qty`: whether
+    it takes orders that trade nothing below a minimum at once."""
 
     tifs: frozenset[Tif] = frozenset({Tif.IOC, Tif.GTC})
     post_only: bool = False
@@ -237,6 +240,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     native_replace: bool = False
     dead_man: bool = False
     in_flight_max: int = 16
+    min_qty: bool = False
 
 
 class Say(Protocol):

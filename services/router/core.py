@@ -224,7 +224,7 @@ class RouterCore:
             return Route(left_out=nowhere, text=strategy), nowhere
         seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
         ask = self._ask(state, state.left, now_ns, seed)
-        excluded = {listing.venue: why for listing in listings if (why := strategy.excludes(listing))}
+        excluded = {one.venue: why for one in state.choosable if (why := strategy.excludes(one))}
         return route_of(strategy, ask), {**ask.avoid, **excluded}
 
     def _decision(
@@ -281,9 +281,8 @@ class RouterCore:
         """Post at the limit what does not cross, where the best venue that may be used takes it."""
         assert state.limit is not None, "only a limit can rest"
         book = self.books.get(state.slice.symbol)
-        shown = [] if book is None else book.venues
-        reached = {one.venue for one in shown if one.status is m.BookStatus.LIVE} - avoid.keys()
-        usable = reached if state.slice.venues is None else reached & set(state.slice.venues)
+        reached = {one.venue for one in book.venues if one.status is m.BookStatus.LIVE} if book else set()
+        usable = state.may_rest_at(reached) - avoid.keys()
         rest = rest_leg(
             state.instrument,
             self._config,
@@ -292,6 +291,7 @@ class RouterCore:
             state.limit,
             usable,
             post_only=state.slice.post_only,
+            least=state.instrument.qty_units(state.slice.min_fill_qty),
         )
         if rest is not None:
             legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument, 0, 0))

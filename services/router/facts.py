@@ -35,6 +35,7 @@ def leg(
         post_only=allocation.post_only,
         reason=allocation.reason,
         send_at=Time(now_ns + hold_ns) if holds else None,
+        min_fill_qty=instrument.qty(allocation.min_qty),
     )
 
 
@@ -58,6 +59,7 @@ def child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildN
         build=event.build,
         slice_build=sliced.build,
         send_at=leg.send_at,
+        min_fill_qty=leg.min_fill_qty,
     )
 
 

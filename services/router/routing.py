@@ -130,8 +130,10 @@ def rest_leg(
     usable: Collection[str],
     skip: Collection[str] = (),
     post_only: bool = False,
+    least: int = 0,
 ) -> Allocation | None:
-    """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority."""
+    """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority. In the dark
+    nothing below `least` is to be traded at once."""
     best: tuple[tuple[int, int, int], Allocation] | None = None
     for listing in instrument.listings:
         if listing.venue not in usable or listing.venue in skip or listing.inverse:
@@ -143,8 +145,10 @@ def rest_leg(
         # The finest lot leaves the least behind; then the cheapest venue.
         rank = (qty - lots, listing.maker_fee_e8, config.venues[listing.venue].priority)
         if best is None or rank < best[0]:
-            why = "rests at the limit"
-            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why)
+            dark = listing.kind == "dark"
+            why = "rests in the dark, within the limit" if dark else "rests at the limit"
+            part = floor_to(min(least, lots), listing.lot) if dark else 0
+            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why, part)
     return None if best is None else best[1]
 
 

@@ -174,6 +174,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
 
     `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
     the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
+    `min_fill_qty`: on dark venues nothing below it is to be traded at once.
     """
 
     slice_no: int
@@ -193,6 +194,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     why: str = ""
     post_only: bool = False
     traded: Traded | None = None
+    min_fill_qty: Decimal = Decimal(0)
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -274,6 +276,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     post_only: bool = False
     reason: str = ""
     send_at: Time | None = None
+    min_fill_qty: Decimal = Decimal(0)
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -378,7 +381,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
     the scheduler's: a gateway sends only what its own build decided. It is held until `send_at`, so that all parts of
-    a decision arrive together.
+    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once.
     """
 
     child_id: str
@@ -399,6 +402,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     build: str = ""
     slice_build: str = ""
     send_at: Time | None = None
+    min_fill_qty: Decimal = Decimal(0)
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -455,6 +459,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     algo: str = ""
     parent_qty: Decimal = Decimal(0)
     send_at: Time | None = None
+    min_fill_qty: Decimal = Decimal(0)
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

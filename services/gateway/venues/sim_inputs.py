@@ -25,6 +25,7 @@ def submit(order: p.Submit, account: str, symbol: str) -> w.Submit:
         post_only=order.post_only,
         good_till_ns=order.good_till_ns,
         deadline_ns=order.deadline_ns,
+        min_qty=order.min_qty,
     )
 
 

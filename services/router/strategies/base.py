@@ -77,7 +77,8 @@ class RouteTask:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest."""
+    """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest. In
+    the dark nothing below `min_qty` is traded at once."""
 
     venue: str
     qty: int
@@ -86,6 +87,7 @@ class Allocation:
     tif: Tif = Tif.IOC
     post_only: bool = False
     reason: str = ""
+    min_qty: int = 0
 
     @property
     def rests(self) -> bool:

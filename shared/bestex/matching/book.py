@@ -35,8 +35,8 @@ from bestex.sim_wire import State
 class Order:
     """An order of an account. `side` is +1 buy, -1 sell; `notional` in price units x quantity units.
 
-    `fees_e8` is in 1e-8 of a notional unit. In a dark book: nothing below `min_qty` is traded at once, a `conditional`
-    order trades only when it has been firmed up, and is `invited_ns` since then, 0 where it is not.
+    `fees_e8` is in 1e-8 of a notional unit. In a dark book nothing below `min_qty` is traded at once; a `conditional`
+    order trades only when it has been firmed up, and was invited at `invited_ns`, 0 where it was not.
     """
 
     account: str
