@@ -64,7 +64,7 @@ def test_it_needs_no_book_of_that_venue_nor_any_other() -> None:
 def test_no_strategy_routes_to_a_dark_venue_by_itself(name: str, venues: list[str] | None) -> None:
     bench = DarkBench()
     for slice_no, tif in enumerate((m.Tif.IOC, m.Tif.GTC)):
-        decided = bench.routed(slice_no=slice_no, venues=venues, tif=tif, strategy=name, qty="1")
+        decided = bench.routed(slice_no=slice_no, venues=venues, tif=tif, strategy=name, qty="0.4")
         assert decided.legs
         assert not [leg for leg in decided.legs if leg.venue.startswith("dark")]
 

@@ -1,0 +1,1 @@
+"""Models that algorithms rest on. Pure: numbers in, numbers out."""
