@@ -187,7 +187,8 @@ class SchedulerCore:
             case m.ParentSliced():
                 parent.sliced(event)
             case m.ParentSettled():
-                parent.settled(event)
+                if (trial := parent.settled(event)) is not None:
+                    self._memory.learn(event.symbol, trial)
             case m.ParentRecalled():
                 parent.recall(event)
             case m.ParentPaused() | m.ParentResumed():

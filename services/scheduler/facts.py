@@ -69,6 +69,7 @@ def sliced(
             build=build,
             why=wanted.why,
             traded=traded(parent, market),
+            min_fill_qty=parent.instrument.qty(wanted.min_fill),
         )
     )
 

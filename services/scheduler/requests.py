@@ -61,10 +61,12 @@ class Requests:
             start_at=Time(start_ns),
             end_at=Time(end_ns),
             arrival_px=None if mid is None else instrument.price(mid) / 2,
+            prior=list(self._known.tried.get(instrument.symbol, ())),
         )
         asked = Parent(event, instrument, params).task(market)
         chosen, why = params.choose(asked, self._intake.algos)
-        event = msgspec.structs.replace(event, **_working_as(order, chosen), reason=why)
+        prior = event.prior if chosen.learns else []
+        event = msgspec.structs.replace(event, **_working_as(order, chosen), reason=why, prior=prior)
         return fact(self._planned(Parent(event, instrument, chosen), event, market, now_ns))
 
     def change(self, request: Request, parent: Parent | None, market: Market, now_ns: int) -> Fact | None:

@@ -129,9 +129,18 @@ class Traded(msgspec.Struct, frozen=True, array_like=True):
     since: Time
 
 
+class VenueTrial(msgspec.Struct, frozen=True, array_like=True):
+    """`qty` rested at one venue until its slice ended, and `filled` of it was filled."""
+
+    venue: str
+    qty: Decimal
+    filled: Decimal
+
+
 class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
     """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing.
-    `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why."""
+    `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why.
+    `prior`: what earlier orders found at venues, oldest first, where the algorithm learns from it."""
 
     order: ParentOrder
     params: dict[str, Any] = {}
@@ -143,6 +152,7 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     works_as: str = ""
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
+    prior: list[VenueTrial] = []
 
 
 class ParentStarted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="started"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from decimal import Decimal
+from typing import Any
 
 from bestex.background import HiddenOrder
 from bestex.clock import MINUTE, SECOND
@@ -16,12 +17,12 @@ BTC = Instrument(symbol="BTC/USDT", price_scale=2, qty_scale=5, listings=(LISTIN
 PRICE = 60_000_00
 
 
-def flow(seed: int = 1, **settings: object) -> DarkFlow:
-    made = DarkFlowSettings(**settings)  # type: ignore[arg-type]
+def flow(seed: int = 1, **settings: Any) -> DarkFlow:
+    made = DarkFlowSettings(**settings)
     return DarkFlow(BTC, LISTING, made, seed, PRICE, 0)
 
 
-def orders(minutes: int, **settings: object) -> list[HiddenOrder]:
+def orders(minutes: int, **settings: Any) -> list[HiddenOrder]:
     return flow(**settings).step_until(minutes * MINUTE)
 
 

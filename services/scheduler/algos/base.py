@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -37,6 +37,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     follows_book: ClassVar[bool] = False
     # Whether it depends on what the market trades.
     follows_volume: ClassVar[bool] = False
+    # Whether it learns from what earlier orders found at venues.
+    learns: ClassVar[bool] = False
 
     start_time: Annotated[Time | None, Meta(description="When to begin; at once where it is left out.")] = (
         None
@@ -144,8 +146,17 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
 
 
+class Tried(NamedTuple):
+    """`qty` rested at one venue until its slice ended, and `filled` of it was filled; in units."""
+
+    venue: str
+    qty: int
+    filled: int
+
+
 class Working(msgspec.Struct, frozen=True):
-    """A slice that the router has: quantity and limit in units, 0 where it has no limit."""
+    """A slice that the router has: quantity and limit in units, 0 where it has no limit. `venue`: the one that
+    it is for, if that is one alone."""
 
     no: int
     qty: int
@@ -153,6 +164,7 @@ class Working(msgspec.Struct, frozen=True):
     sliced_ns: int
     rests: bool
     recalled: bool
+    venue: str = ""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +173,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
     `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
     when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
-    one filled and why it ended.
+    one filled and why it ended. `venues`: where it may trade. `tried`: what slices that rested at one venue alone
+    found there, oldest first, those of earlier orders before its own where the algorithm learns from them.
     """
 
     side: Side
@@ -185,6 +198,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     last_reason: Code | None
     last_qty: int
     working: tuple[Working, ...]
+    venues: tuple[str, ...]
+    tried: tuple[Tried, ...]
 
     @property
     def unsent(self) -> int:
@@ -203,7 +218,8 @@ class Slice:
     """Send this now. The router may work on it until `expires_ns`; `tif` GTC rests what does not cross, at `limit` or
     the order's own limit, whichever is closer, and with `post_only` all of it rests. Without a `collar` the distance
     from the mid is not looked at. An algorithm may name a routing strategy for this slice alone, parameters over the
-    order's, and venues among the order's. `why` is for people."""
+    order's, and venues among the order's: dark ones alone, with GTC, and nothing below `min_fill` traded at once.
+    `why` is for people."""
 
     qty: int
     expires_ns: int
@@ -215,6 +231,7 @@ class Slice:
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
     venues: tuple[str, ...] | None = None
     why: str = ""
+    min_fill: int = 0
 
 
 @dataclass(frozen=True, slots=True)

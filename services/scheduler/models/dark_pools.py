@@ -1,7 +1,7 @@
 """How much to send to which dark pool, learned from what came back.
 
-A pool tells only what it filled: where that was all that was sent there, more might have been had, and how much is not
-known (the answer is censored). Two ways to learn from that:
+A pool tells only what it filled: where that was all that was sent there, more might have been had, and how much is
+not known (the answer is censored). Two ways to learn from that:
 
 - `Tails`: the Kaplan-Meier estimate of P(at least s available) of each pool, and `allocate`, which gives each unit to
   the pool with the greatest estimated chance of filling it (Ganchev, Kearns, Nevmyvaka and Wortman, "Censored
@@ -21,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heapify, heapreplace
 from math import exp, log, sqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Tail = npt.NDArray[np.float64]
+FEW_RATE = 0.3  # the gradient's where some tens of trials are all there will be: rate_for(4, 15)
+
+Tail = npt.NDArray[np.floating]
 
 
 class Trial(NamedTuple):
@@ -62,9 +64,10 @@ class Tails:
             self._gone[filled] += 1.0
 
     def tail(self) -> Tail:
-        """P(at least s available) for s = 1 .. most; falling. Of each size one more trial counts that went on, so that
-        nothing is written off that was tried a few times only."""
-        return np.cumprod(1.0 - self._gone / (self._asked + 1.0))
+        """P(at least s available) for s = 1 .. most; falling. Of each size one more trial counts that went on, so
+        that nothing is written off that was tried a few times only."""
+        tail: Tail = np.cumprod(1.0 - self._gone / (self._asked + 1.0))
+        return tail
 
 
 def allocate(tails: Sequence[Tail], total: int) -> list[int]:
@@ -123,3 +126,30 @@ class Gradient:
         for i in order[: total - sum(given)]:
             given[i] += 1
         return given
+
+
+class Told(NamedTuple):
+    """What one order found at the pool of that number."""
+
+    pool: int
+    sent: int
+    filled: int
+
+
+def division(
+    learning: Literal["censored", "gradient"], told: Sequence[Told], pools: int, total: int, forget: float
+) -> list[int]:
+    """How much of `total` to have at each of the pools, by what was found there so far, oldest first. Sums to it.
+
+    `forget`: by how much each trial of a pool makes those before it count less, or what of the shares is spread
+    again.
+    """
+    if learning == "gradient":
+        model = Gradient(pools, FEW_RATE, forget)
+        for one in told:
+            model.learn([one.filled == one.sent if i == one.pool else None for i in range(pools)])
+        return model.divide(total)
+    estimates = [Tails(total, forget) for _ in range(pools)]
+    for one in told:
+        estimates[one.pool].learn(Trial(one.sent, one.filled))
+    return allocate([estimate.tail() for estimate in estimates], total)
