@@ -92,7 +92,7 @@ class Checks:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no {order.tif} orders")
         if order.post_only and not capabilities.post_only:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no post-only orders")
-        if order.min_fill_qty and not capabilities.min_qty:
+        if order.min_fill_qty is not None and not capabilities.min_qty:
             return Refusal(
                 Code.INVALID_PARAMETER, f"{order.venue} knows no minimum of what is traded at once"
             )
@@ -100,7 +100,7 @@ class Checks:
 
     def _minimum(self, order: ChildNew) -> Refusal | None:
         """After `terms`: the instrument and its listing are there."""
-        if not order.min_fill_qty:
+        if order.min_fill_qty is None:
             return None
         instrument = self._instruments.by_symbol[order.symbol]
         listing = instrument.listing(order.venue)
@@ -109,7 +109,7 @@ class Checks:
             least = instrument.qty_units(order.min_fill_qty)
         except UnitError as error:
             return Refusal(Code.OFF_LOT, str(error))
-        if least < 0 or order.min_fill_qty > order.qty:
+        if least <= 0 or order.min_fill_qty > order.qty:
             return Refusal(Code.INVALID_QTY, f"{order.min_fill_qty} is no part of {order.qty}")
         if least % listing.lot:
             text = f"{order.min_fill_qty} is not a multiple of {instrument.qty(listing.lot)}"

@@ -337,7 +337,7 @@ class GatewayCore:
             deadline_ns=int(child.deadline),
             good_till_ns=int(child.good_till),
             send_at_ns=int(event.send_at or 0),
-            min_qty=instrument.qty_units(event.min_fill_qty),
+            min_qty=0 if event.min_fill_qty is None else instrument.qty_units(event.min_fill_qty),
         )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
         return [Call(send), Wake(chases.key(child), overdue)]

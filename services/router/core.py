@@ -291,7 +291,7 @@ class RouterCore:
             state.limit,
             usable,
             post_only=state.slice.post_only,
-            least=state.instrument.qty_units(state.slice.min_fill_qty),
+            least=state.min_fill,
         )
         if rest is not None:
             legs.append(facts.leg(state.slice, number, len(legs), rest, state.instrument, 0, 0))

@@ -35,7 +35,7 @@ def leg(
         post_only=allocation.post_only,
         reason=allocation.reason,
         send_at=Time(now_ns + hold_ns) if holds else None,
-        min_fill_qty=instrument.qty(allocation.min_qty),
+        min_fill_qty=instrument.qty(allocation.min_qty) if allocation.min_qty else None,
     )
 
 

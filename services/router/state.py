@@ -140,6 +140,12 @@ class SliceState:
         return {*self.dark, *(venue for venue in reached if named is None or venue in named)}
 
     @property
+    def min_fill(self) -> int:
+        """What is to be traded at once at least, in the dark; in units."""
+        least = self.slice.min_fill_qty
+        return 0 if least is None else self.instrument.qty_units(least)
+
+    @property
     def resting(self) -> list[str]:
         """The open children that rest, by their ids."""
         return sorted(child_id for child_id in self.open if self.children[child_id].rests)

@@ -69,7 +69,7 @@ def sliced(
             build=build,
             why=wanted.why,
             traded=traded(parent, market),
-            min_fill_qty=parent.instrument.qty(wanted.min_fill),
+            min_fill_qty=parent.instrument.qty(wanted.min_fill) if wanted.min_fill else None,
         )
     )
 

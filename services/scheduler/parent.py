@@ -31,7 +31,8 @@ _NONE: set[int] = set()  # shared and never changed: most parents have nothing t
 class Parent:
     """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers.
 
-    `looked_ns` and `wake_ns` are of this process alone: when it was decided on last, and when it is to be again.
+    `looked_ns`, `wake_ns` and `wants_book` are of this process alone: when it was decided on last, when it is to be
+    again, and whether what is due waits for a book.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Parent:
         "tried",
         "wake_ns",
         "wanted",
+        "wants_book",
         "would_price",
     )
 
@@ -98,6 +100,7 @@ class Parent:
         )
         self.looked_ns = 0
         self.wake_ns = 0
+        self.wants_book = False
         self._take(event.order, params)
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, instrument, counts=self.started)

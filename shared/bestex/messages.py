@@ -204,7 +204,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     why: str = ""
     post_only: bool = False
     traded: Traded | None = None
-    min_fill_qty: Decimal = Decimal(0)
+    min_fill_qty: Decimal | None = None
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -286,7 +286,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     post_only: bool = False
     reason: str = ""
     send_at: Time | None = None
-    min_fill_qty: Decimal = Decimal(0)
+    min_fill_qty: Decimal | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -412,7 +412,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     build: str = ""
     slice_build: str = ""
     send_at: Time | None = None
-    min_fill_qty: Decimal = Decimal(0)
+    min_fill_qty: Decimal | None = None
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -469,7 +469,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     algo: str = ""
     parent_qty: Decimal = Decimal(0)
     send_at: Time | None = None
-    min_fill_qty: Decimal = Decimal(0)
+    min_fill_qty: Decimal | None = None
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

@@ -176,10 +176,9 @@ class Block(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
         ]
 
     def _least(self, task: Task, pool: Listing) -> int:
-        """The least that this venue takes, and that may be traded there; in units."""
-        doubled = task.market.mid_half
-        worth = 0 if doubled is None else ceil_to(-(-2 * pool.min_notional // doubled), pool.lot)
-        return max(pool.min_qty, worth, self._min_fill(task, pool), task.min_qty)
+        """The least that this venue takes, and that may be traded there; in units. Not by the price: nobody looks
+        again because that has moved."""
+        return max(pool.min_qty, self._min_fill(task, pool), task.min_qty)
 
     def _min_fill(self, task: Task, pool: Listing) -> int:
         """In units, and whole lots of the venue; 0 where none was asked for."""

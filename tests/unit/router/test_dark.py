@@ -76,7 +76,7 @@ def test_without_a_limit_or_leave_to_rest_nothing_goes_there(changes: dict[str, 
 
 def test_no_minimum_goes_to_a_lit_venue() -> None:
     decided = DarkBench().routed(venues=["sim_b"], min_fill_qty=Decimal("0.1"), limit_price=Decimal(60_000))
-    assert [(leg.venue, leg.min_fill_qty) for leg in decided.legs] == [("sim_b", 0)]
+    assert [(leg.venue, leg.min_fill_qty) for leg in decided.legs] == [("sim_b", None)]
 
 
 def test_what_comes_back_goes_there_again_until_the_slice_ends_and_its_rest_comes_back() -> None:
