@@ -79,6 +79,13 @@ def test_no_minimum_goes_to_a_lit_venue() -> None:
     assert [(leg.venue, leg.min_fill_qty) for leg in decided.legs] == [("sim_b", None)]
 
 
+def test_what_rests_of_a_slice_that_names_lit_venues_too_rests_in_the_light() -> None:
+    for slice_no, venues in enumerate((None, ["dark_a", "sim_a"])):
+        decided = DarkBench().routed(slice_no=slice_no, venues=venues, limit_price=Decimal(60_000))
+        [leg] = decided.legs
+        assert leg.venue.startswith("sim")
+
+
 def test_what_comes_back_goes_there_again_until_the_slice_ends_and_its_rest_comes_back() -> None:
     bench = DarkBench()
     bench.routed(min_fill_qty=Decimal("0.5"))
