@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import msgspec
 
 from bestex.config import Config, ExchangeConfig
-from bestex.instruments import Instrument
-from bestex.market import MarketModel
+from bestex.instruments import Instrument, Listing
+from bestex.market import DarkFlow, MarketModel
+from bestex.market.dark import DarkFlowSettings
 from bestex.sim_wire import Trade
 from services.exchange.happening import Background, Happening
 from services.exchange.recordings import recorded
@@ -34,10 +35,28 @@ class ModelBackground:
                 self._model.hear(trade.at_ns, trade.side.sign, trade.price * trade.qty)
 
 
+class DarkBackground:
+    """Others' orders in one dark book."""
+
+    def __init__(
+        self, instrument: Instrument, listing: Listing, settings: ExchangeConfig, price: int, start_ns: int
+    ) -> None:
+        flow = settings.dark.get(listing.venue, DarkFlowSettings())
+        self._flow = DarkFlow(instrument, listing, flow, settings.seed, price, start_ns)
+        self._symbol = listing.symbol
+
+    def step_until(self, now_ns: int) -> Iterable[Happening]:
+        return [Happening(self._symbol, event) for event in self._flow.step_until(now_ns)]
+
+    def hear(self, trades: Iterable[Trade]) -> None:
+        """Nobody sees what is traded in the dark before it is too late to answer."""
+
+
 def backgrounds(
     config: Config, venues: Iterable[str], start_prices: dict[str, int], start_ns: int
 ) -> list[Background]:
-    """The recordings of those of `venues` that have some; for the others a model for each instrument.
+    """The recordings of those of `venues` that have some; for the others a model for each instrument, and a flow for
+    each dark listing.
 
     `start_prices` are those of an earlier run by instrument, in units; the configured one is for the rest.
     """
@@ -50,9 +69,14 @@ def backgrounds(
         lit = tuple(
             listing for listing in instrument.listings if listing.venue in modelled and listing.kind != "dark"
         )
+        symbol, settings = instrument.symbol, config.exchange
+        start = start_prices.get(symbol) or instrument.price_units(config.instruments[symbol].start_price)
         if lit:
-            symbol, settings = instrument.symbol, config.exchange
-            start = start_prices.get(symbol) or instrument.price_units(config.instruments[symbol].start_price)
             restricted = msgspec.structs.replace(instrument, listings=lit)
             made.append(ModelBackground(restricted, settings, start, start_ns))
+        made += [
+            DarkBackground(instrument, listing, settings, start, start_ns)
+            for listing in instrument.listings
+            if listing.venue in modelled and listing.kind == "dark"
+        ]
     return made

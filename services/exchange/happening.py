@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from bestex.background import BackgroundEvent
+from bestex.background import BackgroundEvent, HiddenOrder
 from bestex.sim_wire import Trade
 
 
@@ -13,7 +13,7 @@ class Happening(NamedTuple):
     """`event` in the market that its venue calls `symbol`."""
 
     symbol: str
-    event: BackgroundEvent
+    event: BackgroundEvent | HiddenOrder
 
 
 class Background(Protocol):

@@ -43,6 +43,7 @@ class Checks:
             or self._now(order, session, open_children, now_ns)
             or self.terms(order.venue, order.symbol, order.qty, order.price)
             or self._display(order)
+            or self._minimum(order)
         )
         return refusal or self.controls.check(self.wanted(order), now_ns)
 
@@ -94,6 +95,28 @@ class Checks:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no post-only orders")
         if order.display_qty is not None and not capabilities.native_iceberg:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} shows no order in parts")
+        if order.min_fill_qty is not None and not capabilities.min_qty:
+            return Refusal(
+                Code.INVALID_PARAMETER, f"{order.venue} knows no minimum of what is traded at once"
+            )
+        return None
+
+    def _minimum(self, order: ChildNew) -> Refusal | None:
+        """After `terms`: the instrument and its listing are there."""
+        if order.min_fill_qty is None:
+            return None
+        instrument = self._instruments.by_symbol[order.symbol]
+        listing = instrument.listing(order.venue)
+        assert listing is not None, "its terms have passed"
+        try:
+            least = instrument.qty_units(order.min_fill_qty)
+        except UnitError as error:
+            return Refusal(Code.OFF_LOT, str(error))
+        if least <= 0 or order.min_fill_qty > order.qty:
+            return Refusal(Code.INVALID_QTY, f"{order.min_fill_qty} is no part of {order.qty}")
+        if least % listing.lot:
+            text = f"{order.min_fill_qty} is not a multiple of {instrument.qty(listing.lot)}"
+            return Refusal(Code.OFF_LOT, text)
         return None
 
     def _display(self, order: ChildNew) -> Refusal | None:

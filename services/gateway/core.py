@@ -117,6 +117,7 @@ class GatewayCore:
                 parent_qty=order.parent_qty,
                 send_at=order.send_at,
                 display_qty=order.display_qty,
+                min_fill_qty=order.min_fill_qty,
             )
         ]
 
@@ -338,6 +339,7 @@ class GatewayCore:
             good_till_ns=int(child.good_till),
             send_at_ns=int(event.send_at or 0),
             display_qty=0 if event.display_qty is None else instrument.qty_units(event.display_qty),
+            min_qty=0 if event.min_fill_qty is None else instrument.qty_units(event.min_fill_qty),
         )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
         return [Call(send), Wake(chases.key(child), overdue)]

@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 class Submit(Request, frozen=True, kw_only=True):
     """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. The venue is
-    to show `display_qty` of it at a time, 0 for all."""
+    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once."""
 
     symbol: str
     child_id: str
@@ -49,6 +49,7 @@ class Submit(Request, frozen=True, kw_only=True):
     good_till_ns: int
     send_at_ns: int = 0
     display_qty: int = 0
+    min_qty: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -231,7 +232,8 @@ Said = (
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once."""
+    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once; `min_qty`: whether
+    it takes orders that trade nothing below a minimum at once."""
 
     tifs: frozenset[Tif] = frozenset({Tif.IOC, Tif.GTC})
     post_only: bool = False
@@ -240,6 +242,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     native_iceberg: bool = False
     dead_man: bool = False
     in_flight_max: int = 16
+    min_qty: bool = False
 
 
 class Say(Protocol):

@@ -228,7 +228,7 @@ class RouterCore:
             return Route(left_out=nowhere, text=strategy), nowhere
         seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
         ask = self._ask(state, state.left, now_ns, seed)
-        excluded = {listing.venue: why for listing in listings if (why := strategy.excludes(listing))}
+        excluded = {one.venue: why for one in state.choosable if (why := strategy.excludes(one))}
         return route_of(strategy, ask), {**ask.avoid, **excluded}
 
     def _decision(

@@ -36,6 +36,7 @@ def leg(
         reason=allocation.reason,
         send_at=Time(now_ns + hold_ns) if holds else None,
         display_qty=instrument.qty(allocation.display) if allocation.display else None,
+        min_fill_qty=instrument.qty(allocation.min_qty) if allocation.min_qty else None,
     )
 
 
@@ -60,6 +61,7 @@ def child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildN
         slice_build=sliced.build,
         send_at=leg.send_at,
         display_qty=leg.display_qty,
+        min_fill_qty=leg.min_fill_qty,
     )
 
 

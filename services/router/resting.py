@@ -22,14 +22,15 @@ def rest_of(
     """
     assert state.limit is not None, "only a limit can rest"
     shown = [] if book is None else book.venues
-    reached = {one.venue for one in shown if one.status is BookStatus.LIVE} - set(avoid)
+    reached = state.may_rest_at({one.venue for one in shown if one.status is BookStatus.LIVE}) - set(avoid)
     return rest_leg(
         state.instrument,
         config,
         state.slice.side,
         state.left - taken,
         state.limit,
-        reached if state.slice.venues is None else reached & set(state.slice.venues),
+        reached,
         post_only=state.slice.post_only,
         display=state.display,
+        least=state.min_fill,
     )

@@ -131,11 +131,13 @@ def rest_leg(
     skip: Collection[str] = (),
     post_only: bool = False,
     display: int = 0,
+    least: int = 0,
 ) -> Allocation | None:
     """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority.
 
     With a `display`, no book is to show more of it. A venue that shows an order in parts (`native_iceberg`) takes all
-    of it and comes before the others; on any other one only so much is posted.
+    of it and comes before the others; on any other one only so much is posted, but for the dark, which shows nothing.
+    There nothing below `least` is to be traded at once.
     """
     best: tuple[tuple[bool, int, int, int], Allocation] | None = None
     for listing in instrument.listings:
@@ -143,7 +145,7 @@ def rest_leg(
             continue
         price = passive_price(limit, listing.tick, buy=side is Side.BUY)
         venue = config.venues[listing.venue]
-        whole = venue.native_iceberg or not display
+        whole = venue.native_iceberg or not display or listing.kind == "dark"
         most = qty if whole else min(display, qty)
         lots = floor_to(min(most, listing.max_qty or most), listing.lot)
         shown = floor_to(min(display or lots, lots), listing.lot)
@@ -152,10 +154,18 @@ def rest_leg(
         # The finest lot leaves the least behind; then the cheapest venue.
         rank = (not whole, most - lots, listing.maker_fee_e8, venue.priority)
         if best is None or rank < best[0]:
-            why = "rests at the limit" if shown == lots else "rests at the limit, and is shown in parts"
-            part = shown if shown < lots else 0
-            best = rank, Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why, part)
+            best = rank, _rest(listing, lots, price, shown, least, post_only)
     return None if best is None else best[1]
+
+
+def _rest(listing: Listing, lots: int, price: int, shown: int, least: int, post_only: bool) -> Allocation:
+    """What rests, as its venue takes it: the dark shows nothing, and knows a least quantity instead."""
+    why, display, min_qty = "rests at the limit", 0, 0
+    if listing.kind == "dark":
+        why, min_qty = "rests in the dark, within the limit", floor_to(min(least, lots), listing.lot)
+    elif shown < lots:
+        why, display = "rests at the limit, and is shown in parts", shown
+    return Allocation(listing.venue, lots, price, lots * price, Tif.GTC, post_only, why, display, min_qty)
 
 
 def _max_splits(config: Config, strategy: Strategy) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.errors import Code
-from bestex.instruments import Instrument
+from bestex.instruments import Instrument, Listing
 from bestex.units import total
 
 # A venue that gave one of these will give it again within the slice's time: the rest goes elsewhere.
@@ -124,6 +125,32 @@ class SliceState:
         """The most of it that a book may show; 0 for all."""
         qty = self.slice.display_qty
         return 0 if qty is None else self.instrument.qty_units(qty)
+
+    @property
+    def dark(self) -> frozenset[str]:
+        """The venues of a slice that is for the dark: it names dark ones alone, and may rest at a limit. They show
+        nothing that a strategy could choose them by, so they are chosen by name."""
+        named = frozenset(self.slice.venues or ())
+        found = {one.venue for one in self.instrument.listings if one.kind == "dark"}
+        may_rest = self.slice.tif is m.Tif.GTC and self.limit is not None
+        return named if named <= found and may_rest else frozenset()
+
+    @property
+    def choosable(self) -> list[Listing]:
+        """What a strategy chooses from: all but those."""
+        dark = self.dark
+        return [listing for listing in self.instrument.listings if listing.venue not in dark]
+
+    def may_rest_at(self, reached: Collection[str]) -> set[str]:
+        """Of the venues whose books are heard, those that the slice allows; and the dark ones that it names."""
+        named = self.slice.venues
+        return {*self.dark, *(venue for venue in reached if named is None or venue in named)}
+
+    @property
+    def min_fill(self) -> int:
+        """What is to be traded at once at least, in the dark; in units."""
+        least = self.slice.min_fill_qty
+        return 0 if least is None else self.instrument.qty_units(least)
 
     @property
     def resting(self) -> list[str]:

@@ -49,6 +49,8 @@ class SchedulerCore:
         }
         self._requests = Requests(intake, config, self._memory)
         self._working = Working(intake, config, self._halts, build)
+        # Parents with something due that waits for a book, by symbol.
+        self._waiting: dict[str, dict[str, None]] = {}
         # Parents whose decisions depend on their market, by symbol, in the order in which they came.
         self._watching: dict[str, dict[str, None]] = {}
 
@@ -89,6 +91,10 @@ class SchedulerCore:
             return []
         self._markets[book.symbol] = market.with_book(book)
         outputs: Outputs = []
+        for key in self._waiting.pop(book.symbol, ()):
+            waiting = self._parents.get(key)
+            if waiting is not None and waiting.wants_book:
+                outputs += self._look(key, waiting, now_ns)
         for key in self._watching.get(book.symbol, ()):
             parent = self._parents[key]
             if not parent.watches_book:
@@ -112,7 +118,11 @@ class SchedulerCore:
         return outputs
 
     def _look(self, key: str, parent: Parent, now_ns: int) -> Outputs:
-        return self._working.look(key, parent, self._markets[parent.order.symbol], now_ns)
+        symbol = parent.order.symbol
+        outputs = self._working.look(key, parent, self._markets[symbol], now_ns)
+        if parent.wants_book:
+            self._waiting.setdefault(symbol, {})[key] = None
+        return outputs
 
     def _order(self, raw: RawOrder, now_ns: int) -> Outputs:
         request = self._intake.parse(raw, now_ns)
@@ -197,7 +207,8 @@ class SchedulerCore:
             case m.ParentSliced():
                 parent.sliced(event)
             case m.ParentSettled():
-                parent.settled(event)
+                if (trial := parent.settled(event)) is not None:
+                    self._memory.learn(event.symbol, trial)
             case m.ParentRecalled():
                 parent.recall(event)
             case m.ParentPaused() | m.ParentResumed():

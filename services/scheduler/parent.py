@@ -15,12 +15,16 @@ from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.messages import Tif
 from bestex.units import floor_to, total
-from services.scheduler.algos.base import Params, Task, Working
+from services.scheduler.algos.base import Params, Task, Tried, Working
 from services.scheduler.conditions import first_stop
 from services.scheduler.curve import Curve, free, of_schedule
 from services.scheduler.market import Market, Tally
 
 AVG_DIGITS = 6  # digits of an average price beyond the instrument's own
+
+TRIED_MAX = 200  # that a parent remembers, its prior included: an hour of two venues and twenty seconds each
+# A slice that ended so was at its venue for as long as it was to be, or was filled whole.
+_TOLD = frozenset({Code.FILLED, Code.EXPIRED, Code.NO_LIQUIDITY})
 
 _NONE: set[int] = set()  # shared and never changed: most parents have nothing to recall
 
@@ -28,8 +32,8 @@ _NONE: set[int] = set()  # shared and never changed: most parents have nothing t
 class Parent:
     """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers.
 
-    `looked_ns` and `wake_ns` are of this process alone: when it was last decided on because its book had changed, and
-    when it is to be decided on again, 0 for not by the clock.
+    `looked_ns`, `wake_ns` and `wants_book` are of this process alone: when it was last decided on because its book
+    had changed, when it is to be decided on again, 0 for not by the clock, and whether what is due waits for a book.
     """
 
     __slots__ = (
@@ -66,9 +70,11 @@ class Parent:
         "stop",
         "tally",
         "trailed_ns",
+        "tried",
         "trigger",
         "wake_ns",
         "wanted",
+        "wants_book",
         "would_price",
     )
 
@@ -96,9 +102,14 @@ class Parent:
         self.settled_ns = 0
         self.last_reason: Code | None = None
         self.last_qty = 0
+        self.tried = tuple(
+            Tried(one.venue, instrument.qty_units(one.qty), instrument.qty_units(one.filled))
+            for one in event.prior
+        )
         self.looked_ns = 0
         self.wake_ns = 0
         self.otherwise_params = event.otherwise_params
+        self.wants_book = False
         self._take(event.order, params)
         self._wait_for(event.order.trigger if not self.started else _otherwise(event.order))
         self.plan = self._planned(event.schedule)
@@ -180,6 +191,7 @@ class Parent:
             arrival_half=self.arrival_half,
             working=tuple(self.open.values()),
             venues=None if self.order.venues is None else frozenset(self.order.venues),
+            tried=self.tried,
         )
 
     def standing(self, now_ns: int) -> dict[str, Any]:
@@ -226,6 +238,7 @@ class Parent:
             rests=event.tif is not Tif.IOC,
             recalled=False,
             shown=instrument.qty_units(event.display_qty or event.qty),
+            venue=event.venues[0] if event.venues and len(event.venues) == 1 else "",
         )
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
@@ -236,8 +249,9 @@ class Parent:
         self.recalled = self.recalled | {event.slice_no}
         self.open[event.slice_no] = msgspec.structs.replace(self.open[event.slice_no], recalled=True)
 
-    def settled(self, event: m.ParentSettled) -> None:
-        self.open.pop(event.slice_no)
+    def settled(self, event: m.ParentSettled) -> m.VenueTrial | None:
+        """What the slice has told of the one venue that it rested at, if anything."""
+        ended = self.open.pop(event.slice_no)
         self.recalled = self.recalled - {event.slice_no} or _NONE
         self.stale = self.stale - {event.slice_no} or _NONE
         self.last_qty = self.instrument.qty_units(event.filled_qty)
@@ -247,6 +261,10 @@ class Parent:
         self.missed += self.instrument.qty_units(event.missed_qty)
         self.settled_ns = int(event.at)
         self.last_reason = event.reason
+        if not (ended.venue and ended.rests) or event.reason not in _TOLD:
+            return None
+        self.tried = (*self.tried, Tried(ended.venue, ended.qty, self.last_qty))[-TRIED_MAX:]
+        return m.VenueTrial(ended.venue, self.instrument.qty(ended.qty), event.filled_qty)
 
     def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
         self.paused = isinstance(event, m.ParentPaused)

@@ -68,6 +68,7 @@ class Requests:
             start_at=Time(start_ns),
             end_at=Time(end_ns),
             arrival_px=None if mid is None else instrument.price(mid) / 2,
+            prior=list(self._known.tried.get(instrument.symbol, ())),
         )
         asked = Parent(event, instrument, params).task(market)
         chosen, why = params.choose(asked, self._intake.algos)
@@ -76,6 +77,7 @@ class Requests:
             **_working_as(order, chosen),
             reason=why,
             otherwise_params=self._otherwise(order, instrument),
+            prior=event.prior if chosen.learns else [],
         )
         return fact(self._planned(Parent(event, instrument, chosen), event, market, now_ns))
 

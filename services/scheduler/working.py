@@ -42,6 +42,7 @@ class Working:
 
     def look(self, key: str, parent: Parent, market: Market, now_ns: int) -> Outputs:
         """The one thing to do next for this parent, or when to look again."""
+        parent.wants_book = False
         if parent.cum >= parent.wanted and not parent.open:
             return [facts.done(parent, Code.FILLED, "", now_ns)]
         if no := parent.to_recall():
@@ -127,6 +128,7 @@ class Working:
                 last_ns = max(parent.end_ns, self.recovered_ns + FIRST_BOOK_NS)
                 if now_ns >= last_ns and not parent.open:
                     return self._end(parent, Code.NO_BOOK, "there was no book to trade on", now_ns)
+                parent.wants_book = True
                 return self._wake(key, parent, now_ns + BOOK_RETRY_NS)
             slippage = float(parent.params.max_slippage or execution.max_slippage)
             limit = collar(mid, slippage, order.side, limit)

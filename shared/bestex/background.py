@@ -36,3 +36,15 @@ class BackgroundTrade(msgspec.Struct, frozen=True):
 
 
 BackgroundEvent = LevelSet | BackgroundTrade
+
+
+class HiddenOrder(msgspec.Struct, frozen=True):
+    """Somebody places an order in a dark book, to trade at the mid and at nothing less than `min_qty` at once, until
+    `good_till_ns`. `side` is +1 buy, -1 sell."""
+
+    at_ns: int
+    venue: str
+    side: int
+    qty: int
+    min_qty: int
+    good_till_ns: int

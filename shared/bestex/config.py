@@ -25,6 +25,7 @@ from bestex.human import Duration, Ratio
 from bestex.impact.settings import ImpactSettings, OwnImpact
 from bestex.instruments import Instrument, Instruments
 from bestex.limits import LimitsConfig
+from bestex.market.dark import DarkFlowSettings
 
 ENV_CONFIG = "BESTEX_CONFIG"
 ENV_OVERLAY = "BESTEX__"
@@ -107,7 +108,8 @@ class MarketDataConfig(Section, frozen=True, kw_only=True):
 
 
 class ExchangeConfig(Section, frozen=True, kw_only=True):
-    """The simulated exchange. `preset` names a market model of `bestex.market`."""
+    """The simulated exchange. `preset` names a market model of `bestex.market`; `dark` is by venue, what others place
+    in its dark books."""
 
     host: str = "127.0.0.1"
     port: Port = 18400
@@ -116,6 +118,7 @@ class ExchangeConfig(Section, frozen=True, kw_only=True):
     latency: Duration = Duration(2_000_000)
     own_impact: OwnImpact = OwnImpact()
     recordings: dict[Name, list[str]] = {}
+    dark: dict[Name, DarkFlowSettings] = {}
 
 
 class RecorderConfig(Section, frozen=True, kw_only=True):
@@ -296,6 +299,10 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: limits.{wrong}")
     if wrong := config.exchange.own_impact.problem():
         raise ConfigError(f"{source}: exchange.own_impact.{wrong}")
+    for name, flow in config.exchange.dark.items():
+        _check_name(f"{source}: exchange.dark.{name}", name, config.venues)
+        if wrong := flow.problem():
+            raise ConfigError(f"{source}: exchange.dark.{name}.{wrong}")
     for symbol, settings in config.impact.items():
         _check_impact(f"{source}: impact.{symbol}", symbol, settings, config)
     config.make_instruments()

@@ -156,10 +156,19 @@ class Traded(msgspec.Struct, frozen=True, array_like=True):
     since: Time
 
 
+class VenueTrial(msgspec.Struct, frozen=True, array_like=True):
+    """`qty` rested at one venue until its slice ended, and `filled` of it was filled."""
+
+    venue: str
+    qty: Decimal
+    filled: Decimal
+
+
 class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
     """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing.
     `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why.
-    `otherwise_params`: those of its alternative."""
+    `otherwise_params`: those of its alternative. `prior`: what earlier orders found at venues, oldest first, where
+    the algorithm learns from it."""
 
     order: ParentOrder
     params: dict[str, Any] = {}
@@ -172,6 +181,7 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     otherwise_params: dict[str, Any] = {}
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
+    prior: list[VenueTrial] = []
 
 
 class ParentStarted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="started"):
@@ -223,6 +233,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
     the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
     With a `display_qty` no book ever shows more of it.
+    `min_fill_qty`: on dark venues nothing below it is to be traded at once.
     """
 
     slice_no: int
@@ -243,6 +254,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     post_only: bool = False
     traded: Traded | None = None
     display_qty: Decimal | None = None
+    min_fill_qty: Decimal | None = None
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -327,6 +339,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     send_at: Time | None = None
     display_qty: Decimal | None = None
+    min_fill_qty: Decimal | None = None
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -431,7 +444,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
     the scheduler's: a gateway sends only what its own build decided. It is held until `send_at`, so that all parts of
-    a decision arrive together.
+    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once.
     """
 
     child_id: str
@@ -453,6 +466,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slice_build: str = ""
     send_at: Time | None = None
     display_qty: Decimal | None = None
+    min_fill_qty: Decimal | None = None
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -510,6 +524,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     parent_qty: Decimal = Decimal(0)
     send_at: Time | None = None
     display_qty: Decimal | None = None
+    min_fill_qty: Decimal | None = None
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):

@@ -20,6 +20,7 @@ ALGOS = {
     "smart": "services.scheduler.algos.smart:Smart",
     "iceberg": "services.scheduler.algos.iceberg:Iceberg",
     "peg": "services.scheduler.algos.peg:Peg",
+    "block": "services.scheduler.algos.block:Block",
 }
 
 STRATEGIES = {

@@ -315,4 +315,46 @@ def execute_peg(
     """Rests at a distance from the best price of its side, the mid or the other side, and follows
     it."""
 
+def execute_block(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    interval: str | float = "10s",
+    slices: int = 0,
+    dark_share: str | float = "50%",
+    dark_time: str | float | None = None,
+    rest: str | float = "10s",
+    min_fill: Decimal | str | int | None = None,
+    then: Literal["twap", "at_once"] = "twap",
+    learning: Literal["censored", "gradient"] = "censored",
+    forget: str | float = "2%",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """Rests in dark venues first, divided by what was found there, and works the rest on the lit
+    ones."""
+
 def __getattr__(name: str) -> Any: ...

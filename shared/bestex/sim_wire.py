@@ -43,6 +43,9 @@ class Submit(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     A market order has price 0 and never rests. A GTD order rests until `good_till_ns`, a DAY order until the
     end of the UTC day. Arriving after `deadline_ns` (0: none) the order is rejected with `expired`. With a
     `display_qty` (0: none) the book never shows more of it; each new part joins the end of the queue.
+
+    On a dark venue: the order trades at the mid of the lit venues, within `price`; nothing below `min_qty` is traded
+    at once; a `conditional` order binds nobody until it is firmed up (`Firm`).
     """
 
     symbol: Name
@@ -56,6 +59,8 @@ class Submit(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     good_till_ns: Nanoseconds = 0
     deadline_ns: Nanoseconds = 0
     display_qty: Units = 0
+    min_qty: Annotated[int, Meta(ge=0, le=MAX_UNITS)] = 0
+    conditional: bool = False
 
 
 class Cancel(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cancel"):
@@ -77,6 +82,13 @@ class Replace(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     deadline_ns: Nanoseconds = 0
 
 
+class Firm(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="firm"):
+    """The answer to an invitation: the conditional order binds from now on, and trades with what is there then."""
+
+    client_id: Name
+    deadline_ns: Nanoseconds = 0
+
+
 class CancelAll(Request, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cancel_all"):
     """Every open order of the account; of one symbol, if given."""
 
@@ -89,7 +101,7 @@ class CancelAllAfter(Request, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_ns: Nanoseconds
 
 
-AnyRequest = Submit | Cancel | Replace | CancelAll | CancelAllAfter
+AnyRequest = Submit | Cancel | Replace | Firm | CancelAll | CancelAllAfter
 
 
 # -- answers, user events, queries ---------------------------------------------------------------------------
@@ -104,7 +116,8 @@ class State(StrEnum):
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where an order stands. `code` and `text` say why it ended other than by filling."""
+    """Where an order stands. `code` and `text` say why it ended other than by filling. `invited_ns`: since when a
+    conditional order is invited to firm up; 0 where it is not."""
 
     venue: str
     symbol: str
@@ -127,6 +140,9 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str = ""
     created_ns: int
     updated_ns: int
+    min_qty: int = 0
+    conditional: bool = False
+    invited_ns: int = 0
 
     @property
     def leaves_qty(self) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 
-from bestex.clock import AffineClock
+from bestex.clock import US, AffineClock
 from bestex.core import Effect, Wake
 
 
@@ -52,7 +52,10 @@ class Timers:
             self._handle.cancel()
             self._handle = None
         if self._due and self._running:
-            delay_s = max(0.0, self._clock.wall_seconds(self._due[0][0] - self._clock.now_ns()))
+            delay_ns = self._due[0][0] - self._clock.now_ns()
+            # A loop's clock is a float of seconds: what is less than a microsecond ahead is no later for it than now,
+            # and would ring too early again and again.
+            delay_s = self._clock.wall_seconds(max(delay_ns, US)) if delay_ns > 0 else 0.0
             self._handle = asyncio.get_running_loop().call_later(delay_s, self._ring)
 
     def _ring(self) -> None:

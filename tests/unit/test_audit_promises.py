@@ -152,10 +152,11 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
     "modified to a limit": (_modified(limit_price=D(102)), 3, "order_differs"),
     "modified to another side": (_modified(side=m.Side.SELL), 3, "order_differs"),
     "a slice for other venues": (
-        both(_order(venues=["sim_a"]), changed("parent.sliced", venues=["sim_b"])),
+        both(_order(venues=["sim_a"]), changed("parent.sliced", venues=["sim_a", "sim_b"])),
         3,
         "slice_wrong",
     ),
+    "a slice for all venues of an order for some": (_order(venues=["sim_a"]), 3, "slice_wrong"),
     "a slice of another algorithm": (changed("parent.sliced", algo="vwap"), 3, "slice_wrong"),
     "a leg at a venue not allowed": (changed("parent.sliced", venues=["sim_b"]), 3, "leg_elsewhere"),
     # 4: written down before it is sent

@@ -38,7 +38,7 @@ def test_a_laptop_gets_one_process_of_each_kind() -> None:
 
 def test_split_gives_each_venue_symbol_and_algorithm_a_process() -> None:
     specs = service_specs(default(), ALGOS, split=True)
-    assert [s.names for s in specs if s.service == "gateway"] == [(v,) for v in default().venues]
+    assert [s.names for s in specs if s.service == "gateway"] == [(v,) for v in default().enabled_venues()]
     assert [s.names for s in specs if s.service == "scheduler"] == [("market",), ("twap",)]
     assert [s.name for s in specs if s.service == "aggregator"] == [
         "aggregator-BTC-USDT",

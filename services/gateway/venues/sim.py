@@ -40,16 +40,22 @@ class Failure(NamedTuple):
     text: str
 
 
+LIT = p.Capabilities(
+    tifs=frozenset(Tif),
+    post_only=True,
+    client_id_length=64,
+    native_replace=True,
+    native_iceberg=True,
+    dead_man=True,
+    in_flight_max=256,
+)
+DARK = msgspec.structs.replace(
+    LIT, tifs=frozenset(Tif) - {Tif.FOK}, post_only=False, native_iceberg=False, min_qty=True
+)
+
+
 class SimVenue:
-    capabilities = p.Capabilities(
-        tifs=frozenset(Tif),
-        post_only=True,
-        client_id_length=64,
-        native_replace=True,
-        native_iceberg=True,
-        dead_man=True,
-        in_flight_max=256,
-    )
+    capabilities = LIT
 
     def __init__(self, name: str, config: Config, clock: AffineClock) -> None:
         self._name = name
@@ -58,6 +64,8 @@ class SimVenue:
         self._timeout_s = clock.wall_seconds(config.execution.timeout)
         instruments = config.make_instruments().all
         self._listings = {i.symbol: listing for i in instruments if (listing := i.listing(name)) is not None}
+        if any(listing.kind == "dark" for listing in self._listings.values()):
+            self.capabilities = DARK
         self._symbols = {listing.symbol: symbol for symbol, listing in self._listings.items()}
         self._http: aiohttp.ClientSession | None = None
         self._orders: aiohttp.ClientWebSocketResponse | None = None

@@ -26,6 +26,7 @@ def submit(order: p.Submit, account: str, symbol: str) -> w.Submit:
         good_till_ns=order.good_till_ns,
         deadline_ns=order.deadline_ns,
         display_qty=order.display_qty,
+        min_qty=order.min_qty,
     )
 
 

@@ -78,7 +78,8 @@ class RouteTask:
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest. Of
-    what rests the venue is to show `display` at a time, 0 for all."""
+    what rests the venue is to show `display` at a time, 0 for all; in the dark nothing below `min_qty` is traded at
+    once."""
 
     venue: str
     qty: int
@@ -88,6 +89,7 @@ class Allocation:
     post_only: bool = False
     reason: str = ""
     display: int = 0
+    min_qty: int = 0
 
     @property
     def rests(self) -> bool:

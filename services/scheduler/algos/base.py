@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from bestex import codec
 from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.human import Duration, Ratio
+from bestex.instruments import Listing
 from bestex.messages import Side, Tif
 from services.scheduler.curve import Curve, free
 from services.scheduler.market import Market
@@ -37,6 +38,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     follows_book: ClassVar[bool] = False
     # Whether it depends on what the market trades.
     follows_volume: ClassVar[bool] = False
+    # Whether it learns from what earlier orders found at venues.
+    learns: ClassVar[bool] = False
 
     start_time: Annotated[Time | None, Meta(description="When to begin; at once where it is left out.")] = (
         None
@@ -150,9 +153,17 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
 
 
+class Tried(NamedTuple):
+    """`qty` rested at one venue until its slice ended, and `filled` of it was filled; in units."""
+
+    venue: str
+    qty: int
+    filled: int
+
+
 class Working(msgspec.Struct, frozen=True):
     """A slice that the router has: quantity and limit in units, 0 where it has no limit. `shown`: the most of it that
-    a book shows."""
+    a book shows. `venue`: the one that it is for, if that is one alone."""
 
     no: int
     qty: int
@@ -161,6 +172,7 @@ class Working(msgspec.Struct, frozen=True):
     rests: bool
     recalled: bool
     shown: int
+    venue: str = ""
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +182,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
     when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
     one filled and why it ended. `arrival_half`: twice the mid when it began; where there was none, twice the limit of
-    its first slice, and before that None. `venues`: those that the order may use, None for all.
+    its first slice, and before that None. `venues`: those that the order may use, None for all. `tried`: what slices
+    that rested at one venue alone found there, oldest first, those of earlier orders before its own where the
+    algorithm learns from them.
     """
 
     side: Side
@@ -196,6 +210,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     arrival_half: int | None
     working: tuple[Working, ...]
     venues: frozenset[str] | None = None
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def listings(self) -> list[Listing]:
+        """Where it may be traded."""
+        allowed, listings = self.venues, self.market.instrument.listings
+        return [one for one in listings if allowed is None or one.venue in allowed]
 
     @property
     def unsent(self) -> int:
@@ -215,7 +236,8 @@ class Slice:
     the order's own limit, whichever is closer, and with `post_only` all of it rests. Without a `collar` the distance
     from the mid is not looked at. With a `display` no book ever shows more of it, and it may come back as soon as so
     much of it has been traded. An algorithm may name a routing strategy for this slice alone, parameters over the
-    order's, and venues among the order's. `why` is for people."""
+    order's, and venues among the order's: dark ones alone, with GTC, and nothing below `min_fill` traded at once.
+    `why` is for people."""
 
     qty: int
     expires_ns: int
@@ -228,6 +250,7 @@ class Slice:
     strategy_params: Mapping[str, Any] = field(default_factory=dict)
     venues: tuple[str, ...] | None = None
     why: str = ""
+    min_fill: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,7 @@ class Smart(Params, frozen=True, kw_only=True, omit_defaults=True):
             spread_bps=market.spread_bps,
             usual_spread_bps=None if market.stats is None else market.stats.usual_spread_bps,
             volatility_bps=market.volatility_bps,
-            has_dark=any(
-                listing.kind == "dark" and (task.venues is None or listing.venue in task.venues)
-                for listing in market.instrument.listings
-            ),
+            has_dark=any(listing.kind == "dark" for listing in task.listings),
         )
 
     def _derived(self, kind: type[Params], situation: Situation) -> Params:

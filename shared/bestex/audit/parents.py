@@ -140,8 +140,9 @@ class ParentHistory:
         if number != len(self.slices) + 1:
             self._wrong(1, "slice_missing", f"slice {number} follows {len(self.slices)}", self._last, witness)
         terms = event.side, event.account, event.algo or order.algo
-        outside = order.venues is not None and not set(event.venues or ()) <= set(order.venues)
-        if terms != (order.side, order.account, order.algo) or outside or event.qty <= 0:
+        # An algorithm may name some of the order's venues for a slice, never others.
+        among = order.venues is None or (event.venues is not None and set(event.venues) <= set(order.venues))
+        if terms != (order.side, order.account, order.algo) or not among or event.qty <= 0:
             text = f"slice {number}: {event.side} {event.qty} for {event.account} of {event.algo}"
             self._wrong(3, "slice_wrong", text, self.accepted_witness, witness)
         if _beyond(event.side, event.limit_price, order.limit_price):

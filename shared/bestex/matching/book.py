@@ -40,7 +40,8 @@ class Order:
     """An order of an account. `side` is +1 buy, -1 sell; `notional` in price units x quantity units.
 
     `fees_e8` is in 1e-8 of a notional unit. `display`: the most that the book shows of it, 0 for all; `tranche`: what
-    is left of that part while it rests.
+    is left of that part while it rests. In a dark book nothing below `min_qty` is traded at once; a `conditional`
+    order trades only when it has been firmed up, and was invited at `invited_ns`, 0 where it was not.
     """
 
     account: str
@@ -64,6 +65,9 @@ class Order:
     ahead: int = 0
     display: int = 0
     tranche: int = 0
+    min_qty: int = 0
+    conditional: bool = False
+    invited_ns: int = 0
 
     @property
     def leaves(self) -> int:

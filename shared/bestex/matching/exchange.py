@@ -8,11 +8,12 @@ The process `services.exchange` and the virtual-time replay run this same class.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from bestex import sim_wire as w
-from bestex.background import BackgroundEvent
+from bestex.background import BackgroundEvent, HiddenOrder
 from bestex.errors import Code
-from bestex.instruments import Instruments
+from bestex.instruments import Instrument, Instruments
 from bestex.matching.market import Market
 from bestex.matching.venue import MAX_TRADES_PAGE, Print, Venue
 
@@ -25,7 +26,20 @@ class SimExchange:
         for instrument in instruments.all:
             for listing in instrument.listings:
                 if listing.venue in self._venues:
-                    self._venues[listing.venue].open_market(instrument, listing)
+                    reference = partial(self._reference, instrument)
+                    self._venues[listing.venue].open_market(instrument, listing, reference)
+
+    def _reference(self, instrument: Instrument) -> tuple[int, int] | None:
+        """The best bid and ask over the lit spot venues: what dark ones cross in the middle of. None where a side is
+        empty."""
+        lit = [
+            self._venues[listing.venue].places[listing.symbol].market
+            for listing in instrument.listings
+            if listing.kind == "spot" and listing.venue in self._venues
+        ]
+        bid = max((best for market in lit if (best := market.best(1)) is not None), default=None)
+        ask = min((best for market in lit if (best := market.best(-1)) is not None), default=None)
+        return None if bid is None or ask is None else (bid, ask)
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -53,7 +67,7 @@ class SimExchange:
         for venue in self._venues.values():
             venue.advance(now_ns)
 
-    def background(self, symbol: str, event: BackgroundEvent) -> None:
+    def background(self, symbol: str, event: BackgroundEvent | HiddenOrder) -> None:
         """Let one event of the market happen in the market that `event.venue` calls `symbol`."""
         self._venues[event.venue].background(symbol, event)
 

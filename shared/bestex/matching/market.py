@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
+from bestex.background import HiddenOrder
 from bestex.clock import DAY
 from bestex.errors import Code
 from bestex.instruments import Listing
@@ -134,13 +135,22 @@ class Market:
         order.qty, order.price = qty, price
         return None, self._enter(order, now_ns)
 
-    def advance(self, now_ns: int) -> None:
-        """Expire the orders whose time is over."""
+    def firm(self, order: Order, now_ns: int) -> tuple[Refusal | None, list[Match]]:  # noqa: ARG002
+        """Bind a conditional order that has been invited."""
+        return (Code.INVALID_STATE, "only a dark book has conditional orders"), []
+
+    def hide(self, event: HiddenOrder, now_ns: int) -> list[Match]:
+        """Somebody places an order that is not displayed."""
+        raise TypeError(f"{self.listing.venue} is no dark venue, and takes no {event} at {now_ns}")
+
+    def advance(self, now_ns: int) -> list[Match]:
+        """Expire the orders whose time is over. No matches here: time alone moves no displayed book."""
         while self._good_till and self._good_till[0][0] <= now_ns:
             at_ns, _, order = heapq.heappop(self._good_till)
             if order.state is State.OPEN:
                 self._remove(order)
                 self._end(order, State.EXPIRED, at_ns, Code.EXPIRED, "its time was over")
+        return []
 
     # -- background ------------------------------------------------------------------------------------------
 
@@ -231,6 +241,11 @@ class Market:
         return self._asks if side > 0 else self._bids
 
     def _refusal(self, order: Order, now_ns: int) -> Refusal | None:
+        if order.min_qty or order.conditional:
+            return Code.INVALID_PARAMETER, "only a dark book knows a minimum and conditional orders"
+        return self._bad_kind(order) or self._bad_time(order, now_ns) or self._would_take(order, order.price)
+
+    def _bad_kind(self, order: Order) -> Refusal | None:
         if order.kind == "market":
             if order.price:
                 return Code.INVALID_PRICE, "a market order has no price"
@@ -242,8 +257,9 @@ class Market:
             )
         else:
             terms = self._bad_terms(order.qty, order.price)
-        if terms:
-            return terms
+        return terms
+
+    def _bad_time(self, order: Order, now_ns: int) -> Refusal | None:
         if order.post_only and not order.rests:
             return Code.INVALID_PARAMETER, "post-only needs a time in force that rests"
         if order.display and (bad := self._bad_display(order)):
@@ -252,7 +268,7 @@ class Market:
             return Code.EXPIRED, "good_till is missing or over"
         if self.open_count >= MAX_OPEN_ORDERS:
             return Code.LIMIT_EXCEEDED, f"more than {MAX_OPEN_ORDERS} open orders"
-        return self._would_take(order, order.price)
+        return None
 
     def _bad_terms(self, qty: int, price: int, has_value: bool = True) -> Refusal | None:
         terms = self.listing
@@ -308,6 +324,9 @@ class Market:
         level.orders.append(order)
         self.open_count += 1
         self.version += 1
+        self._rests(order)
+
+    def _rests(self, order: Order) -> None:
         self.touched[order] = None
         if order.good_till_ns and order.tif in (Tif.GTD, Tif.DAY):
             heapq.heappush(self._good_till, (order.good_till_ns, next(self._timers), order))
@@ -364,16 +383,18 @@ class Market:
         taker, at_ns = sweep.taker, sweep.now_ns
         sweep.matches.append(Match(self._next_trade_id(), at_ns, price, qty, sweep.side, taker, maker))
         for order, fee_e8 in ((taker, self.listing.taker_fee_e8), (maker, self.listing.maker_fee_e8)):
-            if order is None:
-                continue
-            order.cum_qty += qty
-            order.notional += qty * price
-            order.fees_e8 += qty * price * fee_e8
-            order.updated_ns = at_ns
-            self.touched[order] = None
-            assert order.cum_qty <= order.qty, "an order never fills beyond its quantity"
-            if order.cum_qty == order.qty:
-                order.state = State.FILLED
+            if order is not None:
+                self._filled(order, price, qty, fee_e8, at_ns)
+
+    def _filled(self, order: Order, price: int, qty: int, fee_e8: int, at_ns: int) -> None:
+        order.cum_qty += qty
+        order.notional += qty * price
+        order.fees_e8 += qty * price * fee_e8
+        order.updated_ns = at_ns
+        self.touched[order] = None
+        assert order.cum_qty <= order.qty, "an order never fills beyond its quantity"
+        if order.cum_qty == order.qty:
+            order.state = State.FILLED
 
     def _end(self, order: Order, state: State, now_ns: int, code: Code, text: str) -> None:
         order.state, order.code, order.text, order.updated_ns = state, code, text, now_ns

@@ -27,6 +27,8 @@ def new_order(request: w.Submit, order_id: int, now_ns: int) -> Order:
         created_ns=now_ns,
         updated_ns=now_ns,
         display=request.display_qty,
+        min_qty=request.min_qty,
+        conditional=request.conditional,
     )
 
 
@@ -53,6 +55,9 @@ def order_state(venue: str, symbol: str, instrument: Instrument, order: Order) -
         text=order.text,
         created_ns=order.created_ns,
         updated_ns=order.updated_ns,
+        min_qty=order.min_qty,
+        conditional=order.conditional,
+        invited_ns=order.invited_ns,
     )
 
 
@@ -78,6 +83,9 @@ def restored_order(state: w.OrderState, instrument: Instrument) -> Order:
         code=state.code,
         text=state.text,
         display=state.display_qty,
+        min_qty=state.min_qty,
+        conditional=state.conditional,
+        invited_ns=state.invited_ns,
     )
 
 

@@ -7,15 +7,17 @@ clock changes is collected as one `JournalEntry` a step; applying the entries to
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
 from bestex import sim_wire as w
-from bestex.background import BackgroundEvent, LevelSet
+from bestex.background import BackgroundEvent, HiddenOrder, LevelSet
 from bestex.errors import Code, ConfigError
 from bestex.instruments import Instrument, Listing
 from bestex.matching.book import Order
+from bestex.matching.dark import DarkMarket, Reference
 from bestex.matching.market import Market, Match, Refusal
 from bestex.matching.states import new_order, order_state, order_trade, restored_order
 from bestex.sim_wire import State
@@ -69,13 +71,16 @@ class Venue:
         self._now_ns = 0
         self._seq = self._order_id = self._trade_id = 0
 
-    def open_market(self, instrument: Instrument, listing: Listing) -> None:
-        """Open a market. ConfigError where this symbol is traded here already."""
+    def open_market(self, instrument: Instrument, listing: Listing, reference: Reference) -> None:
+        """Open a market; a dark one crosses at the mid of `reference`. ConfigError where this symbol is traded here
+        already."""
         symbol = listing.symbol
         if symbol in self.places:
             raise ConfigError(f"{self.name} lists {symbol} twice; a simulated venue trades a symbol once")
         base, _, rest = symbol.partition("/")
-        market = Market(listing, self._next_trade_id)
+        dark = listing.kind == "dark"
+        next_id = self._next_trade_id
+        market = DarkMarket(listing, reference, next_id) if dark else Market(listing, next_id)
         self.places[symbol] = Place(symbol, instrument, market, base, rest.partition(":")[0])
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -86,7 +91,7 @@ class Venue:
         match request:
             case w.Submit():
                 return self._submit(request, now_ns)
-            case w.Cancel() | w.Replace():
+            case w.Cancel() | w.Replace() | w.Firm():
                 return self._change(request, now_ns)
             case w.CancelAll():
                 self._cancel_open(request.account, request.symbol, now_ns, "cancel all")
@@ -120,7 +125,7 @@ class Venue:
             refusal = order.code, order.text
         return self._answer(request, now_ns, self._book(place, matches), refusal, (order, place))
 
-    def _change(self, request: w.Cancel | w.Replace, now_ns: int) -> w.Answer:
+    def _change(self, request: w.Cancel | w.Replace | w.Firm, now_ns: int) -> w.Answer:
         known = self._orders.get((request.account, request.client_id))
         if known is None:
             return self._answer(request, now_ns, [], _UNKNOWN_ORDER)
@@ -133,6 +138,8 @@ class Venue:
             place.market.cancel(order, now_ns)
         elif request.deadline_ns and now_ns > request.deadline_ns:
             refusal = _LATE
+        elif isinstance(request, w.Firm):
+            refusal, matches = place.market.firm(order, now_ns)
         else:
             refusal, matches = place.market.replace(order, request.qty, request.price, now_ns)
         return self._answer(request, now_ns, self._book(place, matches), refusal, known)
@@ -154,24 +161,30 @@ class Venue:
         """Expire orders, and spring the dead-man switches that are due. Gives the time that it is now here,
         which never goes back."""
         now_ns = self._now_ns = max(self._now_ns, now_ns)
-        for place in self.places.values():
-            place.market.advance(now_ns)
-        self._record_if_changed(now_ns)
+        trades = [
+            trade
+            for place in self.places.values()
+            for trade in self._book(place, place.market.advance(now_ns))
+        ]
+        self._record_if_changed(now_ns, trades)
         for account in [a for a, due_ns in self._dead_man_ns.items() if due_ns <= now_ns]:
             del self._dead_man_ns[account]
             self._cancel_open(account, "", now_ns, "the dead-man switch")
             self._record_if_changed(now_ns)
         return now_ns
 
-    def background(self, symbol: str, event: BackgroundEvent) -> None:
+    def background(self, symbol: str, event: BackgroundEvent | HiddenOrder) -> None:
         """Let one event of the market happen."""
         now_ns = self._now_ns = max(self._now_ns, event.at_ns)
         place = self.places[symbol]
-        place.market.advance(now_ns)
-        if isinstance(event, LevelSet):
-            matches = place.market.set_background(event.side, event.price, event.qty, now_ns)
+        matches = place.market.advance(now_ns)
+        if isinstance(event, HiddenOrder):
+            matches += place.market.hide(event, now_ns)
+        elif isinstance(event, LevelSet):
+            matches += place.market.set_background(event.side, event.price, event.qty, now_ns)
         else:
-            matches, rest = place.market.background_trade(event.price, event.qty, event.aggressor, now_ns)
+            more, rest = place.market.background_trade(event.price, event.qty, event.aggressor, now_ns)
+            matches += more
             if rest:
                 self.prints.append(
                     Print(self.name, symbol, now_ns, event.trade_id, event.price, rest, event.aggressor)
@@ -255,7 +268,7 @@ class Venue:
 
     def _answer(
         self,
-        request: w.Submit | w.Cancel | w.Replace,
+        request: w.Submit | w.Cancel | w.Replace | w.Firm,
         now_ns: int,
         trades: list[w.Trade],
         refusal: Refusal | None,
@@ -273,9 +286,9 @@ class Venue:
             trades=[t for t in trades if (t.account, t.client_id) == (request.account, request.client_id)],
         )
 
-    def _record_if_changed(self, now_ns: int) -> None:
+    def _record_if_changed(self, now_ns: int, trades: Sequence[w.Trade] = ()) -> None:
         if any(place.market.touched for place in self.places.values()):
-            self._record(now_ns, [])
+            self._record(now_ns, list(trades))
 
     def _record(
         self,

@@ -71,6 +71,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "liquidity": {"interval": "1s", "share": "30%"},
     "iceberg": {"display_share": "20%", "refresh": "100ms", "repost_after": "500ms"},
     "peg": {"interval": "200ms"},
+    "block": {"interval": "1s"},
 }
 RESTING = frozenset({"limit"})
 

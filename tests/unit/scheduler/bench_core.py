@@ -29,7 +29,8 @@ def book(
 
 @cache
 def _config() -> config.Config:
-    return config.load(None, {})
+    names = ("DARK_A", "DARK_B")
+    return config.load(None, {f"BESTEX__VENUES__{name}__ENABLED": "true" for name in names})
 
 
 class Bench:

@@ -44,4 +44,12 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "offset": -2, "max_chase": "1bps", "limit_price": "60010"},
         {"duration": "100s", "would_price": "59950", "max_participation": "30%", "slice_ttl": "7s"},
     ],
+    "block": [
+        {"duration": "100s", "rest": "6s"},
+        {"duration": "100s", "dark_time": "70s", "rest": "4s", "learning": "gradient", "min_fill": "0.05"},
+        {"duration": "100s", "then": "at_once", "limit_price": "60010", "randomize": 0.9},
+        {"duration": "100s", "venues": ["dark_a", "dark_b"], "rest": "5s", "max_slice": "0.3"},
+        {"duration": "100s", "venues": ["sim_a", "dark_b"], "dark_share": "30%", "interval": "7s"},
+        {"duration": "100s", "venues": ["sim_a"], "force_completion": True},
+    ],
 }

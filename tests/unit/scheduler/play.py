@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from bestex import messages as m
 from bestex.clock import MS, SECOND, Time
@@ -184,9 +184,9 @@ class Play:
             )
         )  # fmt: skip
 
-    def killed(self) -> Play:
+    def killed(self) -> Self:
         """The same play with a scheduler that has only read the journal; this one is over."""
-        other = object.__new__(Play)
+        other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.settled = set(self.settled)
         other.bench = self.bench.recovered()

@@ -51,8 +51,8 @@ def test_without_a_book_a_slice_waits_for_one_and_the_order_ends_with_a_reason()
     bench = Bench(with_book=False)
     assert [type(fact) for fact in bench.order(ORDER, algo="market")] == [m.ParentAccepted]
     bench.advance(START + 2 * SECOND)
-    bench.feed(book())
-    assert len(bench.advance(START + 3 * SECOND)) == 1
+    assert len(bench.feed(book())) == 1  # at once, not when it would have been tried again
+    assert bench.advance(START + 3 * SECOND) == []
     hopeless = Bench(with_book=False)
     hopeless.order(ORDER, algo="market")
     (done,) = hopeless.advance(START + 60 * SECOND)

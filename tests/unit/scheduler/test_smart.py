@@ -118,7 +118,7 @@ def test_the_larger_it_is_against_the_book_the_smaller_are_its_parts() -> None:
 
     assert [slices(qty) for qty in ("0.3", "0.9", "1")] == [6, 6, 6]
     play = Play(steady(**THIN, extra={"volume": Decimal(10_000)}))
-    event = accepted(play, qty="3", duration="60s", urgency="low")
+    event = accepted(play, qty="3", duration="60s", urgency="low", venues=["sim_a"])
     assert (event.works_as, event.params["slices"]) == ("twap", 15)  # each a tenth of the two that are shown
 
 
