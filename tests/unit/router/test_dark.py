@@ -80,7 +80,7 @@ def test_no_minimum_goes_to_a_lit_venue() -> None:
 
 
 def test_what_rests_of_a_slice_that_names_lit_venues_too_rests_in_the_light() -> None:
-    for slice_no, venues in enumerate((None, ["dark_a", "sim_a"])):
+    for slice_no, venues in enumerate((None, ["dark_b", "sim_a"])):
         decided = DarkBench().routed(slice_no=slice_no, venues=venues, limit_price=Decimal(60_000))
         [leg] = decided.legs
         assert leg.venue.startswith("sim")
