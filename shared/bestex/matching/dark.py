@@ -24,7 +24,8 @@ from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.matching.book import Order
-from bestex.matching.market import Market, Match, Refusal
+from bestex.matching.market import Market, Match
+from bestex.matching.terms import Refusal
 from bestex.messages import Tif
 from bestex.sim_wire import State
 

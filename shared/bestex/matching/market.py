@@ -24,18 +24,14 @@ from bestex.clock import DAY
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.matching.book import Ladder, Level, Order
+from bestex.matching.terms import Refusal, bad_display, bad_terms
 from bestex.messages import Tif
 from bestex.sim_wire import State
 
 MAX_OPEN_ORDERS = 100_000  # of one market: ten times what 10,000 working parents keep there
-MAX_PARTS = (
-    1_000  # of an order with a display quantity: each is a trade of its own for whoever takes all of it
-)
 
 _ANY_PRICE = -(1 << 128)  # below every key
 _FILLED_AFTER_REPLACE = "replaced by a quantity that had already filled"
-
-Refusal = tuple[Code, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,7 @@ class Market:
         if 0 < qty <= order.cum_qty:
             self.cancel(order, now_ns, Code.REPLACED, _FILLED_AFTER_REPLACE)
             return None, []
-        refusal = self._bad_terms(qty, price) or self._would_take(order, price)
+        refusal = bad_terms(self.listing, qty, price) or self._would_take(order, price)
         if refusal:
             return refusal, []
         order.updated_ns = now_ns
@@ -252,53 +248,21 @@ class Market:
             if order.post_only:
                 return Code.INVALID_PARAMETER, "a market order cannot be post-only"
             touch = self.best(-order.side)
-            terms = self._bad_terms(
-                order.qty, self.listing.tick if touch is None else touch, touch is not None
-            )
+            price = self.listing.tick if touch is None else touch
+            terms = bad_terms(self.listing, order.qty, price, touch is not None)
         else:
-            terms = self._bad_terms(order.qty, order.price)
+            terms = bad_terms(self.listing, order.qty, order.price)
         return terms
 
     def _bad_time(self, order: Order, now_ns: int) -> Refusal | None:
         if order.post_only and not order.rests:
             return Code.INVALID_PARAMETER, "post-only needs a time in force that rests"
-        if order.display and (bad := self._bad_display(order)):
+        if order.display and (bad := bad_display(self.listing, order)):
             return bad
         if order.tif is Tif.GTD and order.good_till_ns <= now_ns:
             return Code.EXPIRED, "good_till is missing or over"
         if self.open_count >= MAX_OPEN_ORDERS:
             return Code.LIMIT_EXCEEDED, f"more than {MAX_OPEN_ORDERS} open orders"
-        return None
-
-    def _bad_terms(self, qty: int, price: int, has_value: bool = True) -> Refusal | None:
-        terms = self.listing
-        if qty <= 0:
-            return Code.INVALID_QTY, "the quantity must be positive"
-        if qty % terms.lot:
-            return Code.OFF_LOT, f"the quantity must be a multiple of {terms.lot} units"
-        if qty < terms.min_qty:
-            return Code.BELOW_MINIMUM, f"the quantity must be {terms.min_qty} units or more"
-        if terms.max_qty and qty > terms.max_qty:
-            return Code.LIMIT_EXCEEDED, f"the quantity must be {terms.max_qty} units or less"
-        if price <= 0:
-            return Code.INVALID_PRICE, "the price must be positive"
-        if price % terms.tick:
-            return Code.OFF_TICK, f"the price must be a multiple of {terms.tick} units"
-        if has_value and qty * price < terms.min_notional:
-            return Code.BELOW_MINIMUM, f"quantity times price must be {terms.min_notional} units or more"
-        return None
-
-    def _bad_display(self, order: Order) -> Refusal | None:
-        if not order.rests:
-            return Code.INVALID_PARAMETER, "a display quantity needs a time in force that rests"
-        if not 0 < order.display <= order.qty:
-            return Code.INVALID_QTY, "the display quantity must be above zero and within the quantity"
-        if order.display % self.listing.lot:
-            return Code.OFF_LOT, f"the display quantity must be a multiple of {self.listing.lot} units"
-        if order.display * MAX_PARTS < order.qty:
-            return Code.LIMIT_EXCEEDED, f"a display quantity makes {MAX_PARTS} parts at most"
-        if order.display < self.listing.min_qty:
-            return Code.BELOW_MINIMUM, f"the display quantity must be {self.listing.min_qty} units or more"
         return None
 
     def _would_take(self, order: Order, price: int) -> Refusal | None:

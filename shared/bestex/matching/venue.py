@@ -18,8 +18,9 @@ from bestex.errors import Code, ConfigError
 from bestex.instruments import Instrument, Listing
 from bestex.matching.book import Order
 from bestex.matching.dark import DarkMarket, Reference
-from bestex.matching.market import Market, Match, Refusal
+from bestex.matching.market import Market, Match
 from bestex.matching.states import new_order, order_state, order_trade, restored_order
+from bestex.matching.terms import Refusal
 from bestex.sim_wire import State
 
 MAX_ORDERS = 10_000_000  # of a venue's lifetime; some 10 GB of memory and of journal

@@ -8,7 +8,7 @@ from bestex import sim_wire as w
 from bestex.errors import Code
 from bestex.instruments import Instrument, Instruments, Listing
 from bestex.matching import Market, SimExchange
-from bestex.matching import market as market_module
+from bestex.matching import terms as matching_terms
 from bestex.messages import Side, Tif
 from bestex.sim_wire import State
 from tests.unit.matching.test_market import BUY, NOW, SELL, TERMS, order, put, shape
@@ -117,7 +117,7 @@ def test_a_display_quantity_that_makes_no_sense_is_refused(
 def test_an_order_has_no_more_parts_than_one_taker_can_meet(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(market_module, "MAX_PARTS", 4)
+    monkeypatch.setattr(matching_terms, "MAX_PARTS", 4)
     assert put(market, SELL, 42, 100, display=10).code is Code.LIMIT_EXCEEDED
     assert put(market, SELL, 40, 100, display=10).state is State.OPEN
 
