@@ -103,6 +103,11 @@ class Tally:
         self._qty = self._total = self._since = 0
         self.counts = False
 
+    @property
+    def marked(self) -> int:
+        """What it was at the last event that holds it; quantity units."""
+        return self._qty
+
     def now(self, market: Market) -> int:
         """Quantity units."""
         stats = market.stats

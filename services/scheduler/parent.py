@@ -32,10 +32,13 @@ class Parent:
 
     __slots__ = (
         "algo",
+        "arrival_half",
         "canceling",
         "cum",
         "end_ns",
         "fees",
+        "from_cum",
+        "from_traded",
         "instrument",
         "last_qty",
         "last_reason",
@@ -54,6 +57,7 @@ class Parent:
         "seed",
         "settled_ns",
         "sliced_ns",
+        "sliced_traded",
         "slices",
         "stale",
         "start_ns",
@@ -84,6 +88,10 @@ class Parent:
         self.canceling = False
         self.missed = 0
         self.sliced_ns = 0
+        self.sliced_traded = 0
+        self.from_cum = 0
+        self.from_traded = 0
+        self.arrival_half = _doubled(event.arrival_px, instrument)
         self.settled_ns = 0
         self.last_reason: Code | None = None
         self.last_qty = 0
@@ -150,6 +158,10 @@ class Parent:
             plan=self.plan,
             market=market,
             traded=traded,
+            sliced_traded=self.sliced_traded,
+            from_traded=self.from_traded,
+            from_cum=self.from_cum,
+            arrival_half=self.arrival_half,
             missed=self.missed,
             sliced_ns=self.sliced_ns,
             settled_ns=self.settled_ns,
@@ -184,6 +196,7 @@ class Parent:
         self.started = True
         if event.end_at is not None:
             self.end_ns = event.end_at
+        self.arrival_half = _doubled(event.arrival_px, self.instrument)
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, self.instrument)
 
@@ -200,6 +213,7 @@ class Parent:
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
         self.tally.stored(event.traded, instrument)
+        self.sliced_traded = self.tally.marked
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
@@ -224,12 +238,15 @@ class Parent:
         self.answered(event.order_seq)
 
     def modified(self, event: m.ParentModified, params: Params) -> None:
+        is_other = params != self.params
         self._take(event.order, params)
         if event.end_at is not None:
             self.end_ns = event.end_at
         self.missed = 0
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
+        if is_other:
+            self.from_cum, self.from_traded = self.cum, self.tally.marked
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
 
@@ -250,6 +267,10 @@ def _units(qty: Decimal | None, instrument: Instrument) -> int:
     if qty is None:
         return 0
     return max(floor_to(int(qty.scaleb(instrument.qty_scale)), instrument.lot), instrument.lot)
+
+
+def _doubled(mid: Decimal | None, instrument: Instrument) -> int | None:
+    return None if mid is None else instrument.price_units(2 * mid)
 
 
 def average(notional: Decimal, cum: int, instrument: Instrument) -> Decimal | None:

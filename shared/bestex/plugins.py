@@ -15,6 +15,8 @@ ALGOS = {
     "market": "services.scheduler.algos.market:Market",
     "limit": "services.scheduler.algos.limit:Limit",
     "twap": "services.scheduler.algos.twap:Twap",
+    "pov": "services.scheduler.algos.pov:Pov",
+    "is": "services.scheduler.algos.implementation_shortfall:ImplementationShortfall",
 }
 
 STRATEGIES = {

@@ -134,14 +134,20 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What is due at `now_ns`. Pure; called again after every change of the parent."""
         raise TypeError(f"{type(self).__name__} has no decision, for {task} at {now_ns} or ever")
 
-    def closing(self, task: Task, now_ns: int) -> Decision:
-        """After the end: what is left is taken at once where that was asked for, and given up where not."""
+    def closing(
+        self,
+        task: Task,
+        now_ns: int,
+        text: str = "the schedule ended with a rest that the book did not hold",
+    ) -> Decision:
+        """After the end: what is left is taken at once where that was asked for, and given up where not. `text`: why
+        there is a rest."""
         if task.open:
             return Wait(now_ns + SECOND)
         tried = task.slices > 0 and task.settled_ns > task.end_ns
         if self.force_completion and not tried:
             return Slice(task.unsent, expires_ns=now_ns + COMPLETION_NS, why="completion at the end")
-        return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
+        return Finish(Code.COMPLETED, text)
 
 
 class Working(msgspec.Struct, frozen=True):
@@ -159,7 +165,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A parent as its algorithm sees it. Quantities and prices in the instrument's units.
 
     `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
-    `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
+    `traded`: what the market has traded since the order began, while it was at work; `sliced_traded`: what that was
+    when the last slice went out; `from_traded` and `from_cum`: what that and `cum` were when the parameters were last
+    changed. `arrival_half`: twice the mid when it began, None where there was none. `sliced_ns` and `settled_ns`:
     when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
     one filled and why it ended.
     """
@@ -179,6 +187,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     plan: Curve
     market: Market
     traded: int
+    sliced_traded: int
+    from_traded: int
+    from_cum: int
+    arrival_half: int | None
     missed: int
     sliced_ns: int
     settled_ns: int

@@ -1,0 +1,1 @@
+"""Models that algorithms plan by: pure, and in floats."""
