@@ -14,6 +14,7 @@ VOLATILITY_MIN_RETURNS = 10  # below that the estimate is mostly chance
 VOLATILITY_GAP_NS = 5 * SECOND  # two mids further apart say nothing about one second
 STEADINESS_HALF_LIFE_NS = MINUTE
 VOLUME_WINDOW_S = 60
+VOLUME_RECENT_S = 5
 
 
 def decay(elapsed_ns: int, half_life_ns: int) -> float:
@@ -136,6 +137,11 @@ class Volume:
     def total(self, now_ns: int) -> int:
         self._forget(now_ns // SECOND)
         return self._total
+
+    def recent(self, now_ns: int) -> int:
+        """Of the last VOLUME_RECENT_S, the second under way included."""
+        first = now_ns // SECOND - VOLUME_RECENT_S
+        return sum(qty for second, qty in self._seconds if second >= first)
 
     def _forget(self, second: int) -> None:
         while self._seconds and self._seconds[0][0] <= second - VOLUME_WINDOW_S:

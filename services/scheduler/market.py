@@ -85,6 +85,11 @@ class Market:
         return None if self.stats is None else self.stats.volatility_bps
 
     @property
+    def recent(self) -> int:
+        """Base traded in the last five seconds, in units."""
+        return 0 if self.stats is None else self.instrument.qty_units(self.stats.recent_volume)
+
+    @property
     def volume_per_s(self) -> float:
         """Base traded a second, in units, over the last minute."""
         return 0.0 if self.stats is None else float(self.stats.volume) * 10**self.instrument.qty_scale / 60

@@ -120,8 +120,10 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         if (shape := self._shape(task, now_ns)) is None:
             return None  # what is not known now was known when it was planned
         fresh, rest = self._planned(task, now_ns, shape), task.qty - task.cum
-        astray = max(abs(point.qty - task.plan.qty(point.at_ns)) for point in fresh.points)
-        if astray <= MATTERS * rest:
+        pairs = [(point, task.plan.at(point.at_ns)) for point in fresh.points]
+        # What the old plan's own randomising explains is not astray.
+        astray = max(abs(new.qty - old.qty) - (old.qty - old.low) for new, old in pairs)
+        if astray <= max(MATTERS * rest, task.min_qty):
             return None
         return Replan(fresh, f"{shape.why}; the old plan led {astray / rest:.0%} of the rest astray")
 

@@ -23,12 +23,12 @@ from bestex.units import floor_to
 from services.scheduler.algos.base import Decision, Params, Replan, Slice, Task, Wait
 from services.scheduler.curve import Curve, expected, free
 
-# A slice's own share is that of so long at the most: statistics come once a second, and a slice is back by then.
-BEAT_NS = 2 * SECOND
-CLIP_S = (
-    5  # without a min_slice, a slice waits until it is the share of so many seconds of the market's volume
-)
-SLICES_MOST = 5_000  # whatever the market's volume, no more slices than that
+TTL_NS = 2 * SECOND  # a slice is back by then, and statistics come once a second
+RECENT_NS = 5 * SECOND  # of what the statistics call recent
+# Without a min_slice, a slice waits until it is this share of what the market traded in the last minute: for want of
+# it the rate over five minutes is not off by more.
+CLIP = 0.003
+SLICES_MOST = 15_000  # one every 6 s of a day; a parent has no more than 20,000
 REPLAN_NS = MINUTE  # what was expected is corrected at most so often
 WIDTH = 2.0  # it is corrected where the market trades less than 1/WIDTH or more than WIDTH of it
 
@@ -85,29 +85,29 @@ class Pov(Params, frozen=True, kw_only=True, omit_defaults=True):
             return self.closing(task, now_ns, "its time ended; the market traded too little for the rest")
         if (plan := self._corrected(task, now_ns)) is not None:
             return plan
-        fresh = task.traded - max(task.sliced_traded, task.from_traded)
-        due, rate = self._due(task, fresh), self._rate(task)
-        clip = self._clip(task)
-        if task.open or fresh <= 0 or due < min(clip, task.unsent) or not due:
-            return Wait(task.end_ns)  # the next statistics wake it
+        rate, fresh = self._rate(task), task.traded - max(task.sliced_traded, task.from_traded)
+        due, clip = self._due(task, int(rate * fresh)), self._clip(task)
+        # What is behind comes along by `catch_up` of its own share of what was traded since the last slice, and no
+        # faster; and of that a slice takes what is recent, so that a silence of the platform ends in no burst.
+        pause_ns = (task.end_ns - task.start_ns) // SLICES_MOST
+        recent = min(fresh, task.market.recent * max(1.0, (pause_ns + SECOND) / RECENT_NS))
+        speed, qty = rate * (1 + self.catch_up), 0
+        if min(due, speed * fresh) >= min(clip, task.unsent):
+            qty = min(due, max(int(speed * recent), clip))
         beyond = task.limit is not None and task.market.is_beyond(task.side, task.limit)
-        if beyond and self.out_of_limit == "catch_up":
-            return Wait(task.end_ns)
-        # Its own share is that of the last beat, at the pace since the slice before. What else is behind, from a
-        # pause of the platform or for want of liquidity, comes along by `catch_up` of that and no faster.
-        since_ns = max(now_ns - max(task.sliced_ns, task.start_ns), 1)
-        own = max(clip, rate * fresh * min(1.0, BEAT_NS / since_ns))
-        qty = floor_to(min(due, int(own * (1 + self.catch_up))), task.lot)
-        return Slice(qty, expires_ns=min(now_ns + BEAT_NS, task.end_ns), why=f"{rate:.1%} of what is traded")
+        too_soon = now_ns - task.sliced_ns < max(pause_ns, SECOND // 2)
+        if task.open or too_soon or qty <= 0 or (beyond and self.out_of_limit == "catch_up"):
+            return Wait(task.end_ns)  # the next statistics wake it
+        qty = floor_to(qty, task.lot) if qty < task.unsent else qty
+        return Slice(qty, expires_ns=min(now_ns + TTL_NS, task.end_ns), why=f"{rate:.1%} of what is traded")
 
-    def _due(self, task: Task, fresh: int) -> int:
-        """What the rate of the moment asks for, so that the whole stays within the band."""
+    def _due(self, task: Task, wanted: int) -> int:
+        """`wanted` by the rate of the moment, but such that the whole stays within the band."""
         least, _, most = self.band
         traded = task.traded - task.from_traded
         gone = task.cum + task.open + task.missed - task.from_cum
         at_least, at_most = int(least * traded) - gone, int(most * traded) - gone
-        wanted = min(max(int(self._rate(task) * fresh), at_least), at_most, task.unsent)
-        return floor_to(max(wanted, 0), task.lot) if wanted < task.unsent else wanted
+        return min(max(wanted, at_least), at_most, task.unsent)
 
     def _rate(self, task: Task) -> float:
         """The share of the moment, by urgency and price."""
@@ -123,8 +123,8 @@ class Pov(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     def _clip(self, task: Task) -> int:
         """What the next slice waits for, in quantity units."""
-        least = max(task.min_qty, task.qty // SLICES_MOST, task.lot)
-        share = 0.0 if self.min_slice is not None else self.rate * task.market.volume_per_s * CLIP_S
+        least = max(task.min_qty, task.lot)
+        share = 0.0 if self.min_slice is not None else CLIP * 60 * task.market.volume_per_s
         varied = 1 + self.randomize * (uniform(task.seed, task.slices) - 0.5)
         return max(int(max(share, least) * varied), least)
 
