@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -207,12 +208,7 @@ def test_within_its_band_the_rate_follows_price_and_urgency(
 
     def script(at_ns: int) -> Moment:
         there = moved if at_ns > 0 else 0
-        return Moment(
-            bid=59_999_00 + there,
-            ask=60_001_00 + there,
-            traded=volume(at_ns).traded,
-            extra=volume(at_ns).extra,
-        )
+        return replace(volume(at_ns), bid=59_999_00 + there, ask=60_001_00 + there)
 
     play = Play(script)
     named = {} if urgency is None else {"urgency": urgency}
@@ -226,12 +222,7 @@ def test_the_share_of_the_whole_stays_within_the_band_while_the_price_turns() ->
 
     def script(at_ns: int) -> Moment:
         there = (0, -200_00, 200_00, 50_00)[at_ns // (50 * SECOND) % 4] if at_ns else 0
-        return Moment(
-            bid=59_999_00 + there,
-            ask=60_001_00 + there,
-            traded=volume(at_ns).traded,
-            extra=volume(at_ns).extra,
-        )
+        return replace(volume(at_ns), bid=59_999_00 + there, ask=60_001_00 + there)
 
     play = Play(script)
     play.order("pov", qty="10000", duration="2000s", rate="10%", min_rate="5%", max_rate="20%")
@@ -260,9 +251,7 @@ def test_nothing_goes_out_beyond_the_limit_and_what_was_missed_is_caught_up_slow
 
     def script(at_ns: int) -> Moment:
         away = 500_00 if 100 * SECOND <= at_ns < 300 * SECOND else 0
-        return Moment(
-            bid=59_999_00 + away, ask=60_001_00 + away, traded=volume(at_ns).traded, extra=volume(at_ns).extra
-        )
+        return replace(volume(at_ns), bid=59_999_00 + away, ask=60_001_00 + away)
 
     play = Play(script)
     play.order("pov", qty="100", duration="1000s", rate="10%", limit_price="60100", randomize=0)
@@ -279,9 +268,7 @@ def test_what_was_missed_beyond_the_limit_is_left_where_that_is_asked_for() -> N
 
     def script(at_ns: int) -> Moment:
         away = 500_00 if 100 * SECOND <= at_ns < 300 * SECOND else 0
-        return Moment(
-            bid=59_999_00 + away, ask=60_001_00 + away, traded=volume(at_ns).traded, extra=volume(at_ns).extra
-        )
+        return replace(volume(at_ns), bid=59_999_00 + away, ask=60_001_00 + away)
 
     play = Play(script)
     order = {"qty": "100", "duration": "1000s", "rate": "10%", "limit_price": "60100"}
@@ -309,6 +296,24 @@ def test_what_is_expected_follows_the_market_and_says_so() -> None:
     replanned = play.of(m.ParentReplanned)
     assert [event.text for event in replanned] == ["the market trades 0.5 a second"]
     assert accepted.schedule != replanned[0].schedule
+
+
+def test_what_went_ahead_of_its_share_at_the_would_price_is_waited_for() -> None:
+    volume = trading(evenly(400))
+
+    def script(at_ns: int) -> Moment:
+        there = -200_00 if 0 <= at_ns - 50 * SECOND < SECOND else 0
+        return replace(volume(at_ns), bid=59_999_00 + there, ask=60_001_00 + there)
+
+    def thin(sliced: m.ParentSliced, moment: Moment) -> int | None:
+        return min(all_of_it(sliced, moment) or 0, 100_000)
+
+    play = Play(script, thin, delay_ns=0)
+    play.order("pov", qty="100", duration="400s", rate="10%", would_price="59900")
+    play.until(140 * SECOND)
+    assert play.of(m.ParentSliced)[-1].why == "at the would price"
+    play.until(399 * SECOND)
+    assert play.sent()[-1][1] == pytest.approx(399_000, abs=5_000)
 
 
 def test_without_volume_anything_is_expected_until_there_is_some() -> None:
