@@ -16,6 +16,7 @@ STEADINESS_HALF_LIFE_NS = MINUTE
 VOLUME_WINDOW_S = 60
 USUAL_HALF_LIFE_NS = MINUTE
 USUAL_NS_MIN = 10 * SECOND  # of observation; what was seen for a shorter time is not usual yet
+VOLUME_RECENT_S = 5
 
 
 def decay(elapsed_ns: int, half_life_ns: int) -> float:
@@ -166,6 +167,11 @@ class Volume:
     def total(self, now_ns: int) -> int:
         self._forget(now_ns // SECOND)
         return self._total
+
+    def recent(self, now_ns: int) -> int:
+        """Of the last VOLUME_RECENT_S, the second under way included."""
+        first = now_ns // SECOND - VOLUME_RECENT_S
+        return sum(qty for second, qty in self._seconds if second >= first)
 
     def _forget(self, second: int) -> None:
         while self._seconds and self._seconds[0][0] <= second - VOLUME_WINDOW_S:

@@ -123,6 +123,7 @@ class Statistics:
             ask_depth=qty(ask_depth),
             volatility_bps=self._volatility.bps,
             volume=qty(sum(volumes)),
+            recent_volume=qty(sum(column.volume.recent(now_ns) for column in self._of.columns)),
             traded=qty(sum(column.volume.ever for column in self._of.columns)),
             counting_since=Time(self._start_ns),
             liquidity_score=liquidity_score(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from bestex.clock import Time
+from bestex.clock import SECOND, Time
 from bestex.instruments import Instrument
 from bestex.messages import SchedulePoint
 
@@ -82,6 +82,33 @@ def free(start_ns: int, end_ns: int, cum: int, qty: int) -> Curve:
     return Curve([Point(start_ns, cum, cum, qty), Point(end_ns, qty, cum, qty)])
 
 
+def expected(
+    start_ns: int, end_ns: int, cum: int, qty: int, paces: tuple[float, float, float], play: int
+) -> Curve:
+    """From `cum` on at the second of `paces` (units a second, rising) until `qty` or the end, within the first and
+    the last of them. `play`: what one slice may be ahead or behind."""
+
+    def total(at_ns: int, pace: float, ahead: int) -> int:
+        return max(cum, min(cum + int(pace * (at_ns - start_ns) / SECOND) + ahead, qty))
+
+    aheads = (-play, 0, play)
+    # A bound bends where it leaves what is filled, and where it reaches the whole.
+    bends = [
+        at * SECOND / pace
+        for pace, ahead in zip(paces, aheads, strict=True)
+        for at in (-ahead, qty - cum - ahead)
+        if pace
+    ]
+    inner = {start_ns + int(bend) for bend in bends if 0 < bend < end_ns - start_ns}
+    return Curve(
+        [
+            Point(at_ns, middle, low, high)
+            for at_ns in sorted({start_ns, *inner, end_ns})
+            for low, middle, high in [[total(at_ns, *one) for one in zip(paces, aheads, strict=True)]]
+        ]
+    )
+
+
 def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0) -> Curve:
     """A curve through `totals` at `times_ns` that is followed in steps from one point to the next.
 
@@ -97,6 +124,17 @@ def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0) 
         low, high = max(total - play, totals[0]), min(total + ahead + play, last)
         points.append(Point(at_ns, total, low, high))
     return Curve(resample(points))
+
+
+def capped(parts: Sequence[int], most: int) -> list[int]:
+    """No part above `most`, 0 for any; what is over goes to the next ones, and what is left then to the last."""
+    if not most:
+        return list(parts)
+    found, over = [], 0
+    for part in parts[:-1]:
+        found.append(min(part + over, most))
+        over += part - found[-1]
+    return [*found, parts[-1] + over]
 
 
 def resample(points: list[Point]) -> list[Point]:

@@ -131,6 +131,11 @@ class Market:
         return None if self.stats is None else self.stats.volatility_bps
 
     @property
+    def recent(self) -> int:
+        """Base traded in the last five seconds, in units."""
+        return 0 if self.stats is None else self.instrument.qty_units(self.stats.recent_volume)
+
+    @property
     def volume_per_s(self) -> float:
         """Base traded a second, in units, over the last minute."""
         return 0.0 if self.stats is None else float(self.stats.volume) * 10**self.instrument.qty_scale / 60
@@ -148,6 +153,11 @@ class Tally:
     def __init__(self) -> None:
         self._qty = self._total = self._since = 0
         self.counts = False
+
+    @property
+    def marked(self) -> int:
+        """What it was at the last event that holds it; quantity units."""
+        return self._qty
 
     def now(self, market: Market) -> int:
         """Quantity units."""

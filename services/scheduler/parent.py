@@ -44,6 +44,8 @@ class Parent:
         "cum",
         "end_ns",
         "fees",
+        "from_cum",
+        "from_traded",
         "instrument",
         "last_qty",
         "last_reason",
@@ -63,6 +65,7 @@ class Parent:
         "seed",
         "settled_ns",
         "sliced_ns",
+        "sliced_traded",
         "slices",
         "stale",
         "start_ns",
@@ -99,6 +102,9 @@ class Parent:
         self.canceling = False
         self.missed = 0
         self.sliced_ns = 0
+        self.sliced_traded = 0
+        self.from_cum = 0
+        self.from_traded = 0
         self.settled_ns = 0
         self.last_reason: Code | None = None
         self.last_qty = 0
@@ -175,6 +181,7 @@ class Parent:
             slices=self.slices,
             lot=instrument.lot,
             min_qty=self.min_slice,
+            max_qty=self.most_slice,
             most=floor_to(max(most, 0), instrument.lot),
             start_ns=self.start_ns,
             end_ns=self.end_ns,
@@ -183,6 +190,9 @@ class Parent:
             plan=self.plan,
             market=market,
             traded=traded,
+            sliced_traded=self.sliced_traded,
+            from_traded=self.from_traded,
+            from_cum=self.from_cum,
             missed=self.missed,
             sliced_ns=self.sliced_ns,
             settled_ns=self.settled_ns,
@@ -243,6 +253,7 @@ class Parent:
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
         self.tally.stored(event.traded, instrument)
+        self.sliced_traded = self.tally.marked
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
@@ -287,12 +298,15 @@ class Parent:
         self.stale = set(self.open) or _NONE
 
     def modified(self, event: m.ParentModified, params: Params) -> None:
+        is_other = params != self.params
         self._take(event.order, params)
         if event.end_at is not None:
             self.end_ns = event.end_at
         self.missed = 0
         self.plan = self._planned(event.schedule)
         self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
+        if is_other:
+            self.from_cum, self.from_traded = self.cum, self.tally.marked
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
 

@@ -276,6 +276,70 @@ class Block:
         slice_ttl: str | float | None = None,
     ) -> None: ...
 
+class Pov:
+    """A share of what the market trades: follows its volume up and down, and never runs ahead of it."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        rate: str | float = "10%",
+        min_rate: str | float | None = None,
+        max_rate: str | float | None = None,
+        reach: str | float = "0.1%",
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "1d",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+POV = Pov
+
+class ImplementationShortfall:
+    """The least expected cost for its risk: early where the price wanders much, evenly where trading
+    fast is dear."""
+
+    name: ClassVar[str]
+    def __init__(
+        self,
+        *,
+        interval: str | float = "10s",
+        slices: int = 0,
+        risk_aversion: float | None = None,
+        volatility: str | float | None = None,
+        temporary_impact: float | None = None,
+        permanent_impact: float = 0.0,
+        model: Literal["almgren_chriss", "transient"] = "almgren_chriss",
+        half_life: str | float | None = None,
+        replan: str | float = "30s",
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        duration: str | float = "5m",
+        max_slippage: str | float | None = None,
+        would_price: Decimal | str | int | None = None,
+        max_participation: str | float | None = None,
+        min_slice: Decimal | str | int | None = None,
+        max_slice: Decimal | str | int | None = None,
+        randomize: str | float = "20%",
+        catch_up: str | float = "100%",
+        out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+        force_completion: bool = False,
+        urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+        slice_ttl: str | float | None = None,
+    ) -> None: ...
+
+IS = ImplementationShortfall
+
 async def execute_market(
     symbol: str,
     side: Side | Literal["buy", "sell"],
@@ -606,5 +670,83 @@ async def execute_block(
 ) -> Execution:
     """Rests in dark venues first, divided by what was found there, and works the rest on the lit
     ones."""
+
+async def execute_pov(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    rate: str | float = "10%",
+    min_rate: str | float | None = None,
+    max_rate: str | float | None = None,
+    reach: str | float = "0.1%",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "1d",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """A share of what the market trades: follows its volume up and down, and never runs ahead of it."""
+
+async def execute_is(
+    symbol: str,
+    side: Side | Literal["buy", "sell"],
+    qty: Decimal | str | int,
+    *,
+    interval: str | float = "10s",
+    slices: int = 0,
+    risk_aversion: float | None = None,
+    volatility: str | float | None = None,
+    temporary_impact: float | None = None,
+    permanent_impact: float = 0.0,
+    model: Literal["almgren_chriss", "transient"] = "almgren_chriss",
+    half_life: str | float | None = None,
+    replan: str | float = "30s",
+    start_time: str | datetime | None = None,
+    end_time: str | datetime | None = None,
+    duration: str | float = "5m",
+    max_slippage: str | float | None = None,
+    would_price: Decimal | str | int | None = None,
+    max_participation: str | float | None = None,
+    min_slice: Decimal | str | int | None = None,
+    max_slice: Decimal | str | int | None = None,
+    randomize: str | float = "20%",
+    catch_up: str | float = "100%",
+    out_of_limit: Literal["catch_up", "pause"] = "catch_up",
+    force_completion: bool = False,
+    urgency: Literal["low", "medium", "high", "immediate"] | None = None,
+    slice_ttl: str | float | None = None,
+    limit_price: Decimal | str | None = None,
+    strategy: str = "",
+    strategy_params: Mapping[str, Any] | None = None,
+    venues: Sequence[str] | None = None,
+    account: str = "default",
+    trigger: Trigger | Mapping[str, Any] | None = None,
+    otherwise: Alternative | Mapping[str, Any] | None = None,
+    note: str = "",
+    parent_id: str = "",
+    client: Works | None = None,
+) -> Execution:
+    """The least expected cost for its risk: early where the price wanders much, evenly where trading
+    fast is dear."""
 
 def __getattr__(name: str) -> Any: ...

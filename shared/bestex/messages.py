@@ -857,9 +857,10 @@ class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """stats.<symbol>, JSON, about once a second.
 
-    Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute;
-    `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1. `traded` is all base
-    traded since `counting_since`, when this count began: whoever misses a message misses nothing of it.
+    Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute, `recent_volume` in
+    the last five seconds; `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0
+    to 1. `traded` is all base traded since `counting_since`, when this count began: whoever misses a message misses
+    nothing of it.
     `usual_spread_bps` is the EWMA of the spread; None before anything is usual.
     """
 
@@ -871,6 +872,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ask_depth: Decimal = Decimal(0)
     volatility_bps: float | None = None
     volume: Decimal = Decimal(0)
+    recent_volume: Decimal = Decimal(0)
     traded: Decimal = Decimal(0)
     counting_since: Time | None = None
     liquidity_score: float = 0.0

@@ -21,6 +21,8 @@ ALGOS = {
     "iceberg": "services.scheduler.algos.iceberg:Iceberg",
     "peg": "services.scheduler.algos.peg:Peg",
     "block": "services.scheduler.algos.block:Block",
+    "pov": "services.scheduler.algos.pov:Pov",
+    "is": "services.scheduler.algos.implementation_shortfall:ImplementationShortfall",
 }
 
 STRATEGIES = {

@@ -143,14 +143,20 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """What is due at `now_ns`. Pure; called again after every change of the parent."""
         raise TypeError(f"{type(self).__name__} has no decision, for {task} at {now_ns} or ever")
 
-    def closing(self, task: Task, now_ns: int) -> Decision:
-        """After the end: what is left is taken at once where that was asked for, and given up where not."""
+    def closing(
+        self,
+        task: Task,
+        now_ns: int,
+        text: str = "the schedule ended with a rest that the book did not hold",
+    ) -> Decision:
+        """After the end: what is left is taken at once where that was asked for, and given up where not. `text`: why
+        there is a rest."""
         if task.open:
             return Wait(now_ns + SECOND)
         tried = task.slices > 0 and task.sliced_ns >= task.end_ns
         if self.force_completion and not tried:
             return Slice(task.unsent, expires_ns=now_ns + COMPLETION_NS, why="completion at the end")
-        return Finish(Code.COMPLETED, "the schedule ended with a rest that the book did not hold")
+        return Finish(Code.COMPLETED, text)
 
 
 class Tried(NamedTuple):
@@ -178,13 +184,14 @@ class Working(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A parent as its algorithm sees it. Quantities and prices in the instrument's units.
 
-    `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
-    `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
-    when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
-    one filled and why it ended. `arrival_half`: twice the mid when it began; where there was none, twice the limit of
-    its first slice, and before that None. `venues`: those that the order may use, None for all. `tried`: what slices
-    that rested at one venue alone found there, oldest first, those of earlier orders before its own where the
-    algorithm learns from them.
+    `min_qty` and `most`: the least and the most that a slice may be now; `max_qty`: the most it may ever be, 0 for any.
+    `missed`: what is not to be caught up. `traded`: what the market has traded since the order began, while it was at
+    work; `sliced_traded`: what that was when the last slice went out; `from_traded` and `from_cum`: what that and `cum`
+    were when the parameters were last changed. `sliced_ns` and `settled_ns`: when the last slice went out and when the
+    last one came back, 0 for never; `last_qty` and `last_reason`: what that one filled and why it ended.
+    `arrival_half`: twice the mid when it began; where there was none, twice the limit of its first slice, and before
+    that None. `venues`: those that the order may use, None for all. `tried`: what slices that rested at one venue
+    alone found there, oldest first, those of earlier orders before its own where the algorithm learns from them.
     """
 
     side: Side
@@ -194,6 +201,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     slices: int
     lot: int
     min_qty: int
+    max_qty: int
     most: int
     start_ns: int
     end_ns: int
@@ -202,6 +210,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     plan: Curve
     market: Market
     traded: int
+    sliced_traded: int
+    from_traded: int
+    from_cum: int
     missed: int
     sliced_ns: int
     settled_ns: int

@@ -1,3 +1,1 @@
-"""The models that algorithms decide by: pure functions of what is known."""
-
-"""Models that algorithms rest on. Pure: numbers in, numbers out."""
+"""Models that algorithms decide by: pure functions of numbers, in floats."""

@@ -72,6 +72,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "iceberg": {"display_share": "20%", "refresh": "100ms", "repost_after": "500ms"},
     "peg": {"interval": "200ms"},
     "block": {"interval": "1s"},
+    "pov": {"rate": "50%", "force_completion": True},
+    "is": {"interval": "500ms", "replan": "500ms"},
 }
 RESTING = frozenset({"limit"})
 

@@ -81,11 +81,12 @@ def test_volume_is_that_of_the_last_minute_in_base(market: Market) -> None:
     market.trade("b", 100, 0)
     market.run(1)
     stats = market.stats[-1]
-    assert stats.volume == Decimal("0.007")
+    assert (stats.volume, stats.recent_volume) == (Decimal("0.007"), Decimal("0.005"))
     assert [venue.volume for venue in stats.venues] == [Decimal("0.002"), Decimal("0.005"), Decimal(0)]
     assert stats.venues[1].rejected == {"trade_not_positive": 1}
     market.run(30)
     assert market.stats[-1].volume == Decimal("0.005")
+    assert market.stats[-1].recent_volume == 0
     market.run(30)
     assert market.stats[-1].volume == 0
 
@@ -96,7 +97,8 @@ def test_volume_drops_what_is_sixty_seconds_old_and_keeps_bounded_buckets() -> N
         volume.add(1, second * SECOND)
         volume.add(1, second * SECOND + 1)
         assert volume.total(second * SECOND + 2) == 2 * min(second + 1, 60)
-    assert volume.total(2_000 * SECOND) == 0
+        assert volume.recent(second * SECOND + 2) == 2 * min(second + 1, 6)
+    assert volume.total(2_000 * SECOND) == volume.recent(2_000 * SECOND) == 0
 
 
 def test_volatility_is_the_root_mean_square_of_one_second_returns_in_bps() -> None:

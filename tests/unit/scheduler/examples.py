@@ -52,4 +52,25 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "venues": ["sim_a", "dark_b"], "dark_share": "30%", "interval": "7s"},
         {"duration": "100s", "venues": ["sim_a"], "force_completion": True},
     ],
+    "pov": [
+        {"duration": "100s", "rate": "20%"},
+        {"duration": "100s", "rate": "10%", "min_rate": "5%", "max_rate": "30%", "reach": "20bps"},
+        {"duration": "100s", "rate": "30%", "min_slice": "0.02", "limit_price": "60020", "catch_up": 0},
+        {"duration": "100s", "rate": "5%", "force_completion": True, "would_price": "59900"},
+        {"duration": "100s", "rate": "40%", "limit_price": "60000", "out_of_limit": "pause"},
+    ],
+    "is": [
+        {"duration": "100s", "interval": "5s", "replan": "10s"},
+        {"duration": "100s", "slices": 12, "risk_aversion": 1e-3, "replan": "1s"},
+        {"duration": "100s", "interval": "10s", "urgency": "high", "volatility": "3%", "randomize": 0.9},
+        {"duration": "100s", "interval": "5s", "urgency": "immediate", "max_slice": "0.2"},
+        {"duration": "100s", "interval": "10s", "model": "transient", "half_life": "1m"},
+        {
+            "duration": "100s",
+            "interval": "5s",
+            "limit_price": "60020",
+            "out_of_limit": "pause",
+            "replan": "5s",
+        },
+    ],
 }

@@ -1,0 +1,191 @@
+"""Implementation shortfall: the trajectory of Almgren and Chriss (2000), early where risk is dear.
+
+How fast what is left decays (kappa) follows from the risk aversion, the volatility and the impact of trading, given
+or estimated; see `models/almgren_chriss.py` and `models/estimates.py`. Without a risk aversion the urgency says it in
+a unit that means the same for every symbol, the half-life 1/kappa: the order's whole time for low, a third of it for
+medium, a tenth for high, nothing for immediate. Where the symbol's daily volatility is configured, it holds at that,
+and in a market twice as volatile it is half as long, as a constant risk aversion has it: kappa goes with sigma.
+
+An order that is behind, or whose market has changed, is planned anew from what is left. With `model` transient the
+plan is that of Obizhaeva and Wang (2013) for impact that decays: a bulk at both ends, equal parts in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from math import inf
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from msgspec import Meta
+
+from bestex.clock import DAY, MS, SECOND
+from bestex.human import Duration, Ratio
+from bestex.impact.settings import ImpactSettings
+from bestex.impact.transient import Exponential, in_lots, obizhaeva_wang
+from services.scheduler.algos.base import Decision, Params, Replan, Slice, Task
+from services.scheduler.algos.scheduled import Scheduled
+from services.scheduler.curve import Curve, capped, through
+from services.scheduler.market import Market
+from services.scheduler.models.almgren_chriss import trajectory
+from services.scheduler.models.estimates import (
+    Estimate,
+    Estimates,
+    daily_volatility,
+    mid,
+    temporary_impact,
+)
+
+# The order's time in half-lives, by urgency.
+DECAYS = {"low": 1.0, "medium": 3.0, "high": 10.0, "immediate": inf}
+MATTERS = 0.1  # a plan is replaced where it leads more than this share of the rest astray
+SCALES = (1 / 3, 3.0)  # how much at least and at most volatility changes the urgency's half-life
+LEFT_MOST = 1 - 1e-9  # where nothing decays, the bulks at both ends are half of the order each
+
+
+class Shape(NamedTuple):
+    """kappa per day, and why."""
+
+    kappa: float
+    why: str
+
+
+class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
+    """The least expected cost for its risk: early where the price wanders much, evenly where trading fast is dear."""
+
+    name: ClassVar[str] = "is"
+
+    risk_aversion: Annotated[
+        float | None,
+        Meta(description="Lambda, in 1/quote: expected cost + lambda variance. Overrides the urgency."),
+    ] = None
+    volatility: Annotated[
+        Ratio | None, Meta(description="Of a day; where left out, as measured now or else as configured.")
+    ] = None
+    temporary_impact: Annotated[
+        float | None,
+        Meta(description="Eta, quote per base for each base a day; estimated where left out."),
+    ] = None
+    permanent_impact: Annotated[float, Meta(description="Gamma, quote per base for each base traded.")] = 0.0
+    model: Annotated[
+        Literal["almgren_chriss", "transient"],
+        Meta(description="What impact is like: there while one trades, or decaying."),
+    ] = "almgren_chriss"
+    half_life: Annotated[
+        Duration | None,
+        Meta(description="In which half of a transient impact is gone; as configured where left out."),
+    ] = None
+    replan: Annotated[
+        Duration,
+        Meta(description="How often at most the plan follows the market and the fills; 0s for never."),
+    ] = Duration.parse("30s")
+
+    def problem(self) -> str:
+        if self.volatility is not None and not 0 < self.volatility <= 10:
+            return "volatility must be above 0% and at most 1000%"
+        for name in ("risk_aversion", "temporary_impact", "permanent_impact"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < inf:
+                return f"{name} must be a number that is not below zero"
+        if self.temporary_impact == 0:
+            return "temporary_impact must be above zero"
+        if self.half_life is not None and self.half_life <= 0:
+            return "half_life must be longer than nothing"
+        return super().problem()
+
+    def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
+        """Itself; and by what estimates it is planned, for the history."""
+        del algos, name
+        if self.model == "transient":
+            return self, f"half of the impact is taken to be gone after {self._decay(task)}"
+        shape = self._shape(task, task.start_ns)
+        return self, (shape or self._default(task)).why
+
+    def curve(self, task: Task, now_ns: int) -> Curve:
+        start_ns = self.begin_ns(task, now_ns)
+        return self._planned(task, start_ns, self._shape(task, start_ns) or self._default(task))
+
+    def decide(self, task: Task, now_ns: int) -> Decision:
+        decision = super().decide(task, now_ns)
+        if not isinstance(decision, Slice) or now_ns >= task.end_ns:
+            return decision
+        return self._better(task, now_ns) or decision
+
+    def _better(self, task: Task, now_ns: int) -> Replan | None:
+        """A new plan from here, just before a slice goes out, where that matters. The old one stands where something
+        was missed beyond the limit and is to be left to the end."""
+        steady = self.model == "transient" or not self.replan or task.missed
+        if steady or now_ns - task.plan.start_ns < self.replan or self.steps(task, now_ns, task.cum) < 2:
+            return None
+        if (shape := self._shape(task, now_ns)) is None:
+            return None  # what is not known now was known when it was planned
+        fresh, rest = self._planned(task, now_ns, shape), task.qty - task.cum
+        pairs = [(point, task.plan.at(point.at_ns)) for point in fresh.points]
+        # What the old plan's own randomising explains is not astray.
+        astray = max(abs(new.qty - old.qty) - (old.qty - old.low) for new, old in pairs)
+        if astray <= max(MATTERS * rest, task.min_qty):
+            return None
+        return Replan(fresh, f"{shape.why}; the old plan led {astray / rest:.0%} of the rest astray")
+
+    def _planned(self, task: Task, start_ns: int, shape: Shape) -> Curve:
+        """From what is filled to the whole in whole lots."""
+        steps, span_ns = self.steps(task, start_ns, task.cum), max(task.end_ns - start_ns, 1)
+        if self.model == "transient":
+            left = Exponential(half_life_ns=self._decay(task)).left(span_ns // steps)
+            shares = obizhaeva_wang(steps, min(left, LEFT_MOST))
+        else:
+            held = trajectory(steps, shape.kappa * span_ns / DAY)
+            shares = [before - after for before, after in pairwise(held)]
+        parts = capped(in_lots(task.qty - task.cum, shares, task.lot), task.max_qty)
+        times_ns = [start_ns + span_ns * i // steps for i in range(steps + 1)]
+        return through(times_ns, list(accumulate(parts, initial=task.cum)), float(self.randomize))
+
+    def _shape(self, task: Task, start_ns: int) -> Shape | None:
+        """By the market as it is; None where a risk aversion is given and not all that it needs is known. All but the
+        market is the whole order's, so that a plan made later for what is left agrees with the first."""
+        market, steps = task.market, self.steps(task, start_ns, task.cum)
+        base = 10.0**market.instrument.qty_scale
+        days, left_days = (max(task.end_ns - from_ns, 1) / DAY for from_ns in (task.start_ns, start_ns))
+        sigma, eta = daily_volatility(market), None
+        if self.volatility is not None:
+            sigma = Estimate(float(self.volatility), "given")
+        if self.temporary_impact is not None:
+            eta = Estimate(self.temporary_impact, "given")
+        else:
+            eta = temporary_impact(market, task.side, task.qty / base, days, left_days / steps)
+        known = Estimates(mid(market), sigma, eta, market.spread_bps or 0.0)
+        setting = known.setting((task.qty - task.cum) / base, left_days, steps, self.permanent_impact)
+        if self.risk_aversion is None:
+            kappa = DECAYS[self.urgency or "medium"] / days * self._scale(market, sigma)
+            cause = f"by {self.urgency or 'medium'} urgency"
+        elif setting is None:
+            return None
+        else:
+            kappa, cause = setting.kappa(self.risk_aversion), f"by risk aversion {self.risk_aversion:g}"
+        return Shape(
+            kappa, f"half-life {_days(1 / kappa if kappa else inf)} {cause}; {known.words(setting, kappa)}"
+        )
+
+    def _default(self, task: Task) -> Shape:
+        """Where a risk aversion is given and has nothing to weigh."""
+        days = max(task.end_ns - task.start_ns, 1) / DAY
+        return Shape(DECAYS["medium"] / days, "volatility or impact is not known: as for medium urgency")
+
+    def _scale(self, market: Market, sigma: Estimate | None) -> float:
+        """How much more volatile the market is than configured, within SCALES."""
+        usual = None if market.impact is None else market.impact.daily_volatility
+        if sigma is None or usual is None:
+            return 1.0
+        return max(SCALES[0], min(sigma.value / usual, SCALES[1]))
+
+    def _decay(self, task: Task) -> Duration:
+        """The half-life of a transient impact."""
+        return self.half_life or (task.market.impact or ImpactSettings()).half_life
+
+
+def _days(days: float) -> str:
+    """For people: to the second, or finer where it is short."""
+    if days * DAY >= 100 * DAY * 365:
+        return "without end"
+    step = SECOND if days * DAY >= 10 * SECOND else MS
+    return str(Duration(round(days * DAY / step) * step))
