@@ -34,6 +34,7 @@ def started(parent: Parent, market: Market, curve: Curve, now_ns: int) -> Fact:
             arrival_px=None if mid is None else parent.instrument.price(mid) / 2,
             schedule=to_schedule(curve, parent.instrument),
             traded=traded(parent, market),
+            text=curve.why,
         )
     )
 

@@ -15,7 +15,7 @@ from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.messages import Tif
 from bestex.units import floor_to, total
-from services.scheduler.algos.base import Params, Task, Working
+from services.scheduler.algos.base import Params, Task, Unbroken, Working
 from services.scheduler.curve import Curve, free, of_schedule
 from services.scheduler.market import Market, Tally
 
@@ -49,6 +49,7 @@ class Parent:
         "params",
         "paused",
         "plan",
+        "planned_ns",
         "recalled",
         "requests",
         "seed",
@@ -59,6 +60,7 @@ class Parent:
         "start_ns",
         "started",
         "tally",
+        "unbroken",
         "wake_ns",
         "wanted",
         "would_price",
@@ -89,9 +91,10 @@ class Parent:
         self.last_qty = 0
         self.looked_ns = 0
         self.wake_ns = 0
+        self.unbroken: Unbroken | None = None
         self._take(event.order, params)
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, instrument, counts=self.started)
+        self._plan(event)
+        self._count(event, self.started)
 
     def _take(self, order: m.ParentOrder, params: Params) -> None:
         instrument = self.instrument
@@ -102,10 +105,24 @@ class Parent:
         self.most_slice = _units(params.max_slice, instrument)
         self.would_price = None if params.would_price is None else instrument.price_units(params.would_price)
 
-    def _planned(self, schedule: list[m.SchedulePoint]) -> Curve:
-        if not schedule:
-            return free(self.start_ns, self.end_ns, self.cum, self.wanted)
-        return of_schedule(schedule, self.instrument)
+    def _plan(self, event: m.ParentAccepted | m.ParentStarted | m.ParentModified | m.ParentReplanned) -> None:
+        self.planned_ns = int(event.at)
+        self.plan: Curve = (
+            of_schedule(event.schedule, self.instrument)
+            if event.schedule
+            else free(self.start_ns, self.end_ns, self.cum, self.wanted)
+        )
+
+    def _count(self, event: Any, counts: bool, anew: bool = False) -> None:
+        """What the market has traded, as an event says it. `anew`: the order is another from here on."""
+        _, since = self.tally.known
+        self.tally.stored(event.traded, self.instrument, counts=counts)
+        traded, now_since = self.tally.known
+        if not self.tally.counts:
+            self.unbroken = None
+        elif anew or self.unbroken is None or now_since != since:
+            sent = self.cum + self.open_qty + self.missed
+            self.unbroken = Unbroken(at_ns=int(event.at), qty=sent, traded=traded)
 
     @property
     def open_qty(self) -> int:
@@ -150,6 +167,8 @@ class Parent:
             plan=self.plan,
             market=market,
             traded=traded,
+            unbroken=self.unbroken if self.tally.goes_on(market) else None,
+            planned_ns=self.planned_ns,
             missed=self.missed,
             sliced_ns=self.sliced_ns,
             settled_ns=self.settled_ns,
@@ -184,8 +203,8 @@ class Parent:
         self.started = True
         if event.end_at is not None:
             self.end_ns = event.end_at
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument)
+        self._plan(event)
+        self._count(event, True)
 
     def sliced(self, event: m.ParentSliced) -> None:
         instrument = self.instrument
@@ -199,7 +218,7 @@ class Parent:
         )
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
-        self.tally.stored(event.traded, instrument)
+        self._count(event, True)
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
@@ -220,7 +239,7 @@ class Parent:
 
     def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
         self.paused = isinstance(event, m.ParentPaused)
-        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+        self._count(event, not self.paused)
         self.answered(event.order_seq)
 
     def modified(self, event: m.ParentModified, params: Params) -> None:
@@ -228,8 +247,8 @@ class Parent:
         if event.end_at is not None:
             self.end_ns = event.end_at
         self.missed = 0
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
+        self._plan(event)
+        self._count(event, self.started and not self.paused, anew=True)
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
 
@@ -241,8 +260,8 @@ class Parent:
         return other
 
     def replanned(self, event: m.ParentReplanned) -> None:
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+        self._plan(event)
+        self._count(event, not self.paused)
 
 
 def _units(qty: Decimal | None, instrument: Instrument) -> int:

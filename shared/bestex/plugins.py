@@ -15,6 +15,7 @@ ALGOS = {
     "market": "services.scheduler.algos.market:Market",
     "limit": "services.scheduler.algos.limit:Limit",
     "twap": "services.scheduler.algos.twap:Twap",
+    "vwap": "services.scheduler.algos.vwap:Vwap",
 }
 
 STRATEGIES = {

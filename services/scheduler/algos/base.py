@@ -119,6 +119,16 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def watches_volume(self) -> bool:
         return self.follows_volume or self.max_participation is not None
 
+    def begins_ns(self, market: Market, at_ns: int) -> int:
+        """When it begins that is to begin at `at_ns`: later where its market is closed then, and that matters."""
+        del market
+        return at_ns
+
+    def ends_ns(self, market: Market, at_ns: int) -> int:
+        """When it ends that is to end at `at_ns`; earlier where its market closes before."""
+        del market
+        return at_ns
+
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it
         is for. `algos`: all that there are. `name`: the one that was chosen before, which stands."""
@@ -155,13 +165,23 @@ class Working(msgspec.Struct, frozen=True):
     recalled: bool
 
 
+class Unbroken(msgspec.Struct, frozen=True):
+    """From `at_ns` on the market's volume has been counted without a break, and the order been at work: `qty` of it
+    was sent then, and `traded` the market had traded."""
+
+    at_ns: int
+    qty: int
+    traded: int
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A parent as its algorithm sees it. Quantities and prices in the instrument's units.
 
     `min_qty` and `most`: the least and the most that a slice may be now. `missed`: what is not to be caught up.
-    `traded`: what the market has traded since the order began, while it was at work. `sliced_ns` and `settled_ns`:
-    when the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that
-    one filled and why it ended.
+    `traded`: what the market has traded since the order began, while it was at work; `unbroken`: since when that can
+    be compared with what was expected, None where nothing is counted. `planned_ns`: when the plan was made.
+    `sliced_ns` and `settled_ns`: when the last slice went out and when the last one came back, 0 for never;
+    `last_qty` and `last_reason`: what that one filled and why it ended.
     """
 
     side: Side
@@ -179,6 +199,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     plan: Curve
     market: Market
     traded: int
+    unbroken: Unbroken | None
+    planned_ns: int
     missed: int
     sliced_ns: int
     settled_ns: int
