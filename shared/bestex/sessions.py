@@ -8,6 +8,7 @@ first such calendar is asked for. Times are ns since 1970, spans half-open: a ma
 from __future__ import annotations
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -214,8 +215,10 @@ def calendar(name: str) -> Calendar:
         return AlwaysOpen()
     library: Any = import_module(LIBRARY)
     try:
-        found = library.get_calendar(name)
-        schedule = found.schedule
+        with warnings.catch_warnings():  # what the library uses of its own libraries is not its users' affair
+            warnings.simplefilter("ignore")
+            found = library.get_calendar(name)
+            schedule = found.schedule
     except library.errors.CalendarError:
         raise ConfigError(f"calendar: there is no exchange {name}; write 24/7, or one such as XNYS") from None
     columns = [

@@ -3,8 +3,8 @@
 Every day weighs the same: a day is looked at as shares of its own volume, so that a wild one does not drown the
 others. The shares are averaged over buckets of minutes, and over the days by their mean, from MEDIAN_DAYS_MIN days on
 by their median, and drawn towards an even day where they are few. The average of the days before is the classical
-profile, against which Bialkowski, Darolles and Le Fol (2008, "Improving VWAP strategies") measure their dynamic one. A
-minute that is missing says nothing, and is never a zero.
+profile, against which Bialkowski, Darolles and Le Fol (2008, "Improving VWAP strategies") measure their dynamic one.
+A minute that is missing says nothing, and is never a zero.
 """
 
 from __future__ import annotations
