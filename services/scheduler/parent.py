@@ -121,8 +121,11 @@ class Parent:
         if not self.tally.counts:
             self.unbroken = None
         elif anew or self.unbroken is None or now_since != since:
-            sent = self.cum + self.open_qty + self.missed
-            self.unbroken = Unbroken(at_ns=int(event.at), qty=sent, traded=traded)
+            at_ns = int(event.at)
+            # The plan goes on while an order is paused; the order does not.
+            paused = isinstance(event, m.ParentResumed)
+            qty = self.cum + self.missed if paused else self.plan.qty(at_ns)
+            self.unbroken = Unbroken(at_ns=at_ns, qty=qty, traded=traded)
 
     @property
     def open_qty(self) -> int:

@@ -167,7 +167,7 @@ class Working(msgspec.Struct, frozen=True):
 
 class Unbroken(msgspec.Struct, frozen=True):
     """From `at_ns` on the market's volume has been counted without a break, and the order been at work: `qty` of it
-    was sent then, and `traded` the market had traded."""
+    was to have been sent by then, and `traded` the market had traded."""
 
     at_ns: int
     qty: int

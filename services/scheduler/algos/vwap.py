@@ -27,7 +27,7 @@ REPLAN_NS = (
     MINUTE  # how soon a plan is made anew; a minute's volume says little, and every plan is a stored event
 )
 REPLANS_MAX = 60  # of one order: the period is longer for one that takes hours
-MATTERS = 0.01  # of the order: a plan that is less beside the estimate is left as it is
+MATTERS = 0.005  # of the order: a plan that is less beside the estimate is left as it is
 
 
 class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,12 +65,12 @@ class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
         return close_ns if goes_on or not self.force_completion else close_ns - COMPLETION_NS
 
     def curve(self, task: Task, now_ns: int) -> Curve:
-        start_ns = self.begin_ns(task, now_ns)
-        expected = self._expected(task, start_ns)
+        start_ns, first_ns = self._begins(task, now_ns)
+        expected = self._expected(task, first_ns)
         rest = task.qty - task.cum
-        times = expected.times_ns
+        times = [*([start_ns] if start_ns < first_ns else []), *expected.times_ns]
         totals = [task.cum + round(rest * expected.share(at_ns)) for at_ns in times]
-        return self._bounded(task, list(times), totals, expected.why)
+        return self._bounded(task, times, totals, expected.why)
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         hours = task.market.hours
@@ -102,16 +102,26 @@ class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
             return max(since.qty + round((task.qty - since.qty) * share), sent)
 
         sent = task.cum + task.open + task.missed
-        planned = max(task.plan.qty(now_ns), sent)
-        if abs(wanted(now_ns) - planned) <= MATTERS * task.qty:
+        meets_ns = min(now_ns + period_ns, task.end_ns)
+        if abs(wanted(meets_ns) - max(task.plan.qty(meets_ns), sent)) <= MATTERS * task.qty:
             return None
         # From where the order stands to where it should be within a period, and on from there.
-        start_ns = self.begin_ns(task, now_ns)
-        meets_ns = min(now_ns + period_ns, task.end_ns)
-        times = [start_ns, meets_ns, *(at for at in expected.times_ns if at > meets_ns)]
-        totals = [sent, *(wanted(at_ns) for at_ns in times[1:])]
+        start_ns, first_ns = self._begins(task, now_ns)
+        meets_ns = min(max(meets_ns, 2 * first_ns - start_ns), task.end_ns)
+        later = [meets_ns, *(at for at in expected.times_ns if at > meets_ns)]
+        times = [start_ns, *([first_ns] if start_ns < first_ns < meets_ns else []), *later]
+        totals = [sent] * (len(times) - len(later)) + [wanted(at_ns) for at_ns in later]
         of = f"{traded:.6g} traded where {expected.until(now_ns):.6g} was expected"
         return Replan(self._bounded(task, times, totals, ""), of)
+
+    def _begins(self, task: Task, now_ns: int) -> tuple[int, int]:
+        """Where a new plan begins, and when more is due: what went out last was for the time until then."""
+        start_ns = self.begin_ns(task, now_ns)
+        first_ns = start_ns + self._interval_ns(task)
+        return (
+            start_ns,
+            first_ns if task.slices and start_ns == task.sliced_ns and first_ns < task.end_ns else start_ns,
+        )
 
     def _expected(self, task: Task, from_ns: int) -> Expected:
         lookback = 0 if self.lookback is None else self.lookback // MINUTE

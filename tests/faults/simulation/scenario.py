@@ -64,7 +64,7 @@ STEPS_MAX = 150  # a process takes about as many in the busy time
 FAULTS_MAX = 6
 
 # What an algorithm needs besides a duration to be at work within the busy time.
-PARAMS: dict[str, dict[str, Any]] = {"twap": {"interval": "1s"}}
+PARAMS: dict[str, dict[str, Any]] = {"twap": {"interval": "1s"}, "vwap": {"interval": "1s"}}
 RESTING = frozenset({"limit"})
 
 
