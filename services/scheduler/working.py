@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bestex.clock import MS, SECOND
+from bestex.clock import MS, SECOND, US
 from bestex.config import Config
 from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
@@ -117,7 +117,9 @@ class Working:
         return [] if parent.open else [facts.done(parent, reason, text, now_ns)]
 
     def _wake(self, key: str, parent: Parent, at_ns: int) -> Outputs:
-        """Nothing where it is to be woken then anyway."""
+        """Nothing where it is to be woken then anyway. Clocks show whole microseconds: what is due within one is due
+        at its end."""
+        at_ns += -at_ns % US
         if parent.wake_ns == at_ns:
             return []
         parent.wake_ns = at_ns
