@@ -49,7 +49,8 @@ def from_units(units: int, scale: int) -> Decimal:
 
 def plain(amount: Decimal, digits: int) -> Decimal:
     """`amount` without a digit beyond so many, six at the most: written, it has no exponent. For statistics only."""
-    return amount if amount == 0 else amount.quantize(Decimal(1).scaleb(-min(digits, DIGITS_MAX)), ROUND_DOWN)
+    text = format(amount.quantize(Decimal(1).scaleb(-min(digits, DIGITS_MAX)), ROUND_DOWN), "f")
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def floor_to(units: int, step: int) -> int:
