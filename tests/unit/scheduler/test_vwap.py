@@ -223,10 +223,11 @@ def test_after_a_pause_the_rest_is_spread_over_what_is_left_and_not_caught_up() 
     play.order("vwap", **HOURLY)
     play.until(30 * MINUTE + 10 * SECOND)
     play.request("pause")
-    play.until(60 * MINUTE)
+    play.until(42 * MINUTE)
     play.request("resume")
-    play.until(75 * MINUTE)
-    assert play.sent()[-1][1] / 10**5 == pytest.approx(1 / 3 + 2 / 3 * 0.5, abs=0.08)
+    play.until(60 * MINUTE)
+    # Of the third that had been sent and 18 of the 48 minutes that were left; the old plan would be at two thirds.
+    assert play.sent()[-1][1] / 10**5 == pytest.approx(1 / 3 + 2 / 3 * 18 / 48, abs=0.03)
     play.until(91 * MINUTE)
     assert sum(play.sizes) == 10**5
 
