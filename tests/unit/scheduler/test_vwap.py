@@ -280,7 +280,7 @@ def test_an_order_over_a_weekend_does_nothing_while_the_market_is_closed() -> No
     play = exchange("2023-11-14", "2023-11-15", "2023-11-16")
     play.order(
         "vwap",
-        start_time="2023-11-17T20:00:00Z",
+        start_time="2023-11-17T20:03:00Z",  # so that a step lies across the open
         end_time="2023-11-20T15:30:00Z",
         interval="5m",
         randomize=0.3,
