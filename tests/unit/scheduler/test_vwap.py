@@ -276,11 +276,12 @@ def test_an_order_of_the_night_begins_at_the_open() -> None:
     assert play.sizes[0] > play.sizes[-1], "the open is busy"
 
 
-def test_an_order_over_a_weekend_does_nothing_while_the_market_is_closed() -> None:
+@pytest.mark.parametrize("minute", range(5))  # in which of a step's minutes the market opens
+def test_an_order_over_a_weekend_does_nothing_while_the_market_is_closed(minute: int) -> None:
     play = exchange("2023-11-14", "2023-11-15", "2023-11-16")
     play.order(
         "vwap",
-        start_time="2023-11-17T20:03:00Z",  # so that a step lies across the open
+        start_time=f"2023-11-17T20:0{minute}:00Z",
         end_time="2023-11-20T15:30:00Z",
         interval="5m",
         randomize=0.3,
