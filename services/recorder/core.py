@@ -20,6 +20,7 @@ from bestex.clock import MS, SECOND, Time
 from bestex.errors import Code
 from bestex.units import total
 from services.recorder import rows as made
+from services.recorder import volumes
 from services.recorder.reliability import Reliability
 from services.recorder.rows import Due, Row, Upsert, Value
 
@@ -88,6 +89,8 @@ class RecorderCore:
                 return self._exec(message)
             case m.Fill():
                 return self._fill(message)
+            case m.VolumeDay():
+                return [volumes.row(message)]  # an operator brought it
         return []
 
     # -- parents ---------------------------------------------------------------------------------------------

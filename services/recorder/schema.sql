@@ -145,4 +145,14 @@ CREATE TABLE IF NOT EXISTS books (
     PRIMARY KEY (symbol, at_ns)
 ) WITHOUT ROWID;
 
+-- What each market traded by the minute, a row for a session; `published_ns` is 0 until the bus has it.
+CREATE TABLE IF NOT EXISTS volumes (
+    symbol       TEXT NOT NULL,
+    date         TEXT NOT NULL,
+    published_ns INTEGER NOT NULL,
+    day          TEXT NOT NULL,  -- the VolumeDay, JSON
+    PRIMARY KEY (symbol, date)
+);
+CREATE INDEX IF NOT EXISTS volumes_by_publication ON volumes (published_ns);
+
 PRAGMA user_version = 1;

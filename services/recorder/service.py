@@ -38,9 +38,10 @@ from bestex.journal import EPOCH
 from bestex.marks import MARKS, DiskFiles, Marks
 from bestex.service import Claim, Service
 from bestex.tape import Tape
-from services.recorder import metrics, tca
+from services.recorder import metrics, tca, volumes
 from services.recorder.core import Record, RecorderCore, best_of
 from services.recorder.store import BookSample, Store
+from services.recorder.volumes import Volumes
 
 BATCH = 512  # one transaction; about 15 ms of SQLite
 BATCH_WAIT_S = 0.25  # how soon a stop is noticed
@@ -99,12 +100,13 @@ class Recorder:
         self._now_ns = clock.now_ns
         self._log = log
         self._core = RecorderCore(*store.sums())
+        self._volumes = Volumes(self._instruments, store.volumes())
         self._stored = store.last_seqs()  # of each stream; everything before is stored too
         self._readers = [
             pull.PullReader(client, read.stream, read.durable, read.subjects, BATCH)
             for read in consumers.recorder(config)
         ]
-        self._subscription: Subscription | None = None
+        self._subscriptions: list[Subscription] = []
         self._samples: list[BookSample] = []
         self._sampled_ns: dict[str, int] = {}
         self._metrics_at_ns = self._tidy_at_ns = 0
@@ -133,7 +135,8 @@ class Recorder:
         await self._epochs.claim()
         self._footing.start()
         await self._check_not_behind()
-        self._subscription = await self._client.subscribe(f"{subjects.ROOT}.book.*", cb=self._on_book)
+        for head, take in (("book", self._on_book), ("stats", self._on_stats)):
+            self._subscriptions.append(await self._client.subscribe(f"{subjects.ROOT}.{head}.*", cb=take))
         for reader in self._readers:
             await self._catch_up(reader.stream, reader.subjects)
             await reader.start()
@@ -293,6 +296,13 @@ class Recorder:
             )
         )
 
+    async def _on_stats(self, message: Msg) -> None:
+        try:
+            self._volumes.take(codec.from_json(message.data, m.Stats))
+        except (msgspec.MsgspecError, ValueError) as error:
+            metrics.UNREADABLE.inc()
+            self._log.error("unreadable", subject=message.subject, error=str(error))
+
     # -- rounds ------------------------------------------------------------------------------------------
 
     async def _rounds(self) -> None:
@@ -308,6 +318,7 @@ class Recorder:
         if samples:
             with self._store as store:
                 store.add_books(samples)
+        await self._publish_volumes(now_ns)
         self.analyse_due(now_ns)
         for report in self._store.unpublished():
             if not await self._publish(subjects.metrics("tca", report.parent_id), report):
@@ -321,6 +332,7 @@ class Recorder:
             self._tidy_at_ns = now_ns + TIDY_EVERY_NS
             with self._store as store:
                 store.forget_books(now_ns)
+                store.forget_volumes()
 
     def analyse_due(self, now_ns: int) -> None:
         """Analyse the parents that ended; one whose fills are still on their way waits a little."""
@@ -340,6 +352,17 @@ class Recorder:
                     store.put_report(report)
                 store.settle_due(parent_id, symbol)
                 store.write(self._core.drain_sums(), now_ns)
+
+    async def _publish_volumes(self, now_ns: int) -> None:
+        """What is new, and what the stream is about to forget: it keeps less than a profile looks back."""
+        if rows := self._volumes.drain(now_ns):
+            with self._store as store:
+                store.write(rows, now_ns)
+        for day in self._store.volumes(max(now_ns - int(self._config.bus.max_age) // 2, 1)):
+            if not await self._publish(volumes.subject(day), day):
+                break
+            with self._store as store:
+                store.mark_volume(day, now_ns)
 
     async def _publish_sums(self, at: Time) -> None:
         for venue in sorted(self._core.venues):

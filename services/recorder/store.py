@@ -13,7 +13,8 @@ from types import TracebackType
 from bestex import codec
 from bestex.clock import HOUR, SECOND, parse_time
 from bestex.errors import BestexError, Code
-from bestex.messages import Side, TcaReport
+from bestex.messages import Side, TcaReport, VolumeDay
+from bestex.volumes import DAYS_KEPT
 from services.recorder import tca
 from services.recorder.core import AlgoSums, Record, VenueSums
 from services.recorder.rows import Due, Row, Upsert
@@ -50,9 +51,13 @@ class Store:
         if version not in (0, SCHEMA_VERSION):
             self._db.close()
             raise BestexError(f"{path}: is of version {version}, this recorder writes {SCHEMA_VERSION}")
-        if version == 0:
+        if version == 0 or not self._has_volumes():
             schema = (resources.files("services.recorder") / "schema.sql").read_text()
             self._db.executescript(schema)
+
+    def _has_volumes(self) -> bool:
+        """The one table that came later. A reader of version 1 is not troubled by it."""
+        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'volumes'"))
 
     def close(self) -> None:
         self._db.close()
@@ -146,6 +151,22 @@ class Store:
             (report.parent_id, report.symbol, str(report.at)),
         )
 
+    def mark_volume(self, day: VolumeDay, now_ns: int) -> None:
+        """It is published, as it is; a newer one is published on its own."""
+        self._db.execute(
+            "UPDATE volumes SET published_ns = ? WHERE symbol = ? AND date = ? AND day = ?",
+            (now_ns, day.symbol, day.date, codec.to_json(day).decode()),
+        )
+
+    def forget_volumes(self) -> None:
+        """Of each symbol the newest DAYS_KEPT days stay."""
+        for (symbol,) in self.rows("SELECT DISTINCT symbol FROM volumes"):
+            self._db.execute(
+                "DELETE FROM volumes WHERE symbol = ? AND date NOT IN"
+                " (SELECT date FROM volumes WHERE symbol = ? ORDER BY date DESC LIMIT ?)",
+                (symbol, symbol, DAYS_KEPT),
+            )
+
     # -- reading ---------------------------------------------------------------------------------------------
 
     def last_seqs(self) -> dict[str, int]:
@@ -164,6 +185,14 @@ class Store:
     def unpublished(self) -> list[TcaReport]:
         rows = self._db.execute("SELECT report FROM tca WHERE published = 0 LIMIT ?", (DUE_BATCH,)).fetchall()
         return [codec.from_json(text.encode(), TcaReport) for (text,) in rows]
+
+    def volumes(self, published_before_ns: int | None = None) -> list[VolumeDay]:
+        """All, or those that the bus has not had since then; oldest first."""
+        rows = self._db.execute(
+            "SELECT day FROM volumes WHERE published_ns < ? ORDER BY date, symbol",
+            (1 << 62 if published_before_ns is None else published_before_ns,),
+        )
+        return [codec.from_json(text.encode(), VolumeDay) for (text,) in rows]
 
     def report(self, parent_id: str, symbol: str) -> TcaReport | None:
         row = self._db.execute(

@@ -62,6 +62,9 @@ class SchedulerCore:
                 return self._book(message, now_ns)
             case m.Stats():
                 return self._stats(message, now_ns)
+            case m.VolumeDay():
+                if market := self._markets.get(message.symbol):
+                    market.volumes.hear(message)
             case Wakeup():
                 parent = self._parents.get(message.key)
                 if parent is None:

@@ -24,14 +24,16 @@ class Point(NamedTuple):
 
 
 class Curve:
-    """Points in order of time, straight in between; times in ns, quantities in the instrument's units."""
+    """Points in order of time, straight in between; times in ns, quantities in the instrument's units. `why` says
+    what it was made of, where that is worth a word: it goes into the event that stores the curve."""
 
-    __slots__ = ("_times", "points")
+    __slots__ = ("_times", "points", "why")
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, points: Sequence[Point], why: str = "") -> None:
         assert points, "a curve has at least one point"
         self.points = tuple(points)
         self._times = tuple(point.at_ns for point in points)
+        self.why = why
 
     @property
     def start_ns(self) -> int:
@@ -137,12 +139,28 @@ def capped(parts: Sequence[int], most: int) -> list[int]:
     return [*found, parts[-1] + over]
 
 
-def resample(points: list[Point]) -> list[Point]:
-    """At most POINTS_MAX of the points, the first and the last among them."""
-    if len(points) <= POINTS_MAX:
+def stepped(line: Curve, step_ns: int, slack: float) -> Curve:
+    """`line` with the bounds of one who follows it in steps of `step_ns`, wherever it bends.
+
+    A step's quantity goes out at its beginning, so the upper bound is a step ahead; `slack`, of a step, is by how
+    much its time and size may vary.
+    """
+    start_ns, end_ns, points = line.start_ns, line.end_ns, resample(list(line.points), POINTS_MAX // 3)
+    line = Curve(points, line.why)
+    ahead_ns, behind_ns = int((1 + slack) * step_ns), int(slack * step_ns)
+    bends = {at + shift for at, *_ in points for shift in (0, -ahead_ns, behind_ns)}
+    times = sorted(at for at in bends if start_ns <= at <= end_ns)
+    return Curve(
+        [Point(at, line.qty(at), line.qty(at - behind_ns), line.qty(at + ahead_ns)) for at in times], line.why
+    )
+
+
+def resample(points: list[Point], most: int = POINTS_MAX) -> list[Point]:
+    """At most so many of the points, the first and the last among them."""
+    if len(points) <= most:
         return points
     last = len(points) - 1
-    picks = {i * last // (POINTS_MAX - 1) for i in range(POINTS_MAX)}
+    picks = {i * last // (most - 1) for i in range(most)}
     return [points[i] for i in sorted(picks)]
 
 

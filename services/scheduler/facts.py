@@ -31,14 +31,15 @@ def traded(parent: Parent, market: Market) -> m.Traded | None:
 def started(parent: Parent, market: Market, end_ns: int, why: str, now_ns: int) -> Fact:
     mid = market.mid_half
     task = replace(parent.task(market), start_ns=now_ns, end_ns=end_ns)
+    curve = parent.params.curve(task, now_ns)
     return fact(
         m.ParentStarted(
             **parent.standing(now_ns),
             arrival_px=None if mid is None else parent.instrument.price(mid) / 2,
             end_at=Time(end_ns),
-            schedule=to_schedule(parent.params.curve(task, now_ns), parent.instrument),
+            schedule=to_schedule(curve, parent.instrument),
             traded=traded(parent, market),
-            text=why,
+            text=_together(why, curve.why),
         )
     )
 
@@ -53,23 +54,25 @@ def switched(
     """The order as its alternative works it, with `params`."""
     other = parent.order.otherwise
     assert other is not None, "there is an alternative"
+    end_ns = params.end_time if params.end_time is not None else now_ns + params.duration
     event = m.ParentSwitched(
         **parent.standing(now_ns),
         order=replace(parent.order, params=other.params, limit_price=other.limit_price, otherwise=None),
         works_as=other.algo,
-        end_at=Time(params.end_time if params.end_time is not None else now_ns + params.duration),
+        end_at=Time(params.ends_ns(market, end_ns)),
         text=why,
     )
     chosen, reason = params.choose(parent.after_switch(event, params).task(market), algos)
     after = parent.after_switch(event, chosen)
+    curve = chosen.curve(after.task(market), now_ns)
     return fact(
         replace(
             event,
             works_as=chosen.name,
             params=chosen.stored(),
-            schedule=to_schedule(chosen.curve(after.task(market), now_ns), parent.instrument),
+            schedule=to_schedule(curve, parent.instrument),
             traded=after.tally.mark(market) if chosen.watches_volume else None,
-            text=f"{why}; {reason}" if reason else why,
+            text=_together(why, reason, curve.why),
         )
     )
 
@@ -136,6 +139,10 @@ def done(parent: Parent, reason: Code, text: str, now_ns: int) -> Fact:
             text=text,
         )
     )
+
+
+def _together(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def routing_of(

@@ -12,7 +12,9 @@ from bestex.impact.settings import ImpactSettings
 from bestex.instruments import Instrument
 from bestex.ladder import Ladder, Level
 from bestex.messages import ConsolidatedBook, Side, Stats, Traded
+from bestex.sessions import Calendar, calendar
 from bestex.units import passive_price
+from services.scheduler.volume_profile import VolumeHistory
 
 if TYPE_CHECKING:
     from services.scheduler.algos.base import Working
@@ -24,7 +26,7 @@ class Market:
     """One instrument's consolidated book and statistics, as they were heard last; each may be missing.
 
     Prices and quantities are in the instrument's units, prices basis-adjusted, live venues only. `impact`: what the
-    configuration says of it.
+    configuration says of it. `volumes`: what it traded on the days before, `hours` when it trades.
     """
 
     def __init__(
@@ -33,18 +35,21 @@ class Market:
         book: ConsolidatedBook | None = None,
         stats: Stats | None = None,
         impact: ImpactSettings | None = None,
+        volumes: VolumeHistory | None = None,
     ) -> None:
         self.instrument = instrument
         self.book = book
         self.stats = stats
         self.impact = impact
+        self.volumes = VolumeHistory() if volumes is None else volumes
+        self.hours: Calendar = calendar(instrument.calendar)
 
     def with_book(self, book: ConsolidatedBook) -> Market:
-        return Market(self.instrument, book, self.stats, self.impact)
+        return Market(self.instrument, book, self.stats, self.impact, self.volumes)
 
     def with_stats(self, stats: Stats) -> Market:
         """The same book; what was worked out of it stays."""
-        other = Market(self.instrument, self.book, stats, self.impact)
+        other = Market(self.instrument, self.book, stats, self.impact, self.volumes)
         if "ladder" in self.__dict__:
             other.__dict__["ladder"] = self.ladder
         return other
@@ -153,6 +158,16 @@ class Tally:
     def __init__(self) -> None:
         self._qty = self._total = self._since = 0
         self.counts = False
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """What the journal holds of it: the quantity, and since when the count by which it is known runs."""
+        return self._qty, self._since
+
+    def goes_on(self, market: Market) -> bool:
+        """Whether the market is still counted by the count that the journal holds."""
+        stats = market.stats
+        return self.counts and stats is not None and int(stats.counting_since or 0) == self._since
 
     @property
     def marked(self) -> int:

@@ -15,7 +15,7 @@ from bestex.errors import Code
 from bestex.instruments import Instrument
 from bestex.messages import Tif
 from bestex.units import floor_to, total
-from services.scheduler.algos.base import Params, Task, Tried, Working
+from services.scheduler.algos.base import Params, Task, Tried, Unbroken, Working
 from services.scheduler.conditions import first_stop
 from services.scheduler.curve import Curve, free, of_schedule
 from services.scheduler.market import Market, Tally
@@ -60,6 +60,7 @@ class Parent:
         "params",
         "paused",
         "plan",
+        "planned_ns",
         "recalled",
         "requests",
         "seed",
@@ -75,6 +76,7 @@ class Parent:
         "trailed_ns",
         "tried",
         "trigger",
+        "unbroken",
         "wake_ns",
         "wanted",
         "wants_book",
@@ -118,8 +120,9 @@ class Parent:
         self.wants_book = False
         self._take(event.order, params)
         self._wait_for(event.order.trigger if not self.started else _otherwise(event.order))
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, instrument, counts=self.started)
+        self.unbroken: Unbroken | None = None
+        self._plan(event)
+        self._count(event, self.started)
 
     def _wait_for(self, trigger: m.Trigger | None) -> None:
         """From now on this price is looked for."""
@@ -136,10 +139,28 @@ class Parent:
         self.most_slice = _units(params.max_slice, instrument)
         self.would_price = None if params.would_price is None else instrument.price_units(params.would_price)
 
-    def _planned(self, schedule: list[m.SchedulePoint]) -> Curve:
-        if not schedule:
-            return free(self.start_ns, self.end_ns, self.cum, self.wanted)
-        return of_schedule(schedule, self.instrument)
+    def _plan(self, event: Any) -> None:
+        """The curve that an event holds, or none but the end."""
+        self.planned_ns = int(event.at)
+        self.plan: Curve = (
+            of_schedule(event.schedule, self.instrument)
+            if event.schedule
+            else free(self.start_ns, self.end_ns, self.cum, self.wanted)
+        )
+
+    def _count(self, event: Any, counts: bool, anew: bool = False) -> None:
+        """What the market has traded, as an event says it. `anew`: the order is another from here on."""
+        _, since = self.tally.known
+        self.tally.stored(event.traded, self.instrument, counts=counts)
+        traded, now_since = self.tally.known
+        if not self.tally.counts:
+            self.unbroken = None
+        elif anew or self.unbroken is None or now_since != since:
+            at_ns = int(event.at)
+            # The plan goes on while an order is paused; the order does not.
+            paused = isinstance(event, m.ParentResumed)
+            qty = self.cum + self.missed if paused else self.plan.qty(at_ns)
+            self.unbroken = Unbroken(at_ns=at_ns, qty=qty, traded=traded)
 
     @property
     def open_qty(self) -> int:
@@ -190,6 +211,8 @@ class Parent:
             plan=self.plan,
             market=market,
             traded=traded,
+            unbroken=self.unbroken if self.tally.goes_on(market) else None,
+            planned_ns=self.planned_ns,
             sliced_traded=self.sliced_traded,
             from_traded=self.from_traded,
             from_cum=self.from_cum,
@@ -233,8 +256,8 @@ class Parent:
         if event.end_at is not None:
             self.end_ns = event.end_at
         self._wait_for(_otherwise(self.order))
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument)
+        self._plan(event)
+        self._count(event, True)
 
     def sliced(self, event: m.ParentSliced) -> None:
         instrument = self.instrument
@@ -252,7 +275,7 @@ class Parent:
         )
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
-        self.tally.stored(event.traded, instrument)
+        self._count(event, True)
         self.sliced_traded = self.tally.marked
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
@@ -279,7 +302,7 @@ class Parent:
 
     def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
         self.paused = isinstance(event, m.ParentPaused)
-        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+        self._count(event, not self.paused)
         self.answered(event.order_seq)
 
     def trailed(self, event: m.ParentTrailed) -> None:
@@ -293,8 +316,8 @@ class Parent:
         self._wait_for(None)
         self.start_ns, self.end_ns = int(event.at), int(event.end_at)
         self.missed = 0
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument)
+        self._plan(event)
+        self._count(event, True, anew=True)
         self.stale = set(self.open) or _NONE
 
     def modified(self, event: m.ParentModified, params: Params) -> None:
@@ -303,8 +326,8 @@ class Parent:
         if event.end_at is not None:
             self.end_ns = event.end_at
         self.missed = 0
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument, counts=self.started and not self.paused)
+        self._plan(event)
+        self._count(event, self.started and not self.paused, anew=True)
         if is_other:
             self.from_cum, self.from_traded = self.cum, self.tally.marked
         self.answered(event.order_seq)
@@ -325,8 +348,8 @@ class Parent:
         return other
 
     def replanned(self, event: m.ParentReplanned) -> None:
-        self.plan = self._planned(event.schedule)
-        self.tally.stored(event.traded, self.instrument, counts=not self.paused)
+        self._plan(event)
+        self._count(event, not self.paused)
 
 
 def _otherwise(order: m.ParentOrder) -> m.Trigger | None:

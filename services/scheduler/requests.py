@@ -24,6 +24,8 @@ from services.scheduler.memory import Memory
 from services.scheduler.parent import Parent, fingerprint
 
 NEVER_NS = 2**63 - 1
+# Where an event says why its curve is as it is; the choice of the algorithm stands before it.
+_WHY: dict[type[Any], str] = {m.ParentAccepted: "reason", m.ParentModified: "text"}
 
 
 class Requests:
@@ -47,10 +49,17 @@ class Requests:
             raise Refused(Code.DUPLICATE_ID, f"{request.parent_id} was used for {what}")
         if at_work >= self._config.limits.max_open_parents:
             raise Refused(Code.LIMIT_EXCEEDED, f"{at_work} parents are open, limits.max_open_parents")
-        start_ns = max(params.start_time or now_ns, now_ns)
+        wanted_ns = max(params.start_time or now_ns, now_ns)
+        start_ns = params.begins_ns(market, wanted_ns)
         end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
-        if end_ns <= start_ns:
+        if end_ns <= wanted_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
+        end_ns = params.ends_ns(market, end_ns)
+        if end_ns <= start_ns:
+            raise Refused(
+                Code.INVALID_PARAMETER,
+                f"{instrument.symbol} is not traded between {Time(wanted_ns)} and its end",
+            )
         if order.trigger is not None:
             # Until it is reached the order's time is the one that it is waited for.
             end_ns = min(waits_until(order.trigger, start_ns), params.end_time or NEVER_NS)
@@ -142,6 +151,7 @@ class Requests:
             end_ns = params.end_time
         elif "duration" in request.message.params:
             end_ns = parent.start_ns + params.duration
+        end_ns = params.ends_ns(market, end_ns)
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
         self._intake.check_value(order, instrument, market.mid_half)
@@ -156,9 +166,10 @@ class Requests:
     def _planned(self, parent: Parent, event: Any, market: Market, now_ns: int) -> Any:
         """The event with the planned curve in it, as it is for the parent after the event."""
         curve = parent.params.curve(parent.task(market), now_ns)
-        return msgspec.structs.replace(
-            event, schedule=to_schedule(curve, parent.instrument), traded=facts.traded(parent, market)
-        )
+        name = _WHY[type(event)]
+        said = {name: "; ".join(filter(None, (getattr(event, name), curve.why)))}
+        schedule = to_schedule(curve, parent.instrument)
+        return msgspec.structs.replace(event, schedule=schedule, traded=facts.traded(parent, market), **said)
 
 
 def _working_as(order: m.ParentOrder, chosen: Params) -> dict[str, Any]:

@@ -31,7 +31,11 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
             ),
         ),
         past=core.past,
-        reads=(Read(subjects.CONTROL, (f"{root}.control.halt.>",)), *reads),
+        reads=(
+            Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
+            Read(subjects.METRICS, (f"{root}.metrics.volume.>",)),
+            *reads,
+        ),
         # The acceptances of other schedulers, so that an id is used once by all of them together.
         hears=(f"{root}.book.*", f"{root}.stats.*", f"{root}.parent.*.*.accepted"),
         missing=core.missing,

@@ -7,7 +7,7 @@ slice, the next one, a pause, a cancel and a restart.
 from __future__ import annotations
 
 from bestex import codec
-from bestex.clock import MS, SECOND
+from bestex.clock import MS, SECOND, US
 from bestex.config import Config
 from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
@@ -93,7 +93,7 @@ class Working:
                 return [self._switch(parent, market, why, now_ns)]
             params = parent.params
             end_ns = params.end_time if params.end_time is not None else now_ns + params.duration
-            return [facts.started(parent, market, end_ns, why, now_ns)]
+            return [facts.started(parent, market, params.ends_ns(market, end_ns), why, now_ns)]
         new = followed(trigger, side, stop, twice, instrument)
         if new is None or now_ns < parent.trailed_ns + STEP_NS:
             return []
@@ -154,7 +154,9 @@ class Working:
         return [] if 0 < parent.wake_ns <= at_ns else self._wake(key, parent, at_ns)
 
     def _wake(self, key: str, parent: Parent, at_ns: int) -> Outputs:
-        """Nothing where it is to be woken then anyway."""
+        """Nothing where it is to be woken then anyway. Clocks show whole microseconds: what is due within one is due
+        at its end."""
+        at_ns += -at_ns % US
         if parent.wake_ns == at_ns:
             return []
         parent.wake_ns = at_ns

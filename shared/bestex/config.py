@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bestex import codec, plugins
+from bestex import codec, plugins, sessions
 from bestex.clock import SECOND
 from bestex.config_terms import InstrumentConfig, Name, Port, Section, listing_of
 from bestex.errors import ConfigError, UsageError
@@ -167,7 +167,11 @@ class Config(Section, frozen=True, kw_only=True):
             )
             made.append(
                 Instrument(
-                    symbol=symbol, price_scale=item.price_scale, qty_scale=item.qty_scale, listings=listings
+                    symbol=symbol,
+                    price_scale=item.price_scale,
+                    qty_scale=item.qty_scale,
+                    listings=listings,
+                    calendar=item.calendar,
                 )
             )
         return Instruments(tuple(made))
@@ -261,6 +265,8 @@ def _check(config: Config, source: str) -> None:
         if not 0 < venue.max_volume_pct <= 1:
             raise ConfigError(f"{source}: venues.{name}.max_volume_pct: must be above 0% and at most 100%")
     for symbol, instrument in config.instruments.items():
+        if wrong := sessions.problem(instrument.calendar):
+            raise ConfigError(f"{source}: instruments.{symbol}.calendar: {wrong}")
         for venue_name in instrument.venues:
             if venue_name not in config.venues:
                 raise ConfigError(

@@ -58,9 +58,12 @@ class ListingConfig(Section, frozen=True, kw_only=True):
 
 
 class InstrumentConfig(Section, frozen=True, kw_only=True):
+    """`calendar`: when it is traded, 24/7 or an exchange's hours (`bestex.sessions`)."""
+
     price_scale: Scale
     qty_scale: Scale
     start_price: Decimal = Decimal(100)
+    calendar: str = "24/7"
     venues: dict[Name, ListingConfig]
 
 

@@ -41,12 +41,13 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """A symbol that parents are placed in, its scales, and the venues that trade it."""
+    """A symbol that parents are placed in, its scales, the venues that trade it, and when (`bestex.sessions`)."""
 
     symbol: str
     price_scale: int
     qty_scale: int
     listings: tuple[Listing, ...] = ()
+    calendar: str = "24/7"
 
     @property
     def token(self) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bestex.clock import Time
 from bestex.errors import Code
@@ -289,7 +290,8 @@ class ParentResumed(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="modified"):
-    """The order as it stands now, whole, with every parameter of its algorithm in force."""
+    """The order as it stands now, whole, with every parameter of its algorithm in force. `text`: why the schedule is
+    as it is, where that is worth a word."""
 
     order_seq: int
     order: ParentOrder
@@ -298,6 +300,7 @@ class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     end_at: Time | None = None
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
+    text: str = ""
 
 
 class ParentReplanned(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replanned"):
@@ -700,6 +703,20 @@ class AlgoMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     filled: int = 0
     fill_rate: float = 0.0
     arrival_slippage_bps: float | None = None
+
+
+class VolumeDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """metrics.volume.<symbol>.<date>, and control.volume.<symbol>.<date> where an operator brings it: what a market
+    traded in each minute of one session, in base. A minute in which nobody listened is null, and not zero; so are
+    those that have not come yet. `date` is the market's own, `minutes` those of trading from `opens_at` on, a break
+    left out."""
+
+    symbol: str
+    date: Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\d\Z")]
+    opens_at: Time
+    minutes: Annotated[list[Decimal | None], Meta(min_length=1, max_length=1440)]
+    at: Time
+    by: str = ""
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,14 +15,15 @@ ALGOS = {
     "market": "services.scheduler.algos.market:Market",
     "limit": "services.scheduler.algos.limit:Limit",
     "twap": "services.scheduler.algos.twap:Twap",
-    "sniper": "services.scheduler.algos.sniper:Sniper",
-    "liquidity": "services.scheduler.algos.liquidity:Liquidity",
-    "smart": "services.scheduler.algos.smart:Smart",
-    "iceberg": "services.scheduler.algos.iceberg:Iceberg",
-    "peg": "services.scheduler.algos.peg:Peg",
-    "block": "services.scheduler.algos.block:Block",
+    "vwap": "services.scheduler.algos.vwap:Vwap",
     "pov": "services.scheduler.algos.pov:Pov",
     "is": "services.scheduler.algos.implementation_shortfall:ImplementationShortfall",
+    "iceberg": "services.scheduler.algos.iceberg:Iceberg",
+    "sniper": "services.scheduler.algos.sniper:Sniper",
+    "peg": "services.scheduler.algos.peg:Peg",
+    "liquidity": "services.scheduler.algos.liquidity:Liquidity",
+    "block": "services.scheduler.algos.block:Block",
+    "smart": "services.scheduler.algos.smart:Smart",
 }
 
 STRATEGIES = {

@@ -36,14 +36,14 @@ _WRITER_IN_TABLE = {USER: "users", OPERATOR: "operators"}  # elsewhere the write
 # What is heard beyond one's own, by the first words of the subjects. A service hears what it decides on.
 _HEARS = {
     "aggregator": ("md.book", "md.trade"),
-    "scheduler": ("book", "stats", "md.trade", "control.halt"),
+    "scheduler": ("book", "stats", "md.trade", "control.halt", "metrics.volume"),
     "router": ("book", "stats", "metrics.venue", "control.halt"),
     "gateway": ("book", "control.halt"),
-    "recorder": ("book",),
+    "recorder": ("book", "stats"),
 }
 # The streams that are read beyond one's own, {venue} for each venue.
 _READS = {
-    "scheduler": (subjects.ORDERS, subjects.ROUTE, subjects.CONTROL),
+    "scheduler": (subjects.ORDERS, subjects.ROUTE, subjects.CONTROL, subjects.METRICS),
     "router": (subjects.SCHED, subjects.EXEC, subjects.CONTROL),
     "gateway": (subjects.ROUTE, subjects.CONTROL),
 }

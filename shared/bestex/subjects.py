@@ -92,8 +92,10 @@ TABLE = (
     Row("metrics.tca.<parent_id>", m.TcaReport, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
+    Row("metrics.volume.<symbol>.<date>", m.VolumeDay, Plane.DURABLE, METRICS, "recorder"),
     Row("control.halt.<scope>", m.Halt, Plane.DURABLE, CONTROL, "operators"),
     Row("control.accept.<stream>", m.StreamAccepted, Plane.DURABLE, CONTROL, "operators"),
+    Row("control.volume.<symbol>.<date>", m.VolumeDay, Plane.DURABLE, CONTROL, "operators"),
     Row("epoch.scheduler.<name>", m.Epoch, Plane.DURABLE, SCHED, "scheduler"),
     Row("epoch.router.<name>", m.Epoch, Plane.DURABLE, ROUTE, "router"),
     Row("epoch.gateway.<venue>", m.Epoch, Plane.DURABLE, EXEC, "gateway"),
@@ -162,6 +164,14 @@ def metrics(kind: str, name: str) -> str:
     return f"{ROOT}.metrics.{kind}.{token(name)}"
 
 
+def volume(symbol: str, date: str) -> str:
+    return f"{ROOT}.metrics.volume.{token(symbol)}.{date}"
+
+
+def bring_volume(symbol: str, date: str) -> str:
+    return f"{ROOT}.control.volume.{token(symbol)}.{date}"
+
+
 def halt(scope: str) -> str:
     return f"{ROOT}.control.halt.{token(scope)}"
 
@@ -217,8 +227,10 @@ _KIND: dict[str, Any] = {
     "metrics.tca": m.TcaReport,
     "metrics.venue": m.VenueMetrics,
     "metrics.algo": m.AlgoMetrics,
+    "metrics.volume": m.VolumeDay,
     "control.halt": m.Halt,
     "control.accept": m.StreamAccepted,
+    "control.volume": m.VolumeDay,
     "epoch": m.Epoch,
 }
 _MSGPACK = frozenset({"md.book", "md.trade", "book"})

@@ -7,9 +7,10 @@ Inside a core a price is an integer count of 10**-price_scale quote and a quanti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 
 MAX_SCALE = 18  # finer than any venue quotes; keeps 10**scale far from absurd
+DIGITS_MAX = 6  # behind the point of a statistic: finer than any model, and Python writes no exponent
 MAX_DIGITS = 38  # a longer number is a mistake or an attack, never an order
 
 _EXACT = Context(prec=2 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
@@ -44,6 +45,12 @@ def from_units(units: int, scale: int) -> Decimal:
     sign = "-" if units < 0 else ""
     fraction = f"{rest:0{scale}d}".rstrip("0")
     return Decimal(f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}")
+
+
+def plain(amount: Decimal, digits: int) -> Decimal:
+    """`amount` without a digit beyond so many, six at the most: written, it has no exponent. For statistics only."""
+    text = format(amount.quantize(Decimal(1).scaleb(-min(digits, DIGITS_MAX)), ROUND_DOWN), "f")
+    return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
 
 
 def floor_to(units: int, step: int) -> int:

@@ -18,11 +18,15 @@ from hypothesis import strategies as st
 from bestex import codec, plugins
 from bestex import messages as m
 from bestex.clock import MS, SECOND
+from tests.unit.scheduler.bench_core import START
 from tests.unit.scheduler.examples import EXAMPLES
 from tests.unit.scheduler.play import Moment, Play, all_of_it, size, usually
+from tests.unit.scheduler.volume_days import before, smile, until
 
 CASES = [(algo, i) for algo, examples in EXAMPLES.items() for i in range(len(examples))]
 SECONDS = 130  # beyond the end of every example
+# Three days of a market about as busy as the one below, and the last one until now.
+VOLUMES = (*before(START, 3, lambda place: 8 * smile(place)), until(START, 12.0))
 
 
 def test_every_algorithm_stands_here() -> None:
@@ -83,7 +87,7 @@ def asks(seed: int) -> dict[int, tuple[str, dict[str, Any]]]:
 def played(algo: str, example: dict[str, Any], seed: int, kill_after: int | None) -> Play:
     moments = wandering(seed)
     step_ns = 250 * MS
-    play = Play(lambda at_ns: moments[at_ns // step_ns], filling(seed), step_ns=step_ns)
+    play = Play(lambda at_ns: moments[at_ns // step_ns], filling(seed), step_ns=step_ns, volumes=VOLUMES)
     side = "buy" if seed % 2 else "sell"
     play.order(algo, side=side, **example)
     wishes = asks(seed)

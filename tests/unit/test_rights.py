@@ -13,7 +13,7 @@ ROLES = {role.name: role for role in rights.roles(CONFIG)}
 
 WRITES = {
     "user": ("order.new.twap.BTC-USDT", "order.cancel.twap.BTC-USDT.p1"),
-    "operator": ("control.halt.global",),
+    "operator": ("control.halt.global", "control.volume.BTC-USDT.2026-11-27"),
     "monitor": (),
     "provisioner": (),
     "collector": ("md.book.sim_a.BTC-USDT", "md.trade.sim_a.BTC-USDT"),
@@ -23,11 +23,16 @@ WRITES = {
     "gateway": ("exec.sim_a.BTC-USDT.c1.filled", "fill.sim_b.BTC-USDT.t1"),
     "gateway-sim_a": ("exec.sim_a.BTC-USDT.c1.filled", "fill.sim_a.BTC-USDT.t1"),
     "gateway-sim_b": ("exec.sim_b.BTC-USDT.c1.filled", "fill.sim_b.BTC-USDT.t1"),
-    "recorder": ("metrics.tca.p1", "metrics.venue.sim_a", "metrics.algo.twap"),
+    "recorder": (
+        "metrics.tca.p1",
+        "metrics.venue.sim_a",
+        "metrics.algo.twap",
+        "metrics.volume.BTC-USDT.2026-11-27",
+    ),
 }
 EVERYTHING = {subject for subjects in WRITES.values() for subject in subjects}
 READS = {
-    "scheduler": {"ORDERS", "SCHED", "ROUTE", "CONTROL"},
+    "scheduler": {"ORDERS", "SCHED", "ROUTE", "CONTROL", "METRICS"},
     "gateway-sim_a": {"EXEC_sim_a", "ROUTE", "CONTROL"},
     "collector": set(),
     "aggregator": set(),

@@ -128,6 +128,16 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         del market
         return True
 
+    def begins_ns(self, market: Market, at_ns: int) -> int:
+        """When it begins that is to begin at `at_ns`: later where its market is closed then, and that matters."""
+        del market
+        return at_ns
+
+    def ends_ns(self, market: Market, at_ns: int) -> int:
+        """When it ends that is to end at `at_ns`; earlier where its market closes before."""
+        del market
+        return at_ns
+
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it
         is for. `algos`: all that there are. `name`: the one that was chosen before, which stands."""
@@ -181,17 +191,28 @@ class Working(msgspec.Struct, frozen=True):
     venue: str = ""
 
 
+class Unbroken(msgspec.Struct, frozen=True):
+    """From `at_ns` on the market's volume has been counted without a break, and the order been at work: `qty` of it
+    was to have been sent by then, and `traded` the market had traded."""
+
+    at_ns: int
+    qty: int
+    traded: int
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A parent as its algorithm sees it. Quantities and prices in the instrument's units.
 
-    `min_qty` and `most`: the least and the most that a slice may be now; `max_qty`: the most it may ever be, 0 for any.
-    `missed`: what is not to be caught up. `traded`: what the market has traded since the order began, while it was at
-    work; `sliced_traded`: what that was when the last slice went out; `from_traded` and `from_cum`: what that and `cum`
-    were when the parameters were last changed. `sliced_ns` and `settled_ns`: when the last slice went out and when the
-    last one came back, 0 for never; `last_qty` and `last_reason`: what that one filled and why it ended.
-    `arrival_half`: twice the mid when it began; where there was none, twice the limit of its first slice, and before
-    that None. `venues`: those that the order may use, None for all. `tried`: what slices that rested at one venue
-    alone found there, oldest first, those of earlier orders before its own where the algorithm learns from them.
+    `min_qty` and `most`: the least and the most that a slice may be now; `max_qty`: the most it may ever be, 0 for
+    any. `missed`: what is not to be caught up. `planned_ns`: when the plan was made. `traded`: what the market has
+    traded since the order began, while it was at work; `unbroken`: since when that can be compared with what was
+    expected, None where nothing is counted; `sliced_traded`: what it was when the last slice went out; `from_traded`
+    and `from_cum`: what it and `cum` were when the parameters were last changed. `sliced_ns` and `settled_ns`: when
+    the last slice went out and when the last one came back, 0 for never; `last_qty` and `last_reason`: what that one
+    filled and why it ended. `arrival_half`: twice the mid when it began; where there was none, twice the limit of its
+    first slice, and before that None. `venues`: those that the order may use, None for all. `tried`: what slices that
+    rested at one venue alone found there, oldest first, those of earlier orders before its own where the algorithm
+    learns from them.
     """
 
     side: Side
@@ -210,6 +231,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     plan: Curve
     market: Market
     traded: int
+    unbroken: Unbroken | None
+    planned_ns: int
     sliced_traded: int
     from_traded: int
     from_cum: int

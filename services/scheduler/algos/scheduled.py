@@ -71,12 +71,19 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     def steps(self, task: Task, from_ns: int, cum: int) -> int:
         """In how many steps the way from `cum` then to the whole is gone."""
-        count = max(task.end_ns - from_ns, 1) // self._interval_ns(task)
-        most = (task.qty - cum) // max(task.min_qty, task.lot)  # never a slice that no venue takes
-        return max(1, min(count, SLICES_MAX, most))
+        span_ns = max(task.end_ns - from_ns, 1)
+        # Never a slice that no venue takes; the steps in which the market is closed are of nothing.
+        most = (task.qty - cum) * span_ns // (max(task.min_qty, task.lot) * self.open_ns(task, from_ns))
+        return max(1, min(span_ns // self._interval_ns(task), SLICES_MAX, most))
+
+    def open_ns(self, task: Task, from_ns: int) -> int:
+        """For how much of the time from then to the end its market is open, as far as that matters to it."""
+        return max(task.end_ns - from_ns, 1)
 
     def _interval_ns(self, task: Task) -> int:
-        return max((task.end_ns - task.start_ns) // self.slices, 1) if self.slices else int(self.interval)
+        if not self.slices:
+            return int(self.interval)
+        return max(self.open_ns(task, task.start_ns) // self.slices, 1)
 
 
 class Steps:

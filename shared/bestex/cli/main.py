@@ -63,6 +63,7 @@ _COMMANDS = {
     "recording": ("recordings:recording_app", "Look at recorded market data, and convert it."),
     "record": ("recordings:record", "Record the market data of the running platform."),
     "impact": ("impact:impact_app", "Calibrate market impact from recordings, and estimate an order's."),
+    "volume": ("volume:volume_app", "A market's volume by the time of day, and days of it from files."),
     "retrace": ("recordings:retrace", "Run tapes again: every decision must come out the same."),
 }
 

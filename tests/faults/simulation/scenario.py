@@ -67,6 +67,7 @@ FAULTS_MAX = 6
 # What an algorithm needs besides a duration to be at work within the busy time.
 PARAMS: dict[str, dict[str, Any]] = {
     "twap": {"interval": "1s"},
+    "vwap": {"interval": "1s"},
     "sniper": {"threshold": "40%", "cooldown": "500ms"},
     "liquidity": {"interval": "1s", "share": "30%"},
     "iceberg": {"display_share": "20%", "refresh": "100ms", "repost_after": "500ms"},

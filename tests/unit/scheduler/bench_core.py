@@ -106,7 +106,7 @@ class Bench:
 
     def recovered(self) -> Bench:
         """A bench whose core has only read this one's journal."""
-        other = Bench(with_book=False)
+        other = type(self)(with_book=False)
         other.core.decide(book(), self.now_ns)
         other.now_ns, other.seq, other.facts = self.now_ns, self.seq, list(self.facts)
         for event in self.facts:

@@ -73,4 +73,10 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
             "replan": "5s",
         },
     ],
+    "vwap": [
+        {"duration": "100s", "interval": "10s"},
+        {"duration": "100s", "slices": 7, "randomize": 0.9, "days": 1, "force_completion": True},
+        {"duration": "100s", "interval": "5s", "max_participation": "10%", "lookback": "2m"},
+        {"duration": "100s", "interval": "20s", "would_price": "59990", "limit_price": "60020"},
+    ],
 }

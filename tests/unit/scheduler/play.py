@@ -6,7 +6,7 @@ killed at any event. All is a function of the script and the clock, so two plays
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
@@ -82,7 +82,8 @@ def size(sliced: m.ParentSliced) -> int:
 
 class Play:
     """One order of `BTC/USDT` (prices in cents, quantities in 1e-5). `step_ns`: how often the book is heard; the
-    statistics come once a second. A slice comes back `delay_ns` after it went out, or later by the rule's word."""
+    statistics come once a second. A slice comes back `delay_ns` after it went out, or later by the rule's word.
+    `volumes`: what is known of the days before."""
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Play:
         delay_ns: int = 50 * MS,
         step_ns: int = 250 * MS,
         bench: Bench | None = None,
+        volumes: Sequence[m.VolumeDay] = (),
     ) -> None:
         self.script = script or steady()
         self.fill = fill
@@ -98,6 +100,9 @@ class Play:
         self.step_ns = step_ns
         self.bench = bench or Bench(with_book=False)
         self.settled: set[int] = set()
+        self.volumes = volumes
+        for day in volumes:
+            self.bench.feed(day)
         self.hear()
 
     @property
@@ -190,6 +195,8 @@ class Play:
         other.__dict__.update(self.__dict__)
         other.settled = set(self.settled)
         other.bench = self.bench.recovered()
+        for day in self.volumes:  # settings are read before anything is decided
+            other.bench.core.decide(day, other.bench.now_ns)
         # It hears the market before its timers ring, as a process does that waits for the first book.
         other.bench.core.decide(book_of(self.moment, other.bench.now_ns), other.bench.now_ns)
         whole_s = self.at_ns // SECOND * SECOND
