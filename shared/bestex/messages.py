@@ -786,8 +786,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """stats.<symbol>, JSON, about once a second.
 
     Depths are base quantity within 10 bps of the mid; `volume` is base traded in the last minute, `recent_volume` in
-    the last five seconds; `volatility_bps` is the EWMA of one-second mid returns; the liquidity score runs from 0 to 1. `traded` is all base
-    traded since `counting_since`, when this count began: whoever misses a message misses nothing of it.
+    the last five seconds; `volatility_bps` is the EWMA of one-second mid returns; the score runs from 0 to 1.
+    `traded` is all base traded since `counting_since`, when this count began: whoever misses a message misses nothing
+    of it.
     """
 
     symbol: str
