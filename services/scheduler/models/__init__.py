@@ -1,1 +1,1 @@
-"""Models that algorithms plan by: pure, and in floats."""
+"""The models that algorithms decide by: pure functions of what is known."""

@@ -79,7 +79,7 @@ def test_every_command_explains_itself_and_takes_json(name: str, capsys: pytest.
         ("up --speed 3", "--speed needs --replay"),
         ("status --config nothing.toml", "cannot be read"),
         ("algos twpa", 'did you mean "twap"'),
-        ("algos foo", 'there is no algorithm "foo"; there are ' + ", ".join(sorted(plugins.ALGOS))),
+        ("algos foo", f'there is no algorithm "foo"; there are {", ".join(sorted(plugins.ALGOS))}'),
         ("record x.rec --symbol BTC/USD", 'did you mean "BTC/USDT"'),
         ("record x.rec --seconds -1", "must be above 0"),
     ],
