@@ -137,12 +137,14 @@ KINDS = {
 }
 
 
-def draw(seed: int, kinds: tuple[str, ...] = tuple(KINDS)) -> Scenario:
-    """The scenario of a seed, with faults of these kinds only."""
+def draw(
+    seed: int, kinds: tuple[str, ...] = tuple(KINDS), algos: tuple[str, ...] = tuple(plugins.ALGOS)
+) -> Scenario:
+    """The scenario of a seed, with faults of these kinds and orders of these algorithms only."""
     rng = Random(seed)
     acts: list[Act] = []
     for number in range(rng.choice((1, 1, 2, 3))):
-        algo = rng.choice(tuple(plugins.ALGOS))
+        algo = rng.choice(algos)
         strategy = rng.choice(tuple(plugins.STRATEGIES))
         new = order(rng, f"p{number}", algo, strategy, rng.randint(300, 2_000))
         acts += [new, *requests(rng, new)]
