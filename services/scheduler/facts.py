@@ -54,12 +54,11 @@ def switched(
     """The order as its alternative works it, with `params`."""
     other = parent.order.otherwise
     assert other is not None, "there is an alternative"
-    end_ns = params.end_time if params.end_time is not None else now_ns + params.duration
     event = m.ParentSwitched(
         **parent.standing(now_ns),
         order=replace(parent.order, params=other.params, limit_price=other.limit_price, otherwise=None),
         works_as=other.algo,
-        end_at=Time(params.ends_ns(market, end_ns)),
+        end_at=Time(params.end_ns(market, now_ns)),
         text=why,
     )
     chosen, reason = params.choose(parent.after_switch(event, params).task(market), algos)

@@ -51,10 +51,9 @@ class Requests:
             raise Refused(Code.LIMIT_EXCEEDED, f"{at_work} parents are open, limits.max_open_parents")
         wanted_ns = max(params.start_time or now_ns, now_ns)
         start_ns = params.begins_ns(market, wanted_ns)
-        end_ns = params.end_time if params.end_time is not None else start_ns + params.duration
-        if end_ns <= wanted_ns:
+        if params.end_time is not None and params.end_time <= wanted_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
-        end_ns = params.ends_ns(market, end_ns)
+        end_ns = params.end_ns(market, start_ns)
         if end_ns <= start_ns:
             raise Refused(
                 Code.INVALID_PARAMETER,
@@ -151,7 +150,7 @@ class Requests:
             end_ns = params.end_time
         elif "duration" in request.message.params:
             end_ns = parent.start_ns + params.duration
-        end_ns = params.ends_ns(market, end_ns)
+        end_ns = params.ends_ns(market, parent.start_ns, end_ns)
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
         self._intake.check_value(order, instrument, market.mid_half)

@@ -91,9 +91,7 @@ class Working:
             why = told(trigger, side, stop, twice, instrument)
             if parent.started:
                 return [self._switch(parent, market, why, now_ns)]
-            params = parent.params
-            end_ns = params.end_time if params.end_time is not None else now_ns + params.duration
-            return [facts.started(parent, market, params.ends_ns(market, end_ns), why, now_ns)]
+            return [facts.started(parent, market, parent.params.end_ns(market, now_ns), why, now_ns)]
         new = followed(trigger, side, stop, twice, instrument)
         if new is None or now_ns < parent.trailed_ns + STEP_NS:
             return []

@@ -46,6 +46,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     end_time: Annotated[Time | None, Meta(description="When to end; overrides the duration.")] = None
     duration: Annotated[Duration, Meta(description="How long to work.")] = Duration.parse("5m")
+    tif: Annotated[
+        Literal["gtd", "day"],
+        Meta(description="gtd works until its end, day until the session's close at the latest."),
+    ] = "gtd"
     max_slippage: Annotated[
         Ratio | None, Meta(description="How far from the mid a slice may trade; the platform's default else.")
     ] = None
@@ -133,10 +137,16 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         del market
         return at_ns
 
-    def ends_ns(self, market: Market, at_ns: int) -> int:
-        """When it ends that is to end at `at_ns`; earlier where its market closes before."""
-        del market
-        return at_ns
+    def ends_ns(self, market: Market, start_ns: int, at_ns: int) -> int:
+        """When it ends that begins at `start_ns` and is to end at `at_ns`: earlier where its market closes before,
+        and that matters."""
+        day = market.hours.after(start_ns) if self.tif == "day" else None
+        return at_ns if day is None else min(at_ns, day.close_ns)
+
+    def end_ns(self, market: Market, start_ns: int) -> int:
+        """When it ends that begins at `start_ns`."""
+        at_ns = int(self.end_time) if self.end_time is not None else start_ns + int(self.duration)
+        return self.ends_ns(market, start_ns, at_ns)
 
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
         """The parameters of the algorithm that works the order, and why that one: itself, unless choosing is what it

@@ -20,8 +20,11 @@ class Limit(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     duration: Duration = Duration.parse("1d")
     tif: Annotated[
-        Literal["gtc", "ioc"], Meta(description="gtc posts the rest until the end, ioc drops it.")
-    ] = "gtc"
+        Literal["gtc", "gtd", "day", "ioc"],
+        Meta(
+            description="gtc and gtd post the rest until the end, day until the session's close, ioc drops it."
+        ),
+    ] = "gtc"  # type: ignore[assignment]
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         if now_ns >= task.end_ns:
@@ -39,7 +42,8 @@ class Limit(Params, frozen=True, kw_only=True, omit_defaults=True):
             again_ns = task.settled_ns + RESTART_PAUSE_NS
             if now_ns < again_ns:
                 return Wait(min(again_ns, task.end_ns))
-        return Slice(task.unsent, expires_ns=task.end_ns, tif=Tif(self.tif), collar=False)
+        tif = Tif.IOC if self.tif == "ioc" else Tif.GTC
+        return Slice(task.unsent, expires_ns=task.end_ns, tif=tif, collar=False)
 
 
 RESTART_PAUSE_NS = 1_000_000_000

@@ -58,7 +58,8 @@ class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
     def begins_ns(self, market: Market, at_ns: int) -> int:
         return market.hours.open_at_or_after(at_ns) or at_ns
 
-    def ends_ns(self, market: Market, at_ns: int) -> int:
+    def ends_ns(self, market: Market, start_ns: int, at_ns: int) -> int:
+        at_ns = super().ends_ns(market, start_ns, at_ns)
         close_ns = market.hours.close_at_or_before(at_ns) or at_ns
         goes_on = market.hours.at(at_ns) is not None
         # What completes it must be done by the close.

@@ -154,7 +154,7 @@ def test_what_its_alternative_does_is_decided_when_the_order_is_accepted() -> No
     (modified, *_) = play.request("modify", params={"interval": "10s"})
     assert modified.params["interval"] == "10s", "parameters are now those of the alternative"
     (rejected,) = play.request("modify", params={"tif": "ioc"})
-    assert rejected.code is Code.UNKNOWN_FIELD
+    assert rejected.code is Code.INVALID_PARAMETER
     play = play.killed()
     play.to_end()
     assert play.done is not None
@@ -224,3 +224,23 @@ def test_a_condition_that_makes_no_sense_is_refused_with_a_sentence(
     assert isinstance(rejected, m.ParentRejected)
     assert rejected.code is code
     assert rejected.text.startswith(text)
+
+
+def test_a_day_order_ends_with_its_session_and_one_good_till_a_date_then() -> None:
+    play = Play()
+    handed_in(play, "limit", limit_price="59000", params={"tif": "day", "duration": "3d"})
+    (accepted,) = play.of(m.ParentAccepted)
+    assert str(accepted.end_at) == "2023-11-15T00:00:00.000000Z"  # a day of bitcoin is one of UTC
+    dated = Play()
+    handed_in(dated, "limit", limit_price="59000", params={"tif": "gtd", "end_time": "2023-11-16T12:00:00Z"})
+    assert str(dated.of(m.ParentAccepted)[0].end_at) == "2023-11-16T12:00:00.000000Z"
+    schedule = Play()
+    handed_in(schedule, params={"tif": "day", "duration": "2d", "interval": "1h"})
+    assert str(schedule.of(m.ParentAccepted)[0].end_at) == "2023-11-15T00:00:00.000000Z"
+
+
+def test_a_day_order_that_waits_ends_with_the_session_in_which_it_begins() -> None:
+    play = Play(path(60_000, 60_200))
+    handed_in(play, "limit", limit_price="59000", params={"tif": "day"}, trigger={"price": "60100"})
+    (started,) = play.until(2 * SECOND).of(m.ParentStarted)
+    assert str(started.end_at) == "2023-11-15T00:00:00.000000Z"
