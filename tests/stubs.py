@@ -50,9 +50,9 @@ def package() -> str:
     for name, module in sorted(names.HOME.items(), key=lambda item: (item[1], item[0])):
         text += f"from {module} import {name} as {name}\n"
     text += "from bestex.execution import Works\n\n"
-    for algo in plugins.ALGOS:
+    for algo in sorted(plugins.ALGOS):
         text += _class(algo)
-    for algo in plugins.ALGOS:
+    for algo in sorted(plugins.ALGOS):
         text += _function(algo, "async def")
     return _formatted(text + "def __getattr__(name: str) -> Any: ...\n")
 
@@ -65,7 +65,7 @@ def run() -> str:
     text += (
         f"def execute({first}, *, algo: str | Algorithm = ..., {of_order}, **params: Any) -> Execution: ...\n"
     )
-    for algo in plugins.ALGOS:
+    for algo in sorted(plugins.ALGOS):
         text += _function(algo, "def")
     return _formatted(text + "def __getattr__(name: str) -> Any: ...\n")
 

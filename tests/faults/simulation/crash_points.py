@@ -22,11 +22,11 @@ DOWN_MS = 300
 
 
 def scenarios() -> Iterator[tuple[str, Scenario]]:
-    """One parent of each strategy, by each algorithm in turn; a cancel in the middle for every other one. By the time
-    that it comes queues are known, so that strategies that post do."""
-    algos = list(plugins.ALGOS)
-    for number, strategy in enumerate(plugins.STRATEGIES):
-        algo = algos[number % len(algos)]
+    """Every algorithm and every strategy, in pairs, the shorter list in turn; a cancel in the middle for every other
+    one. By the time that it comes queues are known, so that strategies that post do."""
+    algos, strategies = list(plugins.ALGOS), list(plugins.STRATEGIES)
+    for number in range(max(len(algos), len(strategies))):
+        algo, strategy = algos[number % len(algos)], strategies[number % len(strategies)]
         new = order(Random(f"{algo} {strategy}"), "p", algo, strategy, AT_MS)
         body = {**new.body, "params": {**new.body["params"], "duration": "3s"}, "qty": "17.05"}
         acts = [msgspec.structs.replace(new, body=body)]
