@@ -12,7 +12,7 @@ STAMP := $(VENV)/.locked
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup ## work some twenty parent orders over four simulated venues, then audit them
+demo: setup ## work some thirty parent orders over four simulated venues, then audit them
 	$(BIN)/python -m bestex.demo $(ARGS)
 
 test: setup ## the whole test suite; ARGS goes to pytest, as in `make test ARGS=tests/unit`

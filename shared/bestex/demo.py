@@ -1,7 +1,7 @@
 """`python -m bestex.demo`: the whole platform at work on this machine, with an accident in the middle.
 
-Four simulated venues, two symbols, some twenty parents; one is cancelled and one modified midway, and one
-service is killed with -9. It ends by itself with a table and the audit's verdict; the exit code is 1 if a
+Four simulated venues, two symbols, some thirty parents of every algorithm; one is cancelled and one modified midway,
+and one service is killed with -9. It ends by itself with a table and the audit's verdict; the exit code is 1 if a
 parent has not ended, sums differ, or the audit found an anomaly.
 """
 

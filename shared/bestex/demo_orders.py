@@ -36,7 +36,7 @@ class DemoOrder:
 
 
 def script(run: str, *, small: bool) -> list[DemoOrder]:
-    """Some twenty orders; six where it must be quick. `run` begins every id."""
+    """Some thirty orders, of every algorithm; six where it must be quick. `run` begins every id."""
     duration, interval = ("6s", "1s") if small else ("30s", "2s")
     twap = {"duration": duration, "interval": interval, "force_completion": True}
     orders: list[DemoOrder] = []
@@ -59,6 +59,22 @@ def script(run: str, *, small: bool) -> list[DemoOrder]:
             add(symbol, side, str(3 * unit), "market")
             add(symbol, side, str(2 * unit), "limit", offset_bps=15, params={"duration": "20s"})
             add(symbol, side, str(8 * unit), "twap", params={**twap, "duration": "20s"})
+    works = {"duration": duration, "force_completion": True}
+    for number, (algo, more) in enumerate(
+        {
+            "vwap": {"interval": interval},
+            "pov": {"rate": "20%"},
+            "is": {"interval": interval},
+            "iceberg": {"display_share": "30%"},
+            "peg": {},
+            "sniper": {"threshold": "55%"},
+            "liquidity": {"interval": interval},
+            "block": {"interval": interval},
+            "smart": {},
+        }.items()
+    ):
+        symbol, qty = ((btc, "0.3"), (eth, "4"))[number % 2]
+        add(symbol, (buy, sell)[number // 2 % 2], qty, algo, params={**works, **more})
     add(btc, buy, "0.02", "limit", offset_bps=-2, params={"duration": "25s"})
     add(eth, buy, "5", "twap", offset_bps=30, params=twap)
     return orders
