@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bestex.bus_address import read_note
+from tests.waiting import WAIT_S
 
 READY_S_MAX = 40.0
 COMMAND_S_MAX = 40.0
@@ -183,6 +184,18 @@ def test_a_schedule_is_planned_on_the_live_market_and_sends_nothing(platform: Pl
     assert float(planned["arrival_px"]) > 0
     assert platform.bestex("schedule BTC/USDT buy 1 --algo limit")[0] == 2
     assert len(platform.bestex("status --all")[1][0]["parents"]) == before
+
+
+def test_a_day_of_volume_that_was_brought_is_in_the_plan(platform: Platform) -> None:
+    rows = [f"2026-11-01T{minute // 60:02}:{minute % 60:02}:00Z,{1 + minute // 60}" for minute in range(1440)]
+    (platform.folder / "day.csv").write_text("\n".join(["time,volume", *rows]))
+    assert platform.bestex("volume import BTC/USDT day.csv")[0] == 0
+    deadline = time.monotonic() + WAIT_S
+    while platform.bestex("volume BTC/USDT")[0] != 0:  # until the recorder has passed it on
+        assert time.monotonic() < deadline
+    code, (planned,) = platform.bestex("schedule BTC/USDT buy 1 --algo vwap --duration 6h")
+    assert code == 0
+    assert "the volume profile of 1 day" in planned["reason"]
 
 
 def test_what_became_of_a_plan_is_drawn_beside_it(platform: Platform) -> None:

@@ -156,9 +156,11 @@ def _preview(order: ParentOrder, config: Config, heard: list[Any], now_ns: int) 
 
 
 async def _on_bus(order: ParentOrder, config: Config, common: Common) -> Answer:
-    """With what the market says now: each of its messages once, or what comes of them in LISTEN_S_MAX."""
+    """With what the market says now: each of its messages once, or what comes of them in LISTEN_S_MAX; and with the
+    days before, as the recorder keeps them."""
     from bestex.bus_address import find_clock
     from bestex.cli.lines import decode
+    from bestex.cli.volume import read_days
 
     subjects = importlib.import_module("services.scheduler.preview").hears(order.symbol, config)
     heard: dict[str, Any] = {}
@@ -172,9 +174,10 @@ async def _on_bus(order: ParentOrder, config: Config, common: Common) -> Answer:
     async with common.client() as client:
         for subject in subjects:
             await client.connection.subscribe(subject, cb=take)
+        days = await read_days(client.connection, order.symbol)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(complete.wait(), LISTEN_S_MAX)
-    return _preview(order, config, list(heard.values()), find_clock(config).now_ns())
+    return _preview(order, config, [*days, *heard.values()], find_clock(config).now_ns())
 
 
 def _on_recording(order: ParentOrder, paths: list[Path], at: str) -> Answer:
