@@ -40,6 +40,7 @@ class Parent:
         "algo",
         "arrival_half",
         "asked_as",
+        "avg_px",
         "canceling",
         "cum",
         "end_ns",
@@ -94,6 +95,7 @@ class Parent:
         self.cum = 0
         self.notional = Decimal(0)
         self.fees = Decimal(0)
+        self.avg_px: Decimal | None = None
         self.slices = 0
         self.open: dict[int, Working] = {}
         self.recalled: set[int] = _NONE
@@ -170,10 +172,6 @@ class Parent:
     def qty(self) -> int:
         """What may at most be filled: what is wanted, or what went out before less was wanted."""
         return max(self.wanted, self.cum + self.open_qty)
-
-    @property
-    def avg_px(self) -> Decimal | None:
-        return average(self.notional, self.cum, self.instrument)
 
     @property
     def limit(self) -> int | None:
@@ -290,6 +288,7 @@ class Parent:
         self.stale = self.stale - {event.slice_no} or _NONE
         self.last_qty = self.instrument.qty_units(event.filled_qty)
         self.cum += self.last_qty
+        self.avg_px = event.avg_px
         self.notional = total(self.notional, event.notional)
         self.fees = total(self.fees, event.fees)
         self.missed += self.instrument.qty_units(event.missed_qty)

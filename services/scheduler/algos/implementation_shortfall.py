@@ -39,6 +39,7 @@ from services.scheduler.models.estimates import (
 # The order's time in half-lives, by urgency.
 DECAYS = {"low": 1.0, "medium": 3.0, "high": 10.0, "immediate": inf}
 MATTERS = 0.1  # a plan is replaced where it leads more than this share of the rest astray
+COMPARED_MAX = 60  # at so many points two plans are compared: a plan that strays does so for longer
 SCALES = (1 / 3, 3.0)  # how much at least and at most volatility changes the urgency's half-life
 LEFT_MOST = 1 - 1e-9  # where nothing decays, the bulks at both ends are half of the order each
 
@@ -119,16 +120,25 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             return None
         if (shape := self._shape(task, now_ns)) is None:
             return None  # what is not known now was known when it was planned
-        fresh, rest = self._planned(task, now_ns, shape), task.qty - task.cum
-        pairs = [(point, task.plan.at(point.at_ns)) for point in fresh.points]
-        # What the old plan's own randomising explains is not astray.
-        astray = max(abs(new.qty - old.qty) - (old.qty - old.low) for new, old in pairs)
-        if astray <= max(MATTERS * rest, task.min_qty):
+        times_ns, totals = self._path(task, now_ns, shape)
+        rest = task.qty - task.cum
+        most, astray, stride = max(MATTERS * rest, task.min_qty), 0, -(-len(times_ns) // COMPARED_MAX)
+        for at_ns, total in zip(times_ns[::stride], totals[::stride], strict=True):
+            beside = abs(total - task.plan.qty(at_ns))
+            if beside > max(most, astray):
+                old = task.plan.at(at_ns)
+                # What the old plan's own randomising explains is not astray.
+                astray = max(astray, beside - (old.qty - old.low))
+        if astray <= most:
             return None
+        fresh = through(times_ns, totals, float(self.randomize))
         return Replan(fresh, f"{shape.why}; the old plan led {astray / rest:.0%} of the rest astray")
 
     def _planned(self, task: Task, start_ns: int, shape: Shape) -> Curve:
-        """From what is filled to the whole in whole lots."""
+        return through(*self._path(task, start_ns, shape), float(self.randomize))
+
+    def _path(self, task: Task, start_ns: int, shape: Shape) -> tuple[list[int], list[int]]:
+        """From what is filled to the whole in whole lots: times in ns, and what is to have been sent by then."""
         steps, span_ns = self.steps(task, start_ns, task.cum), max(task.end_ns - start_ns, 1)
         if self.model == "transient":
             left = Exponential(half_life_ns=self._decay(task)).left(span_ns // steps)
@@ -138,7 +148,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             shares = [before - after for before, after in pairwise(held)]
         parts = capped(in_lots(task.qty - task.cum, shares, task.lot), task.max_qty)
         times_ns = [start_ns + span_ns * i // steps for i in range(steps + 1)]
-        return through(times_ns, list(accumulate(parts, initial=task.cum)), float(self.randomize))
+        return times_ns, list(accumulate(parts, initial=task.cum))
 
     def _shape(self, task: Task, start_ns: int) -> Shape | None:
         """By the market as it is; None where a risk aversion is given and not all that it needs is known. All but the

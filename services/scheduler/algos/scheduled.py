@@ -44,13 +44,14 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
             return Wait(max(steps.at_ns(0), now_ns))
         window_ns = steps.at_ns(done - 1)
         next_ns = steps.at_ns(done) if done < steps.count else task.end_ns
-        behind = steps.target(done - 1) - task.cum - task.open - task.missed
-        if task.open or behind <= 0:
+        # A window has one slice; only the last window has no next one to carry the rest into.
+        has_had_one = task.slices and task.settled_ns >= window_ns
+        if task.open or (has_had_one and done < steps.count):
             return Wait(next_ns)
-        if task.slices and task.settled_ns >= window_ns:
-            # This window has had its slice; only the last window has no next one to carry the rest into.
-            if done < steps.count:
-                return Wait(next_ns)
+        behind = steps.target(done - 1) - task.cum - task.missed
+        if behind <= 0:
+            return Wait(next_ns)
+        if has_had_one:
             again_ns = task.settled_ns + max((task.end_ns - window_ns) // TAIL_TRIES, 1)
             if now_ns < again_ns:
                 return Wait(min(again_ns, task.end_ns))
@@ -127,9 +128,10 @@ class Steps:
     def due(self, now_ns: int) -> int:
         """How many steps are due."""
         near = (now_ns - self._start_ns) * self.count // self._span_ns
-        return sum(
-            1 for i in range(max(near - 1, 0), min(near + 2, self.count)) if self.at_ns(i) <= now_ns
-        ) + max(min(near - 1, self.count), 0)
+        due = max(min(near - 1, self.count), 0)  # these are, however they were moved
+        while due < self.count and self.at_ns(due) <= now_ns:
+            due += 1
+        return due
 
     def _planned(self, i: int) -> int:
         """The curve at the beginning of step `i`."""
