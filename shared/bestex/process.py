@@ -47,6 +47,9 @@ EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_FENCED, EXIT_DAMAGED = 1, 2, 3, 4
 
 PORT_MAX = 65_535
 ALL = "all"  # the names of a process that was started for everything
+# Young garbage is looked for as ever, all of it hardly ever: with 10,000 parents at work that takes some 60 ms, in
+# which nothing is sent (`tests.bench.algos`). What is in no circle, as all that cores keep, needs no looking for.
+GC_THRESHOLDS = 10_000, 20, 1_000
 # Nothing durable waits for it. nats-py's own drain takes half a minute where the bus is away and it is not known yet.
 FLUSH_S_MAX = 2.0
 GIVEN_BACK_S_MAX = 1.0  # a process that lost its work does not wait longer to be rid of it
@@ -175,6 +178,7 @@ async def _serve(
         if starting.done():
             await starting
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
             gc.enable()
             micro = await _announce(client, service, clock)
             logger.info("ready", names=service.names)

@@ -22,7 +22,7 @@ from rich.table import Table
 from bestex.server import find_binary
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = ("books", "diffs", "orders", "recovery", "route")
+BENCHMARKS = ("books", "diffs", "orders", "recovery", "route", "algos")
 BENCHMARK_S_MAX = 240  # each takes under two minutes on a machine that does nothing else
 LIBRARIES = ("nats-py", "uvloop", "msgspec", "aiohttp")
 
@@ -44,7 +44,7 @@ class Aim(NamedTuple):
 def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
     """The figures that have an aim, of the benchmarks that ran."""
     made = []
-    books, diffs, orders, recovery, route = (results[name] for name in BENCHMARKS)
+    books, diffs, orders, recovery, route, algos = (results[name] for name in BENCHMARKS)
     if "skipped" not in books:
         made += [
             Aim("books", "updates/s", books["updates_per_s"], books["floor_updates_per_s"] / 2, 1),
@@ -69,6 +69,14 @@ def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
         Aim("route", "times faster than the mixed-integer program", route["times_faster_than_milp"], 200, 1),
         Aim("route", "cont_kukanov over five queues p50, us", route["ck_p50_us"], 1_000, -1),
         Aim("route", "gap at most, bps", route["gap_bps_max"], 0.01, -1),
+    ]
+    made += [
+        Aim("algos", f"{name}, decisions/s", rate, 50_000, 1)
+        for name, rate in algos["decisions_per_s"].items()
+    ]
+    made += [
+        Aim("algos", "slices/s", algos["slices_per_s"], 990, 1),
+        Aim("algos", "lateness p99, ms", algos["lateness_p99_ms"], 20, -1),
     ]
     return made
 
