@@ -24,6 +24,14 @@ PARAMS: dict[str, dict[str, Any]] = {
     "market": {"duration": "4s"},
     "limit": {"duration": "6s"},
     "twap": {"duration": "5s", "interval": "250ms", "force_completion": True},
+    "vwap": {"duration": "5s", "interval": "500ms"},
+    "pov": {"duration": "6s", "rate": "30%", "force_completion": True},
+    "is": {"duration": "5s", "interval": "500ms", "replan": "1s", "force_completion": True},
+    "iceberg": {"duration": "6s", "display_share": "20%", "refresh": "200ms", "repost_after": "1s"},
+    "sniper": {"duration": "5s", "threshold": "45%", "cooldown": "500ms", "force_completion": True},
+    "peg": {"duration": "5s", "interval": "300ms"},
+    "liquidity": {"duration": "5s", "interval": "500ms", "share": "20%"},
+    "block": {"duration": "5s", "interval": "500ms"},
 }
 OTHERS = {"duration": "6s"}
 

@@ -123,3 +123,64 @@ def test_a_market_that_is_gone_makes_no_storm_of_orders() -> None:
     play.order("twap", duration="1h", interval="1s")
     play.until(60 * SECOND)
     assert play.sizes == []
+
+
+def test_the_partial_fills_of_a_refreshed_order_are_counted() -> None:
+    """Elsewhere what a part had filled when it was replaced goes uncounted, and is bought twice."""
+    play = Play(fill=lambda *_: None)
+    play.order("iceberg", display="0.1", native=False, limit_price="59000", duration="100s")
+    bought = 0
+    for filled in (4_000, 0, 9_000, 10_000):
+        sliced = play.of(m.ParentSliced)[-1]
+        play.settled.add(sliced.slice_no)
+        play.settle(sliced, min(filled, size(sliced)), Code.DISPLAYED)
+        bought += min(filled, size(sliced))
+        play.until(play.at_ns + 3 * SECOND)
+        last = play.of(m.ParentSettled)[-1]
+        assert (last.cum_qty, last.leaves_qty) == (
+            Decimal(bought).scaleb(-5),
+            Decimal(100_000 - bought).scaleb(-5),
+        )
+    assert max(play.sizes) <= 10_000
+
+
+def test_vwap_follows_the_markets_volume_and_does_not_wait_for_a_price_below_its_average() -> None:
+    def falls_and_rises(at_ns: int) -> Moment:
+        away = abs(at_ns // SECOND - 50) * 100
+        return Moment(bid=60_000_00 + away, ask=60_002_00 + away, traded=10**6 * at_ns // SECOND)
+
+    play = Play(falls_and_rises)
+    play.order("vwap", duration="100s", interval="10s", randomize=0)
+    play.to_end()
+    assert play.sizes == [10_000] * 10
+
+
+def test_one_rejection_of_a_venue_is_not_the_end_of_an_order() -> None:
+    play = Play(fill=lambda sliced, moment: 0 if sliced.slice_no % 2 else all_of_it(sliced, moment))
+    for algo in ("twap", "is"):
+        play = Play(fill=play.fill)
+        play.order(algo, duration="100s", interval="5s", force_completion=True)
+        play.to_end()
+        assert play.done is not None
+        assert play.done.cum_qty >= Decimal("0.9")
+
+
+def test_two_linked_orders_cannot_both_fill() -> None:
+    """Elsewhere one cancels the other by a message, and both fill before it comes; here it is one order."""
+    play = Play(
+        lambda at_ns: Moment(bid=60_999_00, ask=61_001_00) if at_ns >= 5 * SECOND else Moment(),
+        delay_ns=10**15,  # what comes back is told by hand
+    )
+    play.algo = "limit"
+    other = {"algo": "market", "trigger": {"price": "60900"}}
+    body = {"side": "buy", "qty": "1", "parent_id": "p1", "limit_price": "59000", "otherwise": other}
+    play.bench.order({**body, "params": {"duration": "100s"}}, algo="limit")
+    play.until(6 * SECOND)
+    (resting,) = play.of(m.ParentSliced)
+    assert play.of(m.ParentSwitched), "the other way is chosen"
+    assert len(play.sizes) == 1, "but nothing more is sent before what rested has come back"
+    play.settled.add(resting.slice_no)
+    play.settle(resting, 100_000, Code.FILLED)  # it had filled meanwhile
+    assert play.sizes == [100_000]
+    assert play.done is not None
+    assert play.done.cum_qty == 1
