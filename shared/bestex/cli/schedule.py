@@ -26,7 +26,7 @@ from bestex.cli.common import (
 )
 from bestex.cli.orders import Settings, Side
 from bestex.cli.plan import Files
-from bestex.errors import UsageError
+from bestex.errors import BusError, UsageError
 
 if TYPE_CHECKING:
     from bestex.cli.curves import Picture
@@ -108,7 +108,10 @@ async def schedule(
     elif assume:
         answer = _on_assumptions(order, config, assume)
     else:
-        answer = await _on_bus(order, config, common)
+        try:
+            answer = await _on_bus(order, config, common)
+        except BusError as error:
+            raise BusError(f"{error}, or plan without it: --assume mid=PRICE, --recording FILE") from None
     return _show_answer(answer, order, html, common, curves)
 
 
