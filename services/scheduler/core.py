@@ -7,7 +7,8 @@ pause, a cancel and a restart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from bestex import codec, subjects
@@ -263,9 +264,24 @@ class SchedulerCore:
     def _params(self, event: m.ParentAccepted | m.ParentModified | m.ParentSwitched) -> Params:
         """As they were taken: what the configuration says today is for new orders."""
         kind = self._intake.algos[event.works_as or event.order.algo]
-        params: Params = codec.convert(event.params, kind, strict=False)
+        usual = _usual(kind)
+        # What is as the code has it anyway is one object for all parents.
+        own = {name: value for name, value in event.params.items() if usual.get(name, _OTHER) != value}
+        params: Params = codec.convert(own, kind, strict=False)
         return params
 
     def past(self, subject: str) -> None:
         """An order ended long ago: the subject of its end. What it was is not known any more."""
         self._memory.past(subject.split(".")[4])
+
+
+_OTHER = object()
+
+
+@cache
+def _usual(kind: type[Params]) -> Mapping[str, Any]:
+    """The parameters that need not be said, as they are stored; none where some must be."""
+    try:
+        return kind().stored()
+    except TypeError:
+        return {}

@@ -27,49 +27,59 @@ class Curve:
     """Points in order of time, straight in between; times in ns, quantities in the instrument's units. `why` says
     what it was made of, where that is worth a word: it goes into the event that stores the curve."""
 
-    __slots__ = ("_times", "points", "why")
+    __slots__ = ("_columns", "why")
 
     def __init__(self, points: Sequence[Point], why: str = "") -> None:
         assert points, "a curve has at least one point"
-        self.points = tuple(points)
-        self._times = tuple(point.at_ns for point in points)
+        # Columns, in which what is the same number is one object: ten thousand parents have ten thousand curves.
+        same: dict[int, int] = {}
+        columns = zip(*points, strict=True)
+        self._columns = tuple(tuple(same.setdefault(one, one) for one in column) for column in columns)
         self.why = why
 
     @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(map(Point._make, zip(*self._columns, strict=True)))
+
+    @property
+    def first(self) -> Point:
+        return Point._make(column[0] for column in self._columns)
+
+    @property
     def start_ns(self) -> int:
-        return self.points[0].at_ns
+        return self._columns[0][0]
 
     @property
     def end_ns(self) -> int:
-        return self.points[-1].at_ns
+        return self._columns[0][-1]
 
     def __len__(self) -> int:
-        return len(self.points)
+        return len(self._columns[0])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Curve) and self.points == other.points
+        return isinstance(other, Curve) and self._columns == other._columns
 
     __hash__ = None  # type: ignore[assignment]
 
     def at(self, now_ns: int) -> Point:
         """The curve then, to the nearest unit; its first and last point before and after it."""
-        points = self.points
-        i = bisect_right(self._times, now_ns)
-        if not i or i == len(points):
-            return points[max(i - 1, 0)]._replace(at_ns=now_ns)
-        (at0, *before), (at1, *after) = points[i - 1], points[i]
-        gone, span = now_ns - at0, at1 - at0
-        return Point(now_ns, *(a + _share(b - a, gone, span) for a, b in zip(before, after, strict=True)))
+        times, *columns = self._columns
+        i = bisect_right(times, now_ns)
+        if not i or i == len(times):
+            return Point(now_ns, *(column[max(i - 1, 0)] for column in columns))
+        gone, span = now_ns - times[i - 1], times[i] - times[i - 1]
+        return Point(
+            now_ns, *(column[i - 1] + _share(column[i] - column[i - 1], gone, span) for column in columns)
+        )
 
     def qty(self, now_ns: int) -> int:
         """How much should have been sent by then. It is asked several times for every decision."""
-        points = self.points
-        i = bisect_right(self._times, now_ns)
-        if not i or i == len(points):
-            return points[max(i - 1, 0)][1]
-        at0, qty0, _, _ = points[i - 1]
-        at1, qty1, _, _ = points[i]
-        return qty0 + _share(qty1 - qty0, now_ns - at0, at1 - at0)
+        times, totals, _, _ = self._columns
+        i = bisect_right(times, now_ns)
+        if not i or i == len(times):
+            return totals[max(i - 1, 0)]
+        at_ns, total = times[i - 1], totals[i - 1]
+        return total + _share(totals[i] - total, now_ns - at_ns, times[i] - at_ns)
 
 
 def _share(qty: int, gone: int, span: int) -> int:

@@ -26,6 +26,7 @@ TRIED_MAX = 200  # that a parent remembers, its prior included: an hour of two v
 # A slice that ended so was at its venue for as long as it was to be, or was filled whole.
 _TOLD = frozenset({Code.FILLED, Code.EXPIRED, Code.NO_LIQUIDITY})
 
+_NO_PARAMS: dict[str, Any] = {}
 _NONE: set[int] = set()  # shared and never changed: most parents have nothing to recall
 
 
@@ -118,7 +119,7 @@ class Parent:
         )
         self.looked_ns = 0
         self.wake_ns = 0
-        self.otherwise_params = event.otherwise_params
+        self.otherwise_params = event.otherwise_params or _NO_PARAMS
         self.wants_book = False
         self._take(event.order, params)
         self._wait_for(event.order.trigger if not self.started else _otherwise(event.order))

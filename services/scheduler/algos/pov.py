@@ -145,4 +145,4 @@ class Pov(Params, frozen=True, kw_only=True, omit_defaults=True):
 
 def _is_free(plan: Curve, task: Task) -> bool:
     """Whether it expects nothing."""
-    return plan.points[0].high >= task.qty
+    return plan.first.high >= task.qty

@@ -38,7 +38,7 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
         if now_ns >= task.end_ns:
             return self.closing(task, now_ns)
         plan = task.plan
-        steps = Steps(task, self.steps(task, plan.start_ns, plan.points[0].qty), float(self.randomize))
+        steps = Steps(task, self.steps(task, plan.start_ns, plan.first.qty), float(self.randomize))
         done = steps.due(now_ns)
         if not done:
             return Wait(max(steps.at_ns(0), now_ns))
