@@ -44,11 +44,11 @@ def wandering(seed: int) -> list[Moment]:
         found.append(
             Moment(
                 bid=bid,
-                ask=None if empty else bid + draw.choice((1_00, 2_00, 10_00)),
+                ask=None if empty else bid + _spread(usual.random(), draw.choice((1_00, 2_00, 10_00))),
                 bid_qty=draw.choice((1_000, 50_000, 10**7)),
                 ask_qty=draw.choice((1_000, 50_000, 10**7)),
                 traded=traded,
-                volatility_bps=draw.choice((None, 0.5, 3.0)),
+                volatility_bps=draw.choice((None, 0.0, 0.5, 3.0, 300.0)),
                 extra=usually(
                     spread_bps=usual.choice((None, 0.2, 1.0)),
                     depth=usual.choice((None, "0.05", "30")),
@@ -57,6 +57,11 @@ def wandering(seed: int) -> list[Moment]:
             )
         )
     return found
+
+
+def _spread(chance: float, common: int) -> int:
+    """Now and then venues' books lock or cross each other, before the aggregator's next word or for longer."""
+    return -3_00 if chance < 0.03 else 0 if chance < 0.06 else common
 
 
 def filling(seed: int) -> Any:

@@ -163,7 +163,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             eta = Estimate(self.temporary_impact, "given")
         else:
             eta = temporary_impact(market, task.side, task.qty / base, days, left_days / steps)
-        known = Estimates(mid(market), sigma, eta, market.spread_bps or 0.0)
+        known = Estimates(mid(market), sigma, eta, max(market.spread_bps or 0.0, 0.0))
         setting = known.setting((task.qty - task.cum) / base, left_days, steps, self.permanent_impact)
         if self.risk_aversion is None:
             kappa = DECAYS[self.urgency or "medium"] / days * self._scale(market, sigma)
