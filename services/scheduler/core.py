@@ -95,13 +95,17 @@ class SchedulerCore:
             return []
         self._markets[book.symbol] = market.with_book(book)
         outputs: Outputs = []
+        # Each parent once: a second look, before what the first one decided is applied, would decide it again.
+        looked = set()
         for key in self._waiting.pop(book.symbol, ()):
             waiting = self._parents.get(key)
             if waiting is not None and waiting.wants_book:
+                looked.add(key)
+                waiting.looked_ns = now_ns
                 outputs += self._look(key, waiting, now_ns)
         for key in self._watching.get(book.symbol, ()):
             parent = self._parents[key]
-            if not parent.watches_book:
+            if key in looked or not parent.watches_book:
                 continue
             again_ns = parent.looked_ns + REACTION_NS
             if now_ns >= again_ns:

@@ -260,6 +260,7 @@ class Parent:
 
     def sliced(self, event: m.ParentSliced) -> None:
         instrument = self.instrument
+        assert event.slice_no == self.slices + 1, "a slice follows the one before"
         if self.arrival_half is None:
             self.arrival_half = _double(event.limit_price, instrument)
         self.open[event.slice_no] = Working(

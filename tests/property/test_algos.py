@@ -122,12 +122,15 @@ def test_it_goes_on_exactly_after_being_killed_at_any_event(
 def exact(play: Play) -> None:
     """Every sum is that of the events before it; nothing is sent that is not left; all of it ends with a reason."""
     wanted = filled = Decimal(0)
+    slices = 0
     open_: dict[int, Decimal] = {}
     for event in play.facts:
         match event:
             case m.ParentAccepted() | m.ParentModified():
                 wanted = event.order.qty
             case m.ParentSliced():
+                slices += 1
+                assert event.slice_no == slices
                 open_[event.slice_no] = event.qty
                 assert filled + sum(open_.values()) <= wanted
             case m.ParentSettled():

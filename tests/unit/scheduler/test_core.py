@@ -59,6 +59,16 @@ def test_without_a_book_a_slice_waits_for_one_and_the_order_ends_with_a_reason()
     assert (type(done), done.reason) == (m.ParentDone, Code.NO_BOOK)
 
 
+def test_an_order_that_waits_for_a_book_and_watches_it_is_looked_at_once_when_it_comes() -> None:
+    bench = Bench(with_book=False)
+    body = {**ORDER, "params": {"duration": "100s", "interval": "10s", "would_price": "1"}}
+    bench.order(body)
+    assert not bench.of(m.ParentSliced)
+    (sliced,) = bench.feed(book())
+    assert sliced.slice_no == 1
+    assert len(bench.feed(book())) == 0
+
+
 def test_twap_sends_equal_parts_at_equal_times() -> None:
     bench = Bench()
     bench.order(TWAP)
