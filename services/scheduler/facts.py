@@ -39,7 +39,7 @@ def started(parent: Parent, market: Market, end_ns: int, why: str, now_ns: int) 
             end_at=Time(end_ns),
             schedule=to_schedule(curve, parent.instrument),
             traded=traded(parent, market),
-            text=_together(why, curve.why),
+            text=together(why, curve.why),
         )
     )
 
@@ -71,7 +71,7 @@ def switched(
             params=chosen.stored(),
             schedule=to_schedule(curve, parent.instrument),
             traded=after.tally.mark(market) if chosen.watches_volume else None,
-            text=_together(why, reason, curve.why),
+            text=together(why, reason, curve.why),
         )
     )
 
@@ -140,7 +140,8 @@ def done(parent: Parent, reason: Code, text: str, now_ns: int) -> Fact:
     )
 
 
-def _together(*reasons: str) -> str:
+def together(*reasons: str) -> str:
+    """Those that there are, for people."""
     return "; ".join(filter(None, reasons))
 
 

@@ -169,11 +169,6 @@ class Tally:
         stats = market.stats
         return self.counts and stats is not None and int(stats.counting_since or 0) == self._since
 
-    @property
-    def marked(self) -> int:
-        """What it was at the last event that holds it; quantity units."""
-        return self._qty
-
     def now(self, market: Market) -> int:
         """Quantity units."""
         stats = market.stats

@@ -276,7 +276,7 @@ class Parent:
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
         self._count(event, True)
-        self.sliced_traded = self.tally.marked
+        self.sliced_traded, _ = self.tally.known
         assert self.cum + self.open_qty <= self.wanted, "filled and open must never exceed the order"
 
     def recall(self, event: m.ParentRecalled) -> None:
@@ -330,7 +330,8 @@ class Parent:
         self._plan(event)
         self._count(event, self.started and not self.paused, anew=True)
         if is_other:
-            self.from_cum, self.from_traded = self.cum, self.tally.marked
+            self.from_cum = self.cum
+            self.from_traded, _ = self.tally.known
         self.answered(event.order_seq)
         self.stale = set(self.open) or _NONE  # they were made for the order as it was
 

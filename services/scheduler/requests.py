@@ -166,7 +166,7 @@ class Requests:
         """The event with the planned curve in it, as it is for the parent after the event."""
         curve = parent.params.curve(parent.task(market), now_ns)
         name = _WHY[type(event)]
-        said = {name: "; ".join(filter(None, (getattr(event, name), curve.why)))}
+        said = {name: facts.together(getattr(event, name), curve.why)}
         schedule = to_schedule(curve, parent.instrument)
         return msgspec.structs.replace(event, schedule=schedule, traded=facts.traded(parent, market), **said)
 
