@@ -80,6 +80,10 @@ def query(child: Child, chase: Chase) -> p.QueryOrder:
         venue_order_id=child.venue_order_id,
         endpoint=p.Endpoint.LISTS if p.Endpoint.ORDER in chase.absent else p.Endpoint.ORDER,
         since_ns=child.submitted_at - OVERLAP_NS,
+        side=child.side,
+        qty=child.qty,
+        price=child.price,
+        submitted_ns=int(child.submitted_at),
     )
 
 

@@ -68,6 +68,15 @@ def _rejected_after_all(child: Child, _chase: Chase, said: p.VenueRejected, now:
     return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, text=text, evidence="refused")]
 
 
+def _rejected_late(child: Child, chase: Chase, said: p.VenueRejected, now: Time) -> Out:
+    """Accepted, and then refused: some venues do. Believed where the venue's own record says it, and it has not
+    filled; the answer to a request alone may be about another one."""
+    if not said.found or child.cum_qty or chase.venue_cum:
+        return _doubtful(child, chase, said, now)
+    text = f"refused after it had been accepted: {said.text}"
+    return [facts.end(m.ExecCanceled, child, now, code=said.code, text=text, evidence="refused")]
+
+
 def _not_sent(child: Child, _chase: Chase, said: p.VenueNotSent, now: Time) -> Out:
     return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text, evidence="not_sent")]
 
@@ -167,7 +176,7 @@ EVIDENCE: dict[tuple[Status, type[p.VenueSaid]], Handler] = {
     (U, p.VenueClosed): _closed,
     (U, p.VenueAbsent): _absent,
     (W, p.VenueAccepted): _still_working,
-    (W, p.VenueRejected): _doubtful,
+    (W, p.VenueRejected): _rejected_late,
     (W, p.VenueFill): _fill,
     (W, p.VenueClosed): _closed,
     (W, p.VenueAbsent): _absent,

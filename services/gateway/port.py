@@ -79,13 +79,21 @@ class Endpoint(StrEnum):
 
 
 class QueryOrder(Request, frozen=True, kw_only=True):
-    """Look for one order. LISTS reports the order's trades since `since_ns` before it says anything else."""
+    """Look for one order. LISTS reports the order's trades since `since_ns` before it says anything else.
+
+    Its terms, and when it was submitted, are for a venue that takes no client ids: there an order without a
+    `venue_order_id` can only be known by what it is.
+    """
 
     symbol: str
     child_id: str
     venue_order_id: str = ""
     endpoint: Endpoint = Endpoint.ORDER
     since_ns: int = 0
+    side: Side | None = None
+    qty: int = 0
+    price: int = 0
+    submitted_ns: int = 0
 
 
 class PullFills(Request, frozen=True, kw_only=True):
@@ -138,10 +146,13 @@ class VenueAccepted(VenueSaid, frozen=True, kw_only=True):
 
 
 class VenueRejected(VenueSaid, frozen=True, kw_only=True):
-    """Refused for certain: an explicit answer with a code of the adapter's list of definitive ones."""
+    """Refused for certain: an explicit answer with a code of the adapter's list of definitive ones. `found`: the
+    venue's own record of the order says so (a query, its stream), and not the answer to a request: only that ends
+    an order which the venue had accepted before."""
 
     code: Code
     text: str
+    found: bool = False
 
 
 class VenueNotSent(VenueSaid, frozen=True, kw_only=True):
@@ -231,18 +242,31 @@ Said = (
 # -- the adapter ---------------------------------------------------------------------------------------------
 
 
+class RateBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """`weight` per `window_ns` for `scope`: whatever the venue counts together (an address, an account)."""
+
+    scope: str
+    weight: float
+    window_ns: int
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue can do. `in_flight_max` bounds the requests that wait for its answer at once; `min_qty`: whether
-    it takes orders that trade nothing below a minimum at once."""
+    """What a venue can do, as its adapter uses it; `bestex venues` lists it."""
 
     tifs: frozenset[Tif] = frozenset({Tif.IOC, Tif.GTC})
     post_only: bool = False
     client_id_length: int = 0  # 0: the venue takes none, so only its own ids find an order
     native_replace: bool = False
+    ids_change: bool = False  # a replaced order has another id at the venue than before
+    late_rejects: bool = False  # an acknowledged order may still be refused
     native_iceberg: bool = False
+    min_qty: bool = False  # it takes orders that trade nothing below a minimum at once
     dead_man: bool = False
-    in_flight_max: int = 16
-    min_qty: bool = False
+    in_flight_max: int = 16  # requests that wait for its answer at once
+    holdings: bool = False  # balances and positions are the account's own, and what it lacks is refused
+    sequence_checks: bool = False  # its market data says where something is missing
+    rates: tuple[RateBudget, ...] = ()
+    calendar: str = "24/7"  # when it trades, as in `bestex.sessions`
 
 
 class Say(Protocol):

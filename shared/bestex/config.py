@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -47,9 +47,12 @@ class BusConfig(Section, frozen=True, kw_only=True):
 class VenueConfig(Section, frozen=True, kw_only=True):
     """`adapter` is a name of the registry in `bestex.plugins`; a lower `priority` is preferred on a tie. With
     `native_replace` an order's price is changed in place, with `native_iceberg` an order may rest there of which the
-    venue shows a part, each where its gateway can."""
+    venue shows a part, each where its gateway can. `keys` is the file of its keys (`bestex.keys`). `mode`: whether a
+    real venue's orders are really sent."""
 
     adapter: str = "sim"
+    mode: Literal["paper", "live"] = "paper"
+    keys: str = ""
     enabled: bool = True
     priority: Annotated[int, Meta(ge=1, le=100)] = 10
     max_volume_pct: Ratio = Ratio(1.0)

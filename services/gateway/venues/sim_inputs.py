@@ -71,7 +71,7 @@ def order(state: w.OrderState) -> p.Said:
         )
     if state.state is w.State.REJECTED:
         code = state.code or Code.VENUE_REJECTED
-        return p.VenueRejected(child_id=state.client_id, code=code, text=state.text)
+        return p.VenueRejected(child_id=state.client_id, code=code, text=state.text, found=True)
     return p.VenueClosed(
         child_id=state.client_id,
         how=_HOW[state.state],  # type: ignore[arg-type]

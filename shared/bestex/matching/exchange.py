@@ -117,6 +117,14 @@ class SimExchange:
     def query(self, venue: str, client_id: str, account: str = "default") -> w.OrderState | None:
         return self._venues[venue].query(client_id, account)
 
+    def query_id(self, venue: str, order_id: int) -> w.OrderState | None:
+        """By the venue's own id, of whatever account."""
+        return self._venues[venue].query_id(order_id)
+
+    def orders(self, venue: str, account: str = "default") -> list[w.OrderState]:
+        """All that ever were, oldest first."""
+        return self._venues[venue].orders(account)
+
     def open_orders(self, venue: str, account: str = "default", symbol: str = "") -> list[w.OrderState]:
         """Open orders, oldest first."""
         return self._venues[venue].open_orders(account, symbol)

@@ -65,6 +65,7 @@ class Venue:
         self.entries: list[w.JournalEntry] = []
         self.prints: list[Print] = []
         self._orders: dict[Key, tuple[Order, Place]] = {}
+        self._by_id: dict[int, Key] = {}
         self._open: dict[Key, None] = {}
         self._trades: dict[str, list[w.Trade]] = {}
         self._balances: dict[str, dict[str, Decimal]] = {}
@@ -117,6 +118,7 @@ class Venue:
         self._order_id += 1
         order = new_order(request, self._order_id, now_ns)
         self._orders[key] = order, place
+        self._by_id[order.order_id] = key
         if request.deadline_ns and now_ns > request.deadline_ns:
             place.market.reject(order, now_ns, *_LATE)
             matches: list[Match] = []
@@ -199,6 +201,13 @@ class Venue:
         known = self._orders.get((account, client_id))
         return self._state(*known) if known else None
 
+    def query_id(self, order_id: int) -> w.OrderState | None:
+        key = self._by_id.get(order_id)
+        return self._state(*self._orders[key]) if key else None
+
+    def orders(self, account: str) -> list[w.OrderState]:
+        return [self._state(*known) for key, known in self._orders.items() if key[0] == account]
+
     def open_orders(self, account: str, symbol: str) -> list[w.OrderState]:
         found = (self._orders[key] for key in self._open if key[0] == account)
         return [self._state(order, place) for order, place in found if symbol in ("", place.symbol)]
@@ -231,6 +240,7 @@ class Venue:
         for state in entry.orders:
             place = self.places[state.symbol]
             self._orders[state.account, state.client_id] = restored_order(state, place.instrument), place
+            self._by_id[state.order_id] = state.account, state.client_id
             self._order_id = max(self._order_id, state.order_id)
             self._note((state.account, state.client_id), state.state)
         for trade in entry.trades:
