@@ -82,6 +82,8 @@ class VirtualDesk:
                 self._ask(
                     sim_inputs.replace(request, account), partial(sim_inputs.replaced, request.child_id)
                 )
+            case p.Firm() if not self._too_late(request):
+                self._ask(sim_inputs.firm(request, account), sim_inputs.firmed)
             case p.Arm():
                 arm = w.CancelAllAfter(venue=venue, account=account, timeout_ns=request.timeout_ns)
                 self._ask(arm, lambda _: ())
@@ -92,7 +94,7 @@ class VirtualDesk:
             case p.MassStatus():
                 self._query(partial(self._mass_status, request, now_ns))
 
-    def _too_late(self, order: p.Submit | p.Replace) -> tuple[Code, str] | None:
+    def _too_late(self, order: p.Submit | p.Replace | p.Firm) -> tuple[Code, str] | None:
         return desk.too_late(order, self._world.now_ns, self._halted)
 
     def _ask(self, request: w.AnyRequest, translate: Callable[[w.Answer], Sequence[Any]]) -> None:

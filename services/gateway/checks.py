@@ -13,7 +13,7 @@ from bestex.errors import Code
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from bestex.limits import LimitsConfig
-from bestex.messages import ChildNew, ChildReplace
+from bestex.messages import ChildNew, ChildReplace, Tif
 from bestex.units import UnitError, to_units
 from services.gateway.controls.controls import Controls
 from services.gateway.controls.wanted import Refusal, Wanted
@@ -99,6 +99,10 @@ class Checks:
             return Refusal(
                 Code.INVALID_PARAMETER, f"{order.venue} knows no minimum of what is traded at once"
             )
+        if order.conditional and not capabilities.conditional:
+            return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no conditional orders")
+        if order.conditional and order.tif in (Tif.IOC, Tif.FOK):
+            return Refusal(Code.INVALID_PARAMETER, "a conditional order must rest until it is invited")
         return None
 
     def _minimum(self, order: ChildNew) -> Refusal | None:

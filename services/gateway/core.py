@@ -23,7 +23,7 @@ from bestex.errors import Code, ConfigError
 from bestex.ids import base36, digest
 from bestex.instruments import Instruments
 from services.gateway import chase as chases
-from services.gateway import facts
+from services.gateway import facts, requests
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
 from services.gateway.checks import Checks
@@ -118,6 +118,7 @@ class GatewayCore:
                 send_at=order.send_at,
                 display_qty=order.display_qty,
                 min_fill_qty=order.min_fill_qty,
+                conditional=order.conditional,
             )
         ]
 
@@ -186,7 +187,20 @@ class GatewayCore:
             if said.child_id not in self.memory.known and isinstance(said, p.VenueFill | p.VenueAccepted):
                 self.anomalies[f"{type(said).__name__} of an order not known here"] += 1
             return []
-        return weigh(child, self._chase(child), said, now)
+        out = weigh(child, self._chase(child), said, now)
+        if isinstance(said, p.VenueAccepted) and self._may_firm(child, said, now):
+            deadline = Time(min(child.good_till, now + self.timeout_ns))
+            terms = {"invited_at": Time(said.invited_ns), "deadline": deadline}
+            out = [*out, facts.about(m.ExecFirming, child, now, **terms)]
+        return out
+
+    def _may_firm(self, child: Child, said: p.VenueAccepted, now: Time) -> bool:
+        """Whether an invitation is to be followed: a new one, and nothing stands against a new order either. What is
+        not followed lapses, and its end is told."""
+        if said.invited_ns <= child.invited_ns or child.ended or child.cancel is not None:
+            return False
+        reconciled = self.sessions[child.venue] is p.Session.RECONCILED and not self.bus_lost
+        return reconciled and now < child.good_till and not self.halted(child.child_id)
 
     def _session(self, said: p.SessionState, now: Time) -> list[Fact | Effect]:
         venue = said.venue
@@ -326,23 +340,8 @@ class GatewayCore:
         child = Child.submitting(event, instrument)
         self.memory.submit(child)
         self.controls.submitted(child)
-        send = p.Submit(
-            venue=child.venue,
-            symbol=child.symbol,
-            child_id=child.child_id,
-            side=child.side,
-            qty=child.qty,
-            price=child.price,
-            tif=child.tif,
-            post_only=child.post_only,
-            deadline_ns=int(child.deadline),
-            good_till_ns=int(child.good_till),
-            send_at_ns=int(event.send_at or 0),
-            display_qty=0 if event.display_qty is None else instrument.qty_units(event.display_qty),
-            min_qty=0 if event.min_fill_qty is None else instrument.qty_units(event.min_fill_qty),
-        )
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
-        return [Call(send), Wake(chases.key(child), overdue)]
+        return [Call(requests.submit(child, event)), Wake(chases.key(child), overdue)]
 
     def _asks(self, child: Child, chase: Chase, event: m.ExecEvent) -> list[Effect]:
         """What follows at once from an event that leaves the child open."""
@@ -352,17 +351,10 @@ class GatewayCore:
             asks.append(chases.cancel(child))
         if isinstance(event, m.ExecUnknown):
             asks.append(chases.look(child, chase))
+        if isinstance(event, m.ExecFirming):
+            asks.append(Call(requests.firm(child, event)))
         if isinstance(event, m.ExecReplacing):
-            replace = p.Replace(
-                venue=child.venue,
-                symbol=child.symbol,
-                child_id=child.child_id,
-                venue_order_id=child.venue_order_id,
-                qty=child.instrument.qty_units(event.qty),
-                price=child.instrument.price_units(event.price),
-                deadline_ns=int(event.deadline),
-            )
-            asks.append(Call(replace))
+            asks.append(Call(requests.replace(child, event)))
         return asks
 
     def _apply_fill(self, fill: m.Fill) -> list[Effect]:

@@ -28,6 +28,7 @@ _RANK: dict[type[p.Request], int] = {
     p.MassStatus: 1,
     p.PullFills: 1,
     p.QueryOrder: 1,
+    p.Firm: 1,  # the invitation stands for a moment only
     p.Replace: 2,
     p.Submit: 2,
 }
@@ -144,6 +145,8 @@ class Desk:
                 said = await venue.cancel(request)
             case p.Replace():
                 said = await self._modify(venue, request)
+            case p.Firm():
+                said = await self._firm(venue, request)
             case p.QueryOrder():
                 said = await venue.query_order(request)
             case p.PullFills():
@@ -186,6 +189,16 @@ class Desk:
         finally:
             self.sending -= 1
 
+    async def _firm(self, venue: p.Venue, order: p.Firm) -> Any:
+        """It makes an order bind, so it is sent as one is. One that is not sent lapses at the venue."""
+        if not await self._may_send() or too_late(order, self._now_ns(), self._halted):
+            return []
+        self.sending += 1
+        try:
+            return await venue.firm(order)
+        finally:
+            self.sending -= 1
+
     async def _reconcile(self, lane: Lane, ask: p.MassStatus) -> None:
         """Trades and orders as the venue has them, and only then is the session good for new orders."""
         session, asked_ns = lane.session, self._now_ns()
@@ -224,7 +237,7 @@ class Desk:
 
 
 def too_late(
-    order: p.Submit | p.Replace, now_ns: int, halted: Callable[[str], str]
+    order: p.Submit | p.Replace | p.Firm, now_ns: int, halted: Callable[[str], str]
 ) -> tuple[Code, str] | None:
     """The last look, at the clock and at the halts. From here to the send nothing is awaited."""
     if now_ns >= order.deadline_ns:

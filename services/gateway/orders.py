@@ -54,6 +54,7 @@ AFTER: dict[tuple[Status, type[m.ExecEvent]], Status] = {
     (U, m.ExecExpired): E,
     (W, m.ExecCanceling): W,
     (W, m.ExecCancelRejected): W,
+    (W, m.ExecFirming): W,
     (W, m.ExecReplacing): W,
     (W, m.ExecReplaced): W,
     (W, m.ExecReplaceRejected): W,
@@ -96,6 +97,7 @@ class Child:
     cancel_refused: bool = False
     replacing: Replacing | None = None
     replaced_once: bool = False
+    invited_ns: int = 0
     trades: dict[str, int] = field(default_factory=dict)
     cum_qty: int = 0
     notional: int = 0
@@ -160,6 +162,8 @@ class Child:
                 self.cancel = event.reason
             case m.ExecCancelRejected():
                 self.cancel_refused = True
+            case m.ExecFirming():
+                self.invited_ns = int(event.invited_at)
             case m.ExecReplacing():
                 self.replaced_once = True
                 self.replacing = Replacing(

@@ -36,7 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 class Submit(Request, frozen=True, kw_only=True):
     """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. The venue is
-    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once."""
+    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once; what is
+    `conditional` binds nobody until it is firmed up."""
 
     symbol: str
     child_id: str
@@ -50,6 +51,16 @@ class Submit(Request, frozen=True, kw_only=True):
     send_at_ns: int = 0
     display_qty: int = 0
     min_qty: int = 0
+    conditional: bool = False
+
+
+class Firm(Request, frozen=True, kw_only=True):
+    """The answer to an invitation: the conditional order is to bind. Send before `deadline_ns` or never."""
+
+    symbol: str
+    child_id: str
+    venue_order_id: str
+    deadline_ns: int
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -137,12 +148,14 @@ class VenueSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueAccepted(VenueSaid, frozen=True, kw_only=True):
-    """It is at work. `cum_qty`, `qty` and `price` are as the venue sees them; 0 where it did not say."""
+    """It is at work. `cum_qty`, `qty` and `price` are as the venue sees them; 0 where it did not say. `invited_ns`:
+    since when a conditional order is invited to firm up, by the venue's clock; 0 where it is not."""
 
     venue_order_id: str
     cum_qty: int = 0
     qty: int = 0
     price: int = 0
+    invited_ns: int = 0
 
 
 class VenueRejected(VenueSaid, frozen=True, kw_only=True):
@@ -261,6 +274,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     late_rejects: bool = False  # an acknowledged order may still be refused
     native_iceberg: bool = False
     min_qty: bool = False  # it takes orders that trade nothing below a minimum at once
+    conditional: bool = False  # it takes orders that bind nobody until they are firmed up
     dead_man: bool = False
     in_flight_max: int = 16  # requests that wait for its answer at once
     holdings: bool = False  # balances and positions are the account's own, and what it lacks is refused
@@ -297,6 +311,10 @@ class Venue(Protocol):
     async def cancel(self, order: Cancel) -> Sequence[Said]: ...
 
     async def modify(self, order: Replace) -> Sequence[Said]: ...
+
+    async def firm(self, order: Firm) -> Sequence[Said]:
+        """Asked only where `capabilities.conditional`. What it led to; a refusal, or no answer, says nothing: the
+        order stays reserved, and its end tells."""
 
     async def query_order(self, query: QueryOrder) -> Sequence[Said]: ...
 

@@ -37,6 +37,7 @@ def leg(
         send_at=Time(now_ns + hold_ns) if holds else None,
         display_qty=instrument.qty(allocation.display) if allocation.display else None,
         min_fill_qty=instrument.qty(allocation.min_qty) if allocation.min_qty else None,
+        conditional=allocation.conditional,
     )
 
 
@@ -62,6 +63,7 @@ def child(sliced: m.ParentSliced, event: m.RouteDecided, leg: m.Leg) -> m.ChildN
         send_at=leg.send_at,
         display_qty=leg.display_qty,
         min_fill_qty=leg.min_fill_qty,
+        conditional=leg.conditional,
     )
 
 

@@ -109,6 +109,7 @@ def sliced(
             traded=traded(parent, market),
             display_qty=parent.instrument.qty(wanted.display) if 0 < wanted.display < wanted.qty else None,
             min_fill_qty=parent.instrument.qty(wanted.min_fill) if wanted.min_fill else None,
+            conditional=wanted.conditional,
         )
     )
 

@@ -234,7 +234,8 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
     the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
     With a `display_qty` no book ever shows more of it.
-    `min_fill_qty`: on dark venues nothing below it is to be traded at once.
+    On dark venues nothing below `min_fill_qty` is to be traded at once, and what is `conditional` binds nobody until
+    its gateway has firmed it up.
     """
 
     slice_no: int
@@ -256,6 +257,7 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     traded: Traded | None = None
     display_qty: Decimal | None = None
     min_fill_qty: Decimal | None = None
+    conditional: bool = False
 
 
 class ParentRecalled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):
@@ -343,6 +345,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     send_at: Time | None = None
     display_qty: Decimal | None = None
     min_fill_qty: Decimal | None = None
+    conditional: bool = False
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -447,7 +450,8 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
     the scheduler's: a gateway sends only what its own build decided. It is held until `send_at`, so that all parts of
-    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once.
+    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once, and what is `conditional` binds
+    nobody until it is firmed up.
     """
 
     child_id: str
@@ -470,6 +474,7 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     send_at: Time | None = None
     display_qty: Decimal | None = None
     min_fill_qty: Decimal | None = None
+    conditional: bool = False
 
 
 class ChildCancel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -528,6 +533,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     send_at: Time | None = None
     display_qty: Decimal | None = None
     min_fill_qty: Decimal | None = None
+    conditional: bool = False
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
@@ -557,6 +563,14 @@ class ExecReplacing(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, ta
 
     qty: Decimal
     price: Decimal
+    deadline: Time
+
+
+class ExecFirming(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="firming"):
+    """A conditional order was invited at `invited_at` (the venue's clock): it is being made to bind, once for each
+    invitation. Its quantity has been reserved since it was submitted, so nothing more is at risk."""
+
+    invited_at: Time
     deadline: Time
 
 

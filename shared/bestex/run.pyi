@@ -37,6 +37,7 @@ def execute_block(
     dark_time: str | float | None = None,
     rest: str | float = "10s",
     min_fill: Decimal | str | int | None = None,
+    conditional: bool = False,
     then: Literal["twap", "at_once"] = "twap",
     learning: Literal["censored", "gradient"] = "censored",
     forget: str | float = "2%",

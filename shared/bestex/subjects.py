@@ -45,6 +45,7 @@ ExecEvents = (
     | m.ExecUnknown
     | m.ExecCanceling
     | m.ExecCancelRejected
+    | m.ExecFirming
     | m.ExecReplacing
     | m.ExecReplaced
     | m.ExecReplaceRejected

@@ -7,19 +7,14 @@
     POST /_emulator/cut      ends every websocket
 
 An exchange is a subclass of `Emulator`: it gives its routes, answers through `rest` and `frame`, which bring the
-faults in, and is told of depth, trades and user events. `main` is its command line.
+faults in, and is told of depth, trades and user events. `tests.emulators.command` is its command line.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import signal
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -28,7 +23,7 @@ import msgspec
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from bestex import codec, log
+from bestex import codec
 from bestex import sim_wire as w
 from bestex.clock import SECOND
 from bestex.config import Config, parse
@@ -366,46 +361,3 @@ async def serve(emulator: Emulator, port: int = 0) -> AsyncIterator[Emulator]:
         yield emulator
     finally:
         await emulator.stop()
-
-
-def main(*kinds: Callable[..., Emulator]) -> None:
-    """`python -m tests.emulators.NAME [--port N] [--data-dir D] [--market model|none]`: runs until it is interrupted,
-    the first of `kinds` on the given port and the others on the next ones. Says where on standard output, in JSON."""
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 for free ones")
-    parser.add_argument("--data-dir", type=Path, help="where the journal is kept; else in a new directory")
-    parser.add_argument("--market", choices=("model", "none"), default="model")
-    parser.add_argument(
-        "--deposits", default="", help="what each account has, as BTC=10,USDT=100000; else credit"
-    )
-    arguments = parser.parse_args()
-    log.configure("emulator")
-    data_dir = arguments.data_dir or Path(tempfile.mkdtemp(prefix="emulator-"))
-    deposits = dict(one.split("=") for one in arguments.deposits.split(",") if one)
-    asyncio.run(
-        _run(
-            [
-                kind(
-                    data_dir,
-                    market=arguments.market,
-                    deposits={name: Decimal(amount) for name, amount in deposits.items()} or None,
-                )
-                for kind in kinds
-            ],
-            arguments.port,
-        )
-    )
-
-
-async def _run(emulators: list[Emulator], port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    for place, emulator in enumerate(emulators):
-        await emulator.start(port + place if port else 0)
-        ready = {"event": "ready", "venue": emulator.NAME, "url": emulator.url}
-        print(json.dumps(ready), flush=True)
-    await stop.wait()
-    with suppress(ConnectionError):
-        for emulator in emulators:
-            await emulator.stop()

@@ -50,7 +50,12 @@ LIT = p.Capabilities(
     in_flight_max=256,
 )
 DARK = msgspec.structs.replace(
-    LIT, tifs=frozenset(Tif) - {Tif.FOK}, post_only=False, native_iceberg=False, min_qty=True
+    LIT,
+    tifs=frozenset(Tif) - {Tif.FOK},
+    post_only=False,
+    native_iceberg=False,
+    min_qty=True,
+    conditional=True,
 )
 
 
@@ -167,6 +172,10 @@ class SimVenue:
         if isinstance(answer, w.Answer):
             return sim_inputs.replaced(order.child_id, answer)
         return [_unanswered(order.child_id, answer)]
+
+    async def firm(self, order: p.Firm) -> Sequence[p.Said]:
+        answer = await self._ask(sim_inputs.firm(order, self._account))
+        return sim_inputs.firmed(answer) if isinstance(answer, w.Answer) else []
 
     async def arm(self, timeout_ns: int) -> bool:
         request = w.CancelAllAfter(venue=self._name, account=self._account, timeout_ns=timeout_ns)

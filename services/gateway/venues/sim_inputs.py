@@ -27,6 +27,7 @@ def submit(order: p.Submit, account: str, symbol: str) -> w.Submit:
         deadline_ns=order.deadline_ns,
         display_qty=order.display_qty,
         min_qty=order.min_qty,
+        conditional=order.conditional,
     )
 
 
@@ -43,6 +44,15 @@ def replace(order: p.Replace, account: str) -> w.Replace:
         price=order.price,
         deadline_ns=order.deadline_ns,
     )
+
+
+def firm(order: p.Firm, account: str) -> w.Firm:
+    return w.Firm(venue=order.venue, account=account, client_id=order.child_id, deadline_ns=order.deadline_ns)
+
+
+def firmed(answer: w.Answer) -> list[p.Said]:
+    """The fills that followed at once, and where the order stands; also where the invitation had lapsed."""
+    return [*map(fill, answer.trades), *map(order, answer.orders)]
 
 
 def fill(trade: w.Trade) -> p.VenueFill:
@@ -68,6 +78,7 @@ def order(state: w.OrderState) -> p.Said:
             cum_qty=state.cum_qty,
             qty=state.qty,
             price=state.price,
+            invited_ns=state.invited_ns,
         )
     if state.state is w.State.REJECTED:
         code = state.code or Code.VENUE_REJECTED

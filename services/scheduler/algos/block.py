@@ -5,6 +5,10 @@ how much there is. So the quantity is divided over the dark venues, one slice ea
 tells of each venue's liquidity, and the next division follows that (`models.dark_pools`). After its share of the time
 the rest is worked as TWAP does, or taken at once.
 
+Orders in the dark may be `conditional`: they bind nobody until there is somebody to meet, so that less is learned of
+them. Their quantities are divided like others', and never more than is left: what is firmed up at one venue is not
+taken back from another in time.
+
 What was learned is what the order's slices found, which is in its history, and what earlier orders found, which was
 stored with its acceptance.
 """
@@ -53,6 +57,9 @@ class Block(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
     min_fill: Annotated[
         Decimal | None, Meta(description="Nothing smaller is to be traded at once in the dark.")
     ] = None
+    conditional: Annotated[
+        bool, Meta(description="Bind nobody in the dark before there is somebody to meet.")
+    ] = False
     then: Annotated[
         Literal["twap", "at_once"], Meta(description="How what is left is worked on the lit venues.")
     ] = "twap"
@@ -140,6 +147,7 @@ class Block(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
                 tif=Tif.GTC,
                 venues=(pool.venue,),
                 min_fill=min(self._min_fill(task, pool), qty),
+                conditional=self.conditional,
                 why=f"in the dark, of {len(task.tried)} findings",
             )
         return Wait(lit_ns)

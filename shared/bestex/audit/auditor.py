@@ -352,7 +352,10 @@ def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
     return of_leg and all(getattr(child, term) == getattr(decision, term) for term in _DECISION_TERMS)
 
 
-_LEG_TERMS = ("venue", "qty", "price", "tif", "post_only", "send_at", "display_qty")
+_LEG_TERMS = (
+    *("venue", "qty", "price", "tif", "post_only", "send_at", "display_qty", "min_fill_qty"),
+    "conditional",
+)
 _DECISION_TERMS = (
     *("symbol", "parent_id", "slice_no", "side", "expires_at", "good_till", "account", "algo"),
     "build",

@@ -29,9 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "": {"submitting", "rejected"},
     "submitting": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
     "unknown": {"accepted", "rejected", *_ENDS, *_ASKED},
-    "accepted": {"replacing", "replaced", *_ENDS, *_ASKED},
+    "accepted": {"firming", "replacing", "replaced", *_ENDS, *_ASKED},
 }
-_STAYS = {*_ASKED, "replacing", "replaced"}
+_STAYS = {*_ASKED, "firming", "replacing", "replaced"}
 
 
 class Traded(NamedTuple):
@@ -303,6 +303,8 @@ _TERMS = (
         "tif",
         "post_only",
         "display_qty",
+        "min_fill_qty",
+        "conditional",
         "parent_id",
         "slice_no",
         "venue",

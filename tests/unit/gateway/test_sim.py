@@ -379,17 +379,11 @@ def sessions(live: Live) -> list[p.SessionState]:
 
 
 def submit(child_id: str) -> p.Submit:
+    later_ns = CLOCK.now_ns() + SECOND
     return p.Submit(
-        venue=VENUE,
-        symbol=SYMBOL,
-        child_id=child_id,
-        side=Side.BUY,
-        qty=1_000,
-        price=6_000_000,
-        tif=Tif.IOC,
-        post_only=False,
-        **dict.fromkeys(("deadline_ns", "good_till_ns"), CLOCK.now_ns() + SECOND),
-    )
+        venue=VENUE, symbol=SYMBOL, child_id=child_id, side=Side.BUY, qty=1_000, price=6_000_000, tif=Tif.IOC,
+        post_only=False, deadline_ns=later_ns, good_till_ns=later_ns,
+    )  # fmt: skip
 
 
 async def post(url: str, request: w.AnyRequest) -> None:
