@@ -51,7 +51,9 @@ class Parent:
         "instrument",
         "last_qty",
         "last_reason",
+        "limit",
         "looked_ns",
+        "lot",
         "min_slice",
         "missed",
         "most_slice",
@@ -87,6 +89,7 @@ class Parent:
 
     def __init__(self, event: m.ParentAccepted, instrument: Instrument, params: Params) -> None:
         self.instrument = instrument
+        self.lot = instrument.lot
         self.algo = self.asked_as = event.order.algo
         self.start_ns: int = event.start_at
         self.end_ns: int = event.end_at or event.start_at + params.duration
@@ -138,6 +141,8 @@ class Parent:
         self.order = order
         self.params = params
         self.wanted = instrument.qty_units(order.qty)
+        # The order's own, in price units.
+        self.limit = None if order.limit_price is None else instrument.price_units(order.limit_price)
         self.min_slice = max(_units(params.min_slice, instrument), instrument.min_qty)
         self.most_slice = _units(params.max_slice, instrument)
         self.would_price = None if params.would_price is None else instrument.price_units(params.would_price)
@@ -167,18 +172,12 @@ class Parent:
 
     @property
     def open_qty(self) -> int:
-        return sum(working.qty for working in self.open.values())
+        return sum(working.qty for working in self.open.values()) if self.open else 0
 
     @property
     def qty(self) -> int:
         """What may at most be filled: what is wanted, or what went out before less was wanted."""
         return max(self.wanted, self.cum + self.open_qty)
-
-    @property
-    def limit(self) -> int | None:
-        """The order's own, in price units."""
-        price = self.order.limit_price
-        return None if price is None else self.instrument.price_units(price)
 
     @property
     def watches_book(self) -> bool:
@@ -187,7 +186,7 @@ class Parent:
 
     def task(self, market: Market) -> Task:
         """The parent as its algorithm sees it."""
-        open_qty, instrument, params = self.open_qty, self.instrument, self.params
+        open_qty, params = self.open_qty, self.params
         traded = self.tally.now(market)
         unsent = self.wanted - self.cum - open_qty
         most = min(self.most_slice or unsent, unsent)
@@ -199,10 +198,10 @@ class Parent:
             cum=self.cum,
             open=open_qty,
             slices=self.slices,
-            lot=instrument.lot,
+            lot=self.lot,
             min_qty=self.min_slice,
             max_qty=self.most_slice,
-            most=floor_to(max(most, 0), instrument.lot),
+            most=floor_to(max(most, 0), self.lot),
             start_ns=self.start_ns,
             end_ns=self.end_ns,
             seed=self.seed,

@@ -13,7 +13,8 @@ MAX_SCALE = 18  # finer than any venue quotes; keeps 10**scale far from absurd
 DIGITS_MAX = 6  # behind the point of a statistic: finer than any model, and Python writes no exponent
 MAX_DIGITS = 38  # a longer number is a mistake or an attack, never an order
 
-_EXACT = Context(prec=2 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+_EXACT = Context(prec=4 * MAX_DIGITS, traps=[Inexact, InvalidOperation])
+_POWERS = tuple(10**i for i in range(4 * MAX_SCALE))
 
 
 class UnitError(ValueError):
@@ -22,29 +23,26 @@ class UnitError(ValueError):
 
 def to_units(value: Decimal, scale: int) -> int:
     """`value` as a whole number of 10**-scale; UnitError where it is not finite or has a finer digit."""
-    _, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int):
+    if not value.is_finite():
         raise UnitError(f"{value} is not a finite number")
-    if len(digits) > MAX_DIGITS or abs(exponent) > MAX_DIGITS:
+    if abs(value.adjusted()) > MAX_DIGITS:
         raise UnitError("a number of more than 38 digits")
-    shift = exponent + scale
-    mantissa = int(value.scaleb(-exponent, _EXACT))
-    if shift >= 0:
-        return mantissa * int(10**shift)
-    units, rest = divmod(mantissa, int(10**-shift))
-    if rest:
+    try:
+        scaled = value.scaleb(scale, _EXACT)
+    except Inexact:
+        raise UnitError("a number of more than 38 digits") from None
+    units = int(scaled)
+    if units != scaled:
         raise UnitError(f"{value} is finer than 10^-{scale}")
     return units
 
 
 def from_units(units: int, scale: int) -> Decimal:
     """The exact decimal of `units` x 10**-scale, without trailing zeros."""
-    if scale == 0:
-        return Decimal(units)
-    whole, rest = divmod(abs(units), 10**scale)
-    sign = "-" if units < 0 else ""
-    fraction = f"{rest:0{scale}d}".rstrip("0")
-    return Decimal(f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}")
+    one = _POWERS[scale]
+    if units % one == 0:
+        return Decimal(units // one)
+    return Decimal(units).scaleb(-scale, _EXACT).normalize(_EXACT)
 
 
 def plain(amount: Decimal, digits: int) -> Decimal:

@@ -27,7 +27,7 @@ from services.scheduler.algos.base import Decision, Params, Replan, Slice, Task
 from services.scheduler.algos.scheduled import Scheduled
 from services.scheduler.curve import Curve, capped, through
 from services.scheduler.market import Market
-from services.scheduler.models.almgren_chriss import trajectory
+from services.scheduler.models.almgren_chriss import Setting, trajectory
 from services.scheduler.models.estimates import (
     Estimate,
     Estimates,
@@ -45,10 +45,19 @@ LEFT_MOST = 1 - 1e-9  # where nothing decays, the bulks at both ends are half of
 
 
 class Shape(NamedTuple):
-    """kappa per day, and why."""
+    """kappa per day, and what it follows from. The words are made where they are wanted: most plans stand."""
 
     kappa: float
-    why: str
+    cause: str
+    known: Estimates | None = None
+    setting: Setting | None = None
+
+    @property
+    def why(self) -> str:
+        if self.known is None:
+            return self.cause
+        half_life = _days(1 / self.kappa if self.kappa else inf)
+        return f"half-life {half_life} {self.cause}; {self.known.words(self.setting, self.kappa)}"
 
 
 class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,7 +87,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
     ] = None
     replan: Annotated[
         Duration,
-        Meta(description="How often at most the plan follows the market and the fills; 0s for never."),
+        Meta(description="How often the plan follows the market and the fills; 0s for never."),
     ] = Duration.parse("30s")
 
     def problem(self) -> str:
@@ -116,7 +125,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         """A new plan from here, just before a slice goes out, where that matters. The old one stands where something
         was missed beyond the limit and is to be left to the end."""
         steady = self.model == "transient" or not self.replan or task.missed
-        if steady or now_ns - task.plan.start_ns < self.replan or self.steps(task, now_ns, task.cum) < 2:
+        if steady or not self._may_replan(task, now_ns) or self.steps(task, now_ns, task.cum) < 2:
             return None
         if (shape := self._shape(task, now_ns)) is None:
             return None  # what is not known now was known when it was planned
@@ -133,6 +142,11 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             return None
         fresh = through(times_ns, totals, float(self.randomize))
         return Replan(fresh, f"{shape.why}; the old plan led {astray / rest:.0%} of the rest astray")
+
+    def _may_replan(self, task: Task, now_ns: int) -> bool:
+        """Once in each `replan` of the plan's time, with the first slice in it."""
+        start_ns, sliced_ns = task.plan.start_ns, max(task.sliced_ns, task.plan.start_ns)
+        return (now_ns - start_ns) // self.replan > (sliced_ns - start_ns) // self.replan
 
     def _planned(self, task: Task, start_ns: int, shape: Shape) -> Curve:
         return through(*self._path(task, start_ns, shape), float(self.randomize))
@@ -172,9 +186,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             return None
         else:
             kappa, cause = setting.kappa(self.risk_aversion), f"by risk aversion {self.risk_aversion:g}"
-        return Shape(
-            kappa, f"half-life {_days(1 / kappa if kappa else inf)} {cause}; {known.words(setting, kappa)}"
-        )
+        return Shape(kappa, cause, known, setting)
 
     def _default(self, task: Task) -> Shape:
         """Where a risk aversion is given and has nothing to weigh."""

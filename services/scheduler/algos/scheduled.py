@@ -88,17 +88,23 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Steps:
-    """A curve in `count` steps of equal time, each moved by up to half of `randomize` of a step either way.
+    """A curve in `count` steps of equal time, each moved by up to half of `randomize` of a step either way. For one
+    decision, which asks for the same few steps several times.
 
     Half a step either way keeps neighbours in order and the mean on the curve. All are functions of the seed and
     their number, so none is stored.
     """
 
-    __slots__ = ("_curve", "_lot", "_qty", "_randomize", "_seed", "_span_ns", "_start_ns", "count")
+    __slots__ = (
+        *("_curve", "_lot", "_qty", "_randomize", "_seed", "_span_ns", "_start_ns", "_times", "_totals"),
+        "count",
+    )
 
     def __init__(self, task: Task, count: int, randomize: float) -> None:
         self.count = count
         self._curve: Curve = task.plan
+        self._totals: dict[int, int] = {}
+        self._times: dict[int, int] = {}
         self._qty = task.qty
         self._lot = task.lot
         self._seed = task.seed ^ task.plan.start_ns
@@ -108,8 +114,11 @@ class Steps:
 
     def at_ns(self, i: int) -> int:
         """When step `i` is due."""
-        late = self._randomize * (uniform(self._seed, 2 * i) - 0.5) if i else 0.0
-        return self._start_ns + int((i + late) * self._span_ns / self.count)
+        found = self._times.get(i)
+        if found is None:
+            late = self._randomize * (uniform(self._seed, 2 * i) - 0.5) if i and self._randomize else 0.0
+            found = self._times[i] = self._start_ns + int((i + late) * self._span_ns / self.count)
+        return found
 
     def own(self, i: int) -> int:
         """What the curve gives to step `i`."""
@@ -135,4 +144,7 @@ class Steps:
 
     def _planned(self, i: int) -> int:
         """The curve at the beginning of step `i`."""
-        return self._curve.qty(self._start_ns + self._span_ns * i // self.count)
+        found = self._totals.get(i)
+        if found is None:
+            found = self._totals[i] = self._curve.qty(self._start_ns + self._span_ns * i // self.count)
+        return found

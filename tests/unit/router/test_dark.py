@@ -74,6 +74,15 @@ def test_without_a_limit_or_leave_to_rest_nothing_goes_there(changes: dict[str, 
     assert DarkBench().routed(**changes).legs == []
 
 
+def test_what_is_conditional_is_so_in_the_dark_alone() -> None:
+    bench = DarkBench()
+    assert bench.routed(conditional=True).legs[0].conditional
+    [child] = [command for command in bench.commands if isinstance(command, m.ChildNew)]
+    assert child.conditional
+    lit = DarkBench().routed(venues=["sim_b"], conditional=True, limit_price=Decimal(60_000))
+    assert [(leg.venue, leg.conditional) for leg in lit.legs] == [("sim_b", False)]
+
+
 def test_no_minimum_goes_to_a_lit_venue() -> None:
     decided = DarkBench().routed(venues=["sim_b"], min_fill_qty=Decimal("0.1"), limit_price=Decimal(60_000))
     assert [(leg.venue, leg.min_fill_qty) for leg in decided.legs] == [("sim_b", None)]

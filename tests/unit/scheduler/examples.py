@@ -45,7 +45,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "would_price": "59950", "max_participation": "30%", "slice_ttl": "7s"},
     ],
     "block": [
-        {"duration": "100s", "rest": "6s"},
+        {"duration": "100s", "rest": "6s", "conditional": True},
         {"duration": "100s", "dark_time": "70s", "rest": "4s", "learning": "gradient", "min_fill": "0.05"},
         {"duration": "100s", "then": "at_once", "limit_price": "60010", "randomize": 0.9},
         {"duration": "100s", "venues": ["dark_a", "dark_b"], "rest": "5s", "max_slice": "0.3"},

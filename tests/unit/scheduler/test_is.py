@@ -170,7 +170,7 @@ def test_a_market_that_grows_more_volatile_brings_a_faster_plan_and_the_history_
 
 def test_new_plans_come_at_most_as_often_as_was_asked_for() -> None:
     def script(at_ns: int) -> Moment:
-        return replace(THIN, volatility_bps=(0.5, 2.0)[at_ns // (7 * SECOND) % 2])
+        return replace(THIN, volatility_bps=(0.5, 2.0)[at_ns // (17 * SECOND) % 2])
 
     for replan, most in (("30s", 6), ("10s", 19), ("0s", 0)):
         play = Play(script)
