@@ -10,9 +10,30 @@ from bestex import sim_wire as w
 from bestex.errors import Code
 from bestex.messages import Side, Tif
 from tests.emulators.engine import Engine, Levels, Market, given_id
+from tests.emulators.server import Key
 from tests.emulators.unified import LEVERAGE, Position, Wallet, fee_of, is_perp, text
 
 Json = dict[str, Any]
+TOML = """
+[venues.bybit]
+[instruments."BTC/USDT"]
+price_scale = 2
+qty_scale = 6
+venues.bybit = { tick = "0.01", lot = "0.000001", min_qty = "0.000011", max_qty = "83", min_notional = "5", \
+taker_bps = "10", maker_bps = "10" }
+[instruments."ETH/USDT"]
+price_scale = 2
+qty_scale = 5
+venues.bybit = { tick = "0.01", lot = "0.00001", min_qty = "0.0001", max_qty = "2100", min_notional = "5", \
+taker_bps = "10", maker_bps = "10" }
+[instruments."BTC/USDT:USDT"]
+price_scale = 2
+qty_scale = 6
+venues.bybit = { kind = "perp", tick = "0.1", lot = "0.001", min_qty = "0.001", max_qty = "1190", \
+min_notional = "5", taker_bps = "5.5", maker_bps = "2" }
+[exchange]
+latency = "0s"
+"""
 SPOT_IDS = 1_900_000_000_000_000_000
 STATUS = {
     w.State.FILLED: "Filled",
@@ -277,4 +298,46 @@ def position(engine: Engine, market: Market, held: Position, now_ms: int) -> Jso
         "createdTime": str(engine.now_ns() // 1_000_000),
         "updatedTime": str(now_ms),
         "seq": now_ms,
+    }
+
+
+def ticker(market: Market, last: str, now_ms: int) -> Json:
+    best = market.snapshot(1)
+    bid, ask = (side[0] if side else None for side in (best.bids, best.asks))
+    found: Json = {
+        "symbol": market_id(market),
+        "bid1Price": text(bid[0]) if bid else "",
+        "bid1Size": text(bid[1]) if bid else "",
+        "ask1Price": text(ask[0]) if ask else "",
+        "ask1Size": text(ask[1]) if ask else "",
+        "lastPrice": last,
+        "prevPrice24h": last,
+        "price24hPcnt": "0",
+        "highPrice24h": last,
+        "lowPrice24h": last,
+        "turnover24h": "0",
+        "volume24h": "0",
+    }
+    if is_perp(market):
+        hours = now_ms // 28_800_000 + 1
+        funding = {"fundingRate": "0.0001", "nextFundingTime": str(hours * 28_800_000)}
+        found |= {"markPrice": last, "indexPrice": last, "openInterest": "0", **funding}
+    return found
+
+
+def api_key(key: Key) -> Json:
+    trade = ["Order", "Position"] if key.can_trade else []
+    return {
+        "id": "1",
+        "apiKey": key.key,
+        "readOnly": 0 if key.can_trade else 1,
+        "permissions": {
+            "ContractTrade": trade,
+            "Spot": ["SpotTrade"] if key.can_trade else [],
+            "Wallet": ["AccountTransfer", "Withdraw"] if key.can_withdraw else [],
+        },
+        "ips": ["*"],
+        "uta": 1,
+        "unified": 0,
+        "userID": 1,
     }
