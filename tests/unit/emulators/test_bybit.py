@@ -303,7 +303,7 @@ async def test_keys_are_checked(bybit: Bybit, key: Key, error: type[Exception], 
         with pytest.raises(error, match=str(code)):
             await exchange.create_order(SPOT, "limit", "buy", 0.5, 100)
         if code != 10005:
-            with pytest.raises(ccxt.ExchangeError, match="invalid|failed"):
+            with pytest.raises(ccxt.ExchangeError, match=r"invalid|failed"):
                 await asyncio.wait_for(exchange.watch_orders(), 10)
 
 
