@@ -212,7 +212,7 @@ class Okx(OkxRest):
                 self.check_deadline(str(data.get("expTime", "")))
             except Refused as refused:
                 return named | {"code": refused.code, "msg": refused.text, "data": []}
-            return named | self.body(self.each(act)(key, data.get("args", [])))
+            return named | self.body(self.each(act)(key, data.get("args", []))) | {"msg": ""}
 
         def refuse(fault: Fault) -> Json:
             body = self.refusal(fault).body

@@ -184,7 +184,7 @@ async def test_the_watched_book_is_the_engines(bybit: Bybit, symbol: str, depth:
                 [list(map(float, one)) for one in ours] == list(map(list, theirs)) for ours, theirs in sides
             )
 
-        await until(lambda: exchange.orderbooks[symbol]["asks"][0] == [98, 2] and same())
+        await until(lambda: exchange.orderbooks[symbol]["asks"][:1] == [[98, 2]] and same())
         assert len(exchange.orderbooks[symbol]["bids"]) == 1, "what has left the book is gone"
 
 

@@ -129,19 +129,21 @@ async def test_each_fill_is_told_with_what_was_filled_until_then(okx: Okx) -> No
         quote(okx, SPOT, "98", "99", "0.2")
         quote(okx, SPOT, "97", "100", "0.2")
         told: list[Any] = []
+        parse = exchange.handle_orders
 
-        async def watch() -> None:
-            while not told or told[-1]["state"] != "canceled":
-                told.extend(one["info"] for one in await exchange.watch_orders())
+        def hear(socket: Any, message: Any) -> None:  # because ccxt shows the last state of an order alone
+            told.extend(message["data"])
+            parse(socket, message)
 
-        watching = asyncio.create_task(watch())
+        exchange.handle_orders = hear
+        orders = asyncio.create_task(heard(exchange.watch_orders, lambda one: one["status"] == "canceled"))
         money = asyncio.create_task(heard(exchange.watch_balance, lambda one: "BTC" in one))
         trades = asyncio.create_task(heard(exchange.watch_my_trades, lambda _: True))
         await until(lambda: sum(len(one.state["args"]) for one in okx.sockets) >= 2)
         made = await exchange.create_order(
             SPOT, "limit", "buy", 0.5, 100, {"clientOrderId": "one", "timeInForce": "IOC"}
         )
-        await asyncio.wait_for(asyncio.gather(watching, money, trades), 10)
+        await asyncio.wait_for(asyncio.gather(orders, money, trades), 10)
         assert [(one["state"], one["accFillSz"], one["fillPx"], one["fillFee"]) for one in told] == [
             ("live", "0", "", "0"),
             ("partially_filled", "0.2", "99", "-0.0002"),
@@ -195,7 +197,8 @@ async def test_the_watched_book_is_the_engines(okx: Okx, symbol: str) -> None:
                 for ours, theirs in sides
             )
 
-        await until(lambda: exchange.orderbooks[symbol]["asks"][0] == [98, 2 * IN_BASE[symbol]] and same())
+        best = [98, 2 * IN_BASE[symbol]]
+        await until(lambda: exchange.orderbooks[symbol]["asks"][:1] == [best] and same())
         assert len(exchange.orderbooks[symbol]["bids"]) == 1, "what has left the book is gone"
 
 
