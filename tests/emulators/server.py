@@ -126,6 +126,9 @@ class Emulator:
     def on_depth(self, change: DepthChange) -> None:
         """A book has changed: tell those who listen."""
 
+    def on_lost_depth(self, change: DepthChange) -> None:
+        """A book has changed, and nobody is to hear of it: count it where updates are counted."""
+
     def on_trade(self, trade: Print, market: Market) -> None:
         """Somebody traded in public."""
 
@@ -276,7 +279,9 @@ class Emulator:
     def _depth(self, change: DepthChange) -> None:
         if self.faults.of_stream("cut_market"):
             self.cut(user=False)
-        if not self.faults.of_stream("gap"):
+        if self.faults.of_stream("gap"):
+            self.on_lost_depth(change)
+        else:
             self.on_depth(change)
 
     def _user(self, entry: w.JournalEntry) -> None:
