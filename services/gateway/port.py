@@ -77,6 +77,7 @@ class Replace(Request, frozen=True, kw_only=True):
     symbol: str
     child_id: str
     venue_order_id: str
+    side: Side
     qty: int
     price: int
     deadline_ns: int

@@ -43,6 +43,7 @@ def replace(child: Child, event: m.ExecReplacing) -> p.Replace:
         symbol=child.symbol,
         child_id=child.child_id,
         venue_order_id=child.venue_order_id,
+        side=child.side,
         qty=child.instrument.qty_units(event.qty),
         price=child.instrument.price_units(event.price),
         deadline_ns=int(event.deadline),

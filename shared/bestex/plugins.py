@@ -41,6 +41,7 @@ STRATEGIES = {
 
 GATEWAYS = {
     "sim": "services.gateway.venues.sim:SimVenue",
+    "ccxt": "services.gateway.venues.ccxt.adapter:CcxtVenue",
 }
 
 COLLECTORS = {

@@ -23,9 +23,10 @@ from tests.emulators import bybit_wire as wire
 from tests.emulators.bybit_orders import Refused
 from tests.emulators.bybit_rest import NEITHER, BybitRest, sign
 from tests.emulators.bybit_wire import Json
+from tests.emulators.command import main
 from tests.emulators.engine import DepthChange, Market
 from tests.emulators.faults import Fault, What
-from tests.emulators.server import Socket, main
+from tests.emulators.server import Socket
 from tests.emulators.unified import Position, View, Wallet, is_perp, text
 
 DEPTHS = (1, 50, 200, 1_000)

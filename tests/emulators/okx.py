@@ -17,12 +17,13 @@ from bestex import sim_wire as w
 from bestex.matching import Print
 from tests.emulators import okx_orders as orders
 from tests.emulators import okx_wire as wire
+from tests.emulators.command import main
 from tests.emulators.engine import DepthChange, Market, Snapshot
 from tests.emulators.faults import Fault, What
 from tests.emulators.okx_orders import Refused
 from tests.emulators.okx_rest import OkxRest, sign
 from tests.emulators.okx_wire import Json
-from tests.emulators.server import Key, Socket, main
+from tests.emulators.server import Key, Socket
 from tests.emulators.unified import View, is_perp, text
 
 BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50, "books5": 5, "bbo-tbt": 1}

@@ -171,7 +171,14 @@ async def test_an_order_that_waits_when_a_halt_is_heard_does_not_go_out_and_a_ca
 
 async def test_a_replace_whose_time_passed_is_not_sent() -> None:
     replace = p.Replace(
-        venue="sim_a", symbol="BTC/USDT", child_id="c1", venue_order_id="v", qty=1, price=1, deadline_ns=10
+        side=Side.BUY,
+        venue="sim_a",
+        symbol="BTC/USDT",
+        child_id="c1",
+        venue_order_id="v",
+        qty=1,
+        price=1,
+        deadline_ns=10,
     )
     async with Table(now_ns=10) as table:
         table.desk.call(replace)

@@ -1,0 +1,360 @@
+"""Any exchange of ccxt as a venue: REST for requests, the exchange's user streams for speed.
+
+ccxt is told to retry nothing and to limit nothing. A failed request is judged in `outcomes`, numbers are checked in
+`terms`, and everything that differs by exchange is its quirk's. The streams lose what happens while they are down,
+so each connection says UP, which makes the core pull, and each loss DOWN.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from bestex import ccxt_client
+from bestex.clock import MS, AffineClock
+from bestex.config import Config
+from bestex.errors import Code, ConfigError
+from bestex.instruments import FEE_ONE, Listing
+from bestex.units import UnitError
+from services.gateway import port as p
+from services.gateway.venues.ccxt import outcomes, said
+from services.gateway.venues.ccxt.quirks import quirk_of
+from services.gateway.venues.ccxt.session import Session
+from services.gateway.venues.ccxt.terms import Market, as_float, check_sent, decimal
+
+QUERIES_AT_ONCE = 8
+
+
+class CcxtVenue:
+    def __init__(self, name: str, config: Config, clock: AffineClock) -> None:
+        """ConfigError where its keys cannot be used, or nobody has said that it is live."""
+        self._name, self._config = name, config
+        exchange, market_type = ccxt_client.exchange_of(name)
+        self._quirk = quirk_of(exchange, market_type)
+        self.capabilities = self._quirk.capabilities
+        self._keys = ccxt_client.keys_of(name, config)
+        if config.venues[name].mode != "live" or self._keys is None:
+            raise ConfigError(f'venues.{name}: orders are sent only with mode = "live" and a file of keys')
+        self._timeout_s = clock.wall_seconds(config.execution.timeout)
+        self._markets = {
+            instrument.symbol: Market(instrument, listing)
+            for instrument in config.make_instruments().all
+            if (listing := instrument.listing(name)) is not None
+        }
+        self._by_venue = {market.symbol: market for market in self._markets.values()}
+        self._names = said.Names()
+        self._log: structlog.stdlib.BoundLogger = structlog.get_logger(venue=name)
+        self._session = Session(name, config, self._timeout_s, self._keys, self._quirk, list(self._by_venue))
+
+    # -- session -------------------------------------------------------------------------------------------------
+
+    async def connect(self, say: p.Say, now_ns: Callable[[], int]) -> None:
+        self._say, self._now_ns = say, now_ns
+        self._session.start(say, self._heard)
+
+    async def disconnect(self) -> None:
+        await self._session.stop()
+
+    @property
+    def _exchange(self) -> Any:
+        """None before there were markets and a clock: nothing is sent without."""
+        return self._session.exchange
+
+    def _heard(self, one: Any) -> None:
+        market = self._by_venue.get(one["symbol"])
+        if market is None:
+            return
+        try:
+            if "takerOrMaker" in one:  # a trade
+                child_id = self._names.child(str(one.get("order") or "")) or self._quirk.own_id(one)
+                if child_id:  # one that is not known yet is pulled with its order's id
+                    self._say(said.fill(one, child_id, market))
+                return
+            child_id = self._quirk.own_id(one)
+            self._names.learn(str(one.get("id") or ""), child_id)
+            if child_id:
+                self._say(said.order(one, child_id, market))
+        except UnitError as error:
+            self._log.error("a number of the user stream is not in units", error=str(error))
+
+    def _safe(self, error: BaseException) -> str:
+        return self._session.safe(error)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    async def submit(self, order: p.Submit) -> Sequence[p.Said]:
+        child_id, exchange = order.child_id, self._exchange
+        market = self._markets[order.symbol]
+        if exchange is None:
+            return [p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text="there is no session")]
+        try:
+            amount, price = self._checked(exchange, market, order.qty, order.price)
+        except UnitError as error:
+            return [p.VenueNotSent(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
+        left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
+        try:
+            answer = await self._quirk.create(exchange, order, market.symbol, amount, price, left_ms)
+        except Exception as error:  # noqa: BLE001 - judged by what it proves
+            return [self._failed(child_id, error)]
+        self._names.learn(str(answer.get("id") or ""), child_id)
+        if self._quirk.acknowledges or not answer.get("status"):
+            return [p.VenueAccepted(child_id=child_id, venue_order_id=str(answer["id"]))]
+        try:
+            return [said.order(answer, child_id, market)]
+        except UnitError as error:
+            return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=str(error))]
+
+    def _checked(self, exchange: Any, market: Market, qty: int, price: int) -> tuple[float, float]:
+        if market.listing.inverse:
+            raise UnitError(f"{market.symbol} is inverse: its size depends on the price")
+        amount, limit = market.amount(qty), market.instrument.price(price)
+        check_sent("amount", amount, exchange.amount_to_precision(market.symbol, as_float(amount)))
+        check_sent("price", limit, exchange.price_to_precision(market.symbol, as_float(limit)))
+        return as_float(amount), as_float(limit)
+
+    def _failed(self, child_id: str, error: Exception) -> p.Said:
+        text = self._safe(error)
+        if outcomes.never_left(error):
+            return p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text=text)
+        if self._quirk.is_duplicate(error):
+            return p.VenueRejected(child_id=child_id, code=Code.DUPLICATE_ORDER, text=text)
+        code = outcomes.refusal(error, self._quirk.code_of(error), self._quirk.codes)
+        if code is not None:
+            return p.VenueRejected(child_id=child_id, code=code, text=text)
+        return p.VenueUnknown(child_id=child_id, code=Code.TIMEOUT, text=text)
+
+    async def cancel(self, order: p.Cancel) -> Sequence[p.Said]:
+        """A cancel is only acknowledged here; that the order has ended is what its record says, which is asked."""
+        child_id, exchange = order.child_id, self._exchange
+        market = self._markets[order.symbol]
+        if exchange is None:
+            return [_unanswered(child_id, "there is no session")]
+        try:
+            await self._quirk.cancel(exchange, order, market.symbol)
+        except Exception as error:  # noqa: BLE001 - judged by what it proves
+            if self._quirk.is_too_late(error) or self._quirk.code_of(error) in self._quirk.codes:
+                return [p.VenueCancelRejected(child_id=child_id, code=Code.TOO_LATE, text=self._safe(error))]
+            return [_unanswered(child_id, self._safe(error))]
+        found = await self._look(exchange, market, child_id, order.venue_order_id)
+        return [found] if isinstance(found, p.VenueClosed) else []
+
+    async def modify(self, order: p.Replace) -> Sequence[p.Said]:
+        child_id, exchange = order.child_id, self._exchange
+        market = self._markets[order.symbol]
+        if exchange is None:
+            text = "there is no session"
+            return [p.VenueReplaceRejected(child_id=child_id, code=Code.VENUE_DOWN, text=text)]
+        try:
+            amount, price = self._checked(exchange, market, order.qty, order.price)
+        except UnitError as error:
+            return [p.VenueReplaceRejected(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
+        try:
+            answer = await self._quirk.amend(exchange, order, market.symbol, str(order.side), amount, price)
+        except Exception as error:  # noqa: BLE001 - judged by what it proves
+            text = self._safe(error)
+            refused = outcomes.refusal(error, self._quirk.code_of(error), self._quirk.codes)
+            if refused is not None or outcomes.never_left(error) or self._quirk.is_too_late(error):
+                code = refused or Code.VENUE_REJECTED
+                return [p.VenueReplaceRejected(child_id=child_id, code=code, text=text)]
+            return [_unanswered(child_id, text)]
+        venue_order_id = str((answer or {}).get("id") or order.venue_order_id)
+        self._names.learn(venue_order_id, child_id)
+        if self._quirk.acknowledges:
+            return []  # the record will say that it has the new terms
+        return [
+            p.VenueReplaced(
+                child_id=child_id, venue_order_id=venue_order_id, qty=order.qty, price=order.price
+            )
+        ]
+
+    async def firm(self, order: p.Firm) -> Sequence[p.Said]:  # noqa: ARG002 - no exchange has conditional orders
+        return []
+
+    async def arm(self, timeout_ns: int) -> bool:
+        if self._exchange is None:
+            return False
+        try:
+            await self._quirk.arm(self._exchange, timeout_ns // MS)
+        except Exception as error:  # noqa: BLE001 - it is not set, and that is said
+            self._log.warning("the dead-man switch was not set", error=self._safe(error))
+            return False
+        return True
+
+    # -- queries -------------------------------------------------------------------------------------------------
+
+    async def _look(self, exchange: Any, market: Market, child_id: str, venue_order_id: str) -> Any:
+        """What the venue's record of one order says; None where it says that there is none, an Unanswered where it
+        does not say."""
+        if not self.capabilities.client_id_length and not venue_order_id:
+            return _unanswered(child_id, "the venue finds no order without its own id; look there by hand")
+        try:
+            found = await self._quirk.order(exchange, market.symbol, child_id, venue_order_id)
+            if found is None:
+                return None
+            self._names.learn(str(found.get("id") or ""), child_id)
+            return said.order(found, child_id, market)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer
+            return _unanswered(child_id, self._safe(error))
+
+    async def query_order(self, query: p.QueryOrder) -> Sequence[p.Said]:
+        child_id, exchange, asked_ns = query.child_id, self._exchange, self._now_ns()
+        market = self._markets[query.symbol]
+        if exchange is None:
+            return [_unanswered(child_id, "there is no session")]
+        absent = p.VenueAbsent(child_id=child_id, endpoint=query.endpoint, asked_ns=asked_ns)
+        if query.endpoint is p.Endpoint.ORDER:
+            found = await self._look(exchange, market, child_id, query.venue_order_id)
+            return [absent if found is None else found]
+        # The open orders first: what fills in between is then among the trades.
+        opened = await self._opened(exchange, [market])
+        fills = await self._fills(exchange, [market], query.since_ns)
+        if opened is None or fills is None:
+            return [_unanswered(child_id, "the lists could not be read")]
+        mine = [one for one in fills if one.child_id == child_id]
+        at_work = [one for one in opened if one.child_id == child_id]
+        if not at_work and not self.capabilities.client_id_length and not query.venue_order_id:
+            return [*mine, _unanswered(child_id, "the venue finds no order without its own id")]
+        return [*mine, *at_work] if at_work else [*mine, absent]
+
+    async def open_orders(self) -> Sequence[p.VenueAccepted] | None:
+        if self._exchange is None:
+            return None
+        return await self._opened(self._exchange, self._markets.values())
+
+    async def _opened(self, exchange: Any, markets: Any) -> list[p.VenueAccepted] | None:
+        opened: list[p.VenueAccepted] = []
+        for market in markets:
+            try:
+                for one in await self._quirk.open_orders(exchange, market.symbol):
+                    venue_order_id = str(one.get("id") or "")
+                    child_id = self._quirk.own_id(one) or self._names.child(venue_order_id)
+                    self._names.learn(venue_order_id, child_id)
+                    stands = said.order(one, child_id or f"{said.FOREIGN}{venue_order_id}", market)
+                    if isinstance(stands, p.VenueAccepted):
+                        opened.append(stands)
+            except Exception as error:  # noqa: BLE001 - half a list is no list
+                self._log.warning("no list of open orders", symbol=market.symbol, error=self._safe(error))
+                return None
+        return opened
+
+    async def fills_since(self, since_ns: int) -> Sequence[p.VenueFill] | None:
+        if self._exchange is None:
+            return None
+        return await self._fills(self._exchange, self._markets.values(), since_ns)
+
+    async def _fills(self, exchange: Any, markets: Any, since_ns: int) -> list[p.VenueFill] | None:
+        fills: list[p.VenueFill] = []
+        for market in markets:
+            try:
+                trades = await self._quirk.trades(exchange, market.symbol, max(since_ns, 0) // MS)
+                owners = [await self._owner(exchange, market, trade) for trade in trades]
+                fills += [
+                    said.fill(trade, owner, market) for trade, owner in zip(trades, owners, strict=True)
+                ]
+            except Exception as error:  # noqa: BLE001 - half a list is no list
+                self._log.warning("no list of trades", symbol=market.symbol, error=self._safe(error))
+                return None
+        return sorted(fills, key=lambda fill: fill.venue_ns)
+
+    async def _owner(self, exchange: Any, market: Market, trade: Any) -> str:
+        """Whose trade it is. An order that nothing is known of, as after a restart, is asked for by its id."""
+        venue_order_id = str(trade.get("order") or "")
+        child_id = self._names.child(venue_order_id) or self._quirk.own_id(trade)
+        if not child_id and venue_order_id:
+            found = await exchange.fetch_order(venue_order_id, market.symbol, {"acknowledged": True})
+            child_id = self._quirk.own_id(found) or f"{said.FOREIGN}{venue_order_id}"
+        self._names.learn(venue_order_id, child_id)
+        return child_id
+
+    async def mass_status(self, ask: p.MassStatus) -> Sequence[p.Said] | None:
+        for query in ask.orders:
+            self._names.learn(query.venue_order_id, query.child_id)
+        opened = await self.open_orders()
+        fills = await self.fills_since(ask.since_ns)
+        if opened is None or fills is None:
+            return None
+        at_work = {one.child_id for one in opened}
+        limit = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+        async def one(query: p.QueryOrder) -> Sequence[p.Said]:
+            async with limit:
+                return await self.query_order(query)
+
+        answers = await asyncio.gather(*(one(query) for query in ask.orders if query.child_id not in at_work))
+        found = [said for answer in answers for said in answer]
+        if self.capabilities.client_id_length and any(isinstance(s, p.VenueUnanswered) for s in found):
+            return None
+        return [*fills, *opened, *found]
+
+    async def instruments(self) -> Sequence[Listing]:
+        """Those of our listings that the venue has, with its own tick, lot and minimums in our units."""
+        listings = []
+        for market in self._markets.values():
+            terms = (self._exchange.markets if self._exchange else {}).get(market.symbol)
+            if terms is not None:
+                listings.append(_listing(market, terms))
+        return listings
+
+    async def balances(self) -> dict[str, Decimal] | None:
+        try:
+            found = await self._exchange.fetch_balance()
+        except Exception as error:  # noqa: BLE001 - it is not known, and that is said
+            self._log.warning("no balances", error=self._safe(error))
+            return None
+        return {name: decimal(amount) for name, amount in found["total"].items() if amount}
+
+    async def positions(self) -> dict[str, int] | None:
+        if self._quirk.market_type == "spot":
+            return {}
+        try:
+            found = await self._exchange.fetch_positions([market.symbol for market in self._markets.values()])
+            net: dict[str, int] = {}
+            for one in found:
+                market = self._by_venue[one["symbol"]]
+                sign = -1 if one["side"] == "short" else 1
+                net[market.instrument.symbol] = sign * market.qty(one["contracts"] or 0)
+        except Exception as error:  # noqa: BLE001 - they are not known, and that is said
+            self._log.warning("no positions", error=self._safe(error))
+            return None
+        return net
+
+    async def fees(self) -> dict[str, tuple[int, int]] | None:
+        found: dict[str, tuple[int, int]] = {}
+        for symbol, market in self._markets.items():
+            try:
+                fee = await self._exchange.fetch_trading_fee(market.symbol)
+            except Exception as error:  # noqa: BLE001 - they are not known, and that is said
+                self._log.warning("no fees", symbol=symbol, error=self._safe(error))
+                return None
+            found[symbol] = (int(decimal(fee["maker"]) * FEE_ONE), int(decimal(fee["taker"]) * FEE_ONE))
+        return found
+
+
+def _listing(market: Market, terms: Any) -> Listing:
+    """UnitError where our scales are too coarse for the venue's steps."""
+    precision, limits = terms["precision"], terms["limits"]
+    lot = market.qty(precision["amount"])
+    least, most = limits["amount"].get("min"), limits["amount"].get("max")
+    cost = limits.get("cost", {}).get("min")
+    return Listing(
+        venue=market.listing.venue,
+        symbol=market.symbol,
+        kind=market.listing.kind,
+        tick=market.price(precision["price"]),
+        lot=lot,
+        min_qty=max(market.qty(least), lot) if least else lot,
+        max_qty=market.qty(most) if most else 0,
+        min_notional=market.instrument.cash_units(decimal(cost)) if cost else 0,
+        taker_fee_e8=market.listing.taker_fee_e8,
+        maker_fee_e8=market.listing.maker_fee_e8,
+        contract_size=market.listing.contract_size,
+        inverse=bool(terms.get("inverse")),
+    )
+
+
+def _unanswered(child_id: str, text: str) -> p.VenueUnanswered:
+    return p.VenueUnanswered(child_id=child_id, code=Code.TIMEOUT, text=text)

@@ -1,0 +1,143 @@
+"""An exchange about which nothing special is known: the unified methods of ccxt, and no trust in what it cannot show.
+
+A quirk says how requests are worded and what answers prove; it sends through the exchange that it is given, once,
+and judges no outcome. `order` and `trades` are given the market's unified symbol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import ccxt
+
+from bestex.errors import Code
+from bestex.messages import Tif
+from services.gateway import port as p
+
+PAGES_MAX = 1_000
+CODE = re.compile(r'"(?:code|retCode|ret_code|sCode|error_code)"\s*:\s*"?(-?\d+)')
+
+
+class Quirk:
+    """Made for one market type of the exchange: spot or swap.
+
+    `codes`: the venue's own error codes that prove a refusal, and what they are to us. Empty: by ccxt's classes.
+    `duplicates`: the codes that say that the client id is there already. `absent`: those that say that there is no
+    such order, and `too_late` those that say that it has ended.
+    """
+
+    capabilities: ClassVar[p.Capabilities] = p.Capabilities(post_only=True)
+    codes: ClassVar[Mapping[str, Code]] = {}
+    duplicates: ClassVar[frozenset[str]] = frozenset()
+    absent: ClassVar[frozenset[str]] = frozenset()
+    too_late: ClassVar[frozenset[str]] = frozenset()
+    options: ClassVar[Mapping[str, Any]] = {}  # of the ccxt exchange
+    page: ClassVar[int] = 100  # trades in one answer at most
+    acknowledges: ClassVar[bool] = (
+        False  # the answer to a new order has ids, and says nothing of where it stands
+    )
+
+    def __init__(self, market_type: str) -> None:
+        self.market_type = market_type
+
+    # -- words ---------------------------------------------------------------------------------------------------
+
+    def code_of(self, error: BaseException) -> str:
+        """The venue's own code, out of the body that ccxt quotes; empty where there is none."""
+        found = CODE.search(str(error))
+        return found.group(1) if found else ""
+
+    def is_duplicate(self, error: BaseException) -> bool:
+        return isinstance(error, ccxt.DuplicateOrderId) or self.code_of(error) in self.duplicates
+
+    def is_absent(self, error: BaseException) -> bool:
+        return isinstance(error, ccxt.OrderNotFound) and (
+            not self.absent or self.code_of(error) in self.absent
+        )
+
+    def is_too_late(self, error: BaseException) -> bool:
+        """For a cancel: there is nothing to cancel, or not any more."""
+        return self.is_absent(error) or self.code_of(error) in self.too_late
+
+    def terms(self, order: p.Submit, left_ms: int) -> dict[str, Any]:
+        """The parameters of a new order. `left_ms`: it must not be taken later than that."""
+        params: dict[str, Any] = {"clientOrderId": order.child_id}
+        if order.post_only:
+            params["postOnly"] = True
+        else:
+            params["timeInForce"] = {Tif.IOC: "IOC", Tif.FOK: "FOK"}.get(order.tif, "GTC")
+        return params | self.deadline(left_ms)
+
+    def deadline(self, left_ms: int) -> dict[str, Any]:  # noqa: ARG002
+        """What makes the venue refuse a request that comes later than that."""
+        return {}
+
+    def named(self, child_id: str, venue_order_id: str) -> tuple[str | None, dict[str, Any]]:
+        """How an order is named in a cancel, an amendment or a query: its id at the venue, and parameters."""
+        return (venue_order_id or None), ({} if venue_order_id else {"clientOrderId": child_id})
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
+    ) -> Any:
+        params = self.terms(order, left_ms)
+        return await exchange.create_order(symbol, "limit", str(order.side), amount, price, params)
+
+    async def cancel(self, exchange: Any, order: p.Cancel, symbol: str) -> Any:
+        venue_id, params = self.named(order.child_id, order.venue_order_id)
+        return await exchange.cancel_order(venue_id, symbol, params)
+
+    async def amend(
+        self, exchange: Any, order: p.Replace, symbol: str, side: str, amount: float, price: float
+    ) -> Any:
+        venue_id, params = self.named(order.child_id, order.venue_order_id)
+        return await exchange.edit_order(venue_id, symbol, "limit", side, amount, price, params)
+
+    async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:
+        """As the venue has it; None where it says that there is none. Raises where it does not say."""
+        venue_id, params = self.named(child_id, venue_order_id)
+        try:
+            return await exchange.fetch_order(venue_id, symbol, params)
+        except ccxt.OrderNotFound as error:
+            if self.is_absent(error):
+                return None
+            raise
+
+    async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
+        found: list[Any] = await exchange.fetch_open_orders(symbol)
+        return found
+
+    async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
+        """All own ones since then, oldest first, each once: by time, page by page, a page's last moment again."""
+        known: dict[str, Any] = {}
+        for _ in range(PAGES_MAX):
+            page = await exchange.fetch_my_trades(symbol, since_ms, self.page)
+            new = [trade for trade in page if trade["id"] not in known]
+            known |= {trade["id"]: trade for trade in new}
+            if len(page) < self.page or not new:
+                break
+            since_ms = max(trade["timestamp"] for trade in page)
+        else:
+            raise ccxt.ExchangeError(f"more than {PAGES_MAX} pages of trades")
+        return sorted(known.values(), key=lambda trade: trade["timestamp"])
+
+    async def arm(self, exchange: Any, timeout_ms: int) -> None:
+        await exchange.cancel_all_orders_after(timeout_ms)
+
+    def own_id(self, order: Any) -> str:
+        """The client id of an order as ccxt gives it."""
+        return str(order.get("clientOrderId") or "")
+
+    def streams(self, exchange: Any) -> list[Any]:
+        """What is watched for orders and for trades of ours; each returns lists of them."""
+        return [
+            watch
+            for name, watch in (
+                ("watchOrders", exchange.watch_orders),
+                ("watchMyTrades", exchange.watch_my_trades),
+            )
+            if exchange.has.get(name)
+        ]
