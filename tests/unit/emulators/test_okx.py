@@ -236,7 +236,9 @@ async def test_public_trades_and_the_best_prices(okx: Okx) -> None:
     async with of(okx) as exchange:
         quote(okx, SPOT, "99", "100")
         trades = asyncio.create_task(exchange.watch_trades(SPOT))
-        best = asyncio.create_task(heard(lambda: exchange.watch_bids_asks([SPOT]), lambda one: SPOT in one))
+        best = asyncio.create_task(
+            heard(lambda: exchange.watch_bids_asks([SPOT]), lambda one: one[SPOT]["ask"] == 100)
+        )
         await until(
             lambda: {one["channel"] for s in okx.sockets for one in s.state["args"]} == {"trades", "bbo-tbt"}
         )
