@@ -144,6 +144,8 @@ def status(order: w.OrderState, market: Market) -> str:
         return "PartiallyFilled" if order.cum_qty else "New"
     if order.cum_qty and order.state is not w.State.FILLED and not is_perp(market):
         return "PartiallyFilledCanceled"  # spot alone has this one
+    if order.state is w.State.REJECTED and is_perp(market):
+        return "Cancelled"  # and spot alone says Rejected; the reason is the same
     return STATUS[order.state]
 
 
