@@ -17,16 +17,19 @@ Json = dict[str, Any]
 TOML = """
 [venues.bybit]
 [instruments."BTC/USDT"]
+start_price = "60000"
 price_scale = 2
 qty_scale = 6
 venues.bybit = { tick = "0.01", lot = "0.000001", min_qty = "0.000011", max_qty = "83", min_notional = "5", \
 taker_bps = "10", maker_bps = "10" }
 [instruments."ETH/USDT"]
+start_price = "3000"
 price_scale = 2
 qty_scale = 5
 venues.bybit = { tick = "0.01", lot = "0.00001", min_qty = "0.0001", max_qty = "2100", min_notional = "5", \
 taker_bps = "10", maker_bps = "10" }
 [instruments."BTC/USDT:USDT"]
+start_price = "60000"
 price_scale = 2
 qty_scale = 6
 venues.bybit = { kind = "perp", tick = "0.1", lot = "0.001", min_qty = "0.001", max_qty = "1190", \
@@ -141,6 +144,8 @@ def status(order: w.OrderState, market: Market) -> str:
         return "PartiallyFilled" if order.cum_qty else "New"
     if order.cum_qty and order.state is not w.State.FILLED and not is_perp(market):
         return "PartiallyFilledCanceled"  # spot alone has this one
+    if order.state is w.State.REJECTED and is_perp(market):
+        return "Cancelled"  # and spot alone says Rejected; the reason is the same
     return STATUS[order.state]
 
 

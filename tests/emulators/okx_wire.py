@@ -18,16 +18,19 @@ Json = dict[str, Any]
 TOML = """
 [venues.okx]
 [instruments."BTC/USDT"]
+start_price = "60000"
 price_scale = 1
 qty_scale = 8
 venues.okx = { tick = "0.1", lot = "0.00000001", min_qty = "0.00001", max_qty = "9999999999", \
 taker_bps = "10", maker_bps = "8" }
 [instruments."ETH/USDT"]
+start_price = "3000"
 price_scale = 2
 qty_scale = 6
 venues.okx = { tick = "0.01", lot = "0.000001", min_qty = "0.001", max_qty = "999999999999", \
 taker_bps = "10", maker_bps = "8" }
 [instruments."BTC/USDT:USDT"]
+start_price = "60000"
 price_scale = 1
 qty_scale = 8
 venues.okx = { kind = "perp", tick = "0.1", lot = "0.0001", min_qty = "0.0001", max_qty = "1000000", \

@@ -225,6 +225,22 @@ async def test_books_have_a_chain_and_a_checksum(okx: Okx) -> None:
         assert spoiled["checksum"] == checksum(told, [["100.5", "0.25"]]) + 1
 
 
+async def test_the_chain_of_fifty_levels_has_no_gap_where_a_lower_one_changes(okx: Okx) -> None:
+    for level in range(50):
+        okx.engine.submit("other", SPOT, Side.BUY, Decimal(1), Decimal(100 + level))
+    await until(lambda: len(okx.engine.markets[SPOT].bids) == 50)
+    async with aiohttp.ClientSession() as http, http.ws_connect(okx.url + "/ws/v5/public") as socket:
+        await socket.send_json(
+            {"op": "subscribe", "args": [{"channel": "books50-l2-tbt", "instId": "BTC-USDT"}]}
+        )
+        _, first = [await socket.receive_json(timeout=5) for _ in range(2)]
+        okx.engine.submit("other", SPOT, Side.BUY, Decimal(1), Decimal(50))
+        await until(lambda: len(okx.engine.markets[SPOT].bids) == 51)
+        okx.engine.submit("other", SPOT, Side.BUY, Decimal(1), Decimal(149))
+        update = (await socket.receive_json(timeout=5))["data"][0]
+        assert (update["bids"], update["prevSeqId"]) == ([["149", "2", "0", "1"]], first["data"][0]["seqId"])
+
+
 def test_the_checksum_is_that_of_the_documents() -> None:
     bids = [["3366.1", "7", "0", "3"], ["3366", "6", "3", "4"]]
     asks = [["3366.8", "9", "10", "3"], ["3368", "8", "3", "4"]]
@@ -236,7 +252,9 @@ async def test_public_trades_and_the_best_prices(okx: Okx) -> None:
     async with of(okx) as exchange:
         quote(okx, SPOT, "99", "100")
         trades = asyncio.create_task(exchange.watch_trades(SPOT))
-        best = asyncio.create_task(heard(lambda: exchange.watch_bids_asks([SPOT]), lambda one: SPOT in one))
+        best = asyncio.create_task(
+            heard(lambda: exchange.watch_bids_asks([SPOT]), lambda one: one[SPOT]["ask"] == 100)
+        )
         await until(
             lambda: {one["channel"] for s in okx.sockets for one in s.state["args"]} == {"trades", "bbo-tbt"}
         )
