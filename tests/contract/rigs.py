@@ -21,6 +21,9 @@ from bestex.instruments import Instrument, Listing
 from bestex.messages import Side, Tif
 from bestex.plugins import GATEWAYS, load
 from services.gateway import port as p
+from tests.contract import simulated
+from tests.contract.simulated import Dark, Sim
+from tests.emulators.binance import Binance
 from tests.emulators.bybit import Bybit
 from tests.emulators.server import Emulator, Key, serve
 
@@ -88,7 +91,18 @@ BYBIT_PERP = Rig(
     qty_scale=3,
 )
 
-RIGS = [BYBIT_SPOT, BYBIT_PERP]
+BINANCE_SPOT = Rig(
+    "binance_spot",
+    Binance,
+    "BTC/USDT",
+    'tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "10"',
+    qty_scale=5,
+)
+
+SIM = Rig("sim_a", Sim, "BTC/USDT", simulated.LIT, qty_scale=5, adapter="sim")
+SIM_DARK = Rig("dark_a", Dark, "BTC/USDT", simulated.DARK, qty_scale=5, adapter="sim")
+
+RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BYBIT_SPOT, BYBIT_PERP]
 
 
 class Desk:
