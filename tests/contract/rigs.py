@@ -22,6 +22,7 @@ from bestex.messages import Side, Tif
 from bestex.plugins import GATEWAYS, load
 from services.gateway import port as p
 from tests.emulators.bybit import Bybit
+from tests.emulators.okx import Okx
 from tests.emulators.server import Emulator, Key, serve
 
 CLOCK = AffineClock()
@@ -88,7 +89,24 @@ BYBIT_PERP = Rig(
     qty_scale=3,
 )
 
-RIGS = [BYBIT_SPOT, BYBIT_PERP]
+OKX_SPOT = Rig(
+    "okx_spot",
+    Okx,
+    "BTC/USDT",
+    'tick = "0.1", lot = "0.00000001", min_qty = "0.00001", taker_bps = "10"',
+    price_scale=1,
+    qty_scale=8,
+)
+OKX_PERP = Rig(
+    "okx_perp",
+    Okx,
+    "BTC/USDT:USDT",
+    'kind = "perp", tick = "0.1", lot = "0.0001", contract_size = "0.01", taker_bps = "5"',
+    price_scale=1,
+    qty_scale=5,
+)
+
+RIGS = [BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
 
 
 class Desk:

@@ -8,6 +8,7 @@ from services.gateway.venues.ccxt.quirks.base import Quirk
 
 QUIRKS = {
     "bybit": "services.gateway.venues.ccxt.quirks.bybit:Bybit",
+    "okx": "services.gateway.venues.ccxt.quirks.okx:Okx",
 }
 
 

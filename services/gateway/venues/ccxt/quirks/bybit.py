@@ -16,6 +16,7 @@ from bestex.messages import Tif
 from services.gateway import port as p
 from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
 
+POST_ONLY = {"EC_PostOnlyWillTakeLiquidity": Code.POST_ONLY_WOULD_TAKE}
 WEEK_MS = 7 * 86_400_000  # the longest time that one question for trades may span
 
 
@@ -67,6 +68,13 @@ class Bybit(Quirk):
 
     def named(self, child_id: str, venue_order_id: str) -> tuple[str | None, dict[str, Any]]:  # noqa: ARG002
         return None, {"orderLinkId": child_id}
+
+    def own_id(self, order: Any) -> str:
+        return super().own_id(order) or str(order["info"].get("orderLinkId") or "")
+
+    def why(self, order: Any) -> Code | None:
+        """Spot calls such an order rejected, and derivatives call it cancelled; the reason is the same."""
+        return POST_ONLY.get(order["info"].get("rejectReason", ""))
 
     async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:  # noqa: ARG002
         """The recent ones stand in `realtime`, the older in `history`."""
