@@ -21,6 +21,9 @@ from bestex.instruments import Instrument, Listing
 from bestex.messages import Side, Tif
 from bestex.plugins import GATEWAYS, load
 from services.gateway import port as p
+from tests.contract import simulated
+from tests.contract.simulated import Dark, Sim
+from tests.emulators.binance import Binance
 from tests.emulators.bybit import Bybit
 from tests.emulators.okx import Okx
 from tests.emulators.server import Emulator, Key, serve
@@ -105,8 +108,18 @@ OKX_PERP = Rig(
     price_scale=1,
     qty_scale=5,
 )
+BINANCE_SPOT = Rig(
+    "binance_spot",
+    Binance,
+    "BTC/USDT",
+    'tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "10"',
+    qty_scale=5,
+)
 
-RIGS = [BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
+SIM = Rig("sim_a", Sim, "BTC/USDT", simulated.LIT, qty_scale=5, adapter="sim")
+SIM_DARK = Rig("dark_a", Dark, "BTC/USDT", simulated.DARK, qty_scale=5, adapter="sim")
+
+RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
 
 
 class Desk:

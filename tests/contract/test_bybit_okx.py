@@ -113,7 +113,7 @@ async def test_bybits_switch_is_thrown_when_the_stream_is_gone(rig: Rig, tmp_pat
 @pytest.mark.parametrize(("asked_s", "set_s"), [(0, 0), (5, 10), (30, 30), (600, 120)])
 async def test_okxs_switch_is_set_to_what_it_can_be(asked_s: int, set_s: int, tmp_path: Path) -> None:
     async with desk_of(OKX_SPOT, tmp_path) as desk:
-        told: list[int] = []
-        desk.emulator.engine.cancel_all_after = lambda account, timeout_ns: told.append(timeout_ns)  # type: ignore[method-assign]
+        told: list[tuple[str, int]] = []
+        desk.emulator.engine.cancel_all_after = lambda *asked: told.append(asked)  # type: ignore[method-assign]
         assert await desk.venue.arm(asked_s * SECOND)
-        assert told == [set_s * SECOND]
+        assert told == [("default", set_s * SECOND)]

@@ -126,7 +126,7 @@ class CcxtVenue:
             return p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text=text)
         if self._quirk.is_duplicate(error):
             return p.VenueRejected(child_id=child_id, code=Code.DUPLICATE_ORDER, text=text)
-        code = outcomes.refusal(error, self._quirk.code_of(error), self._quirk.codes)
+        code = self._quirk.refused(error)
         if code is not None:
             return p.VenueRejected(child_id=child_id, code=code, text=text)
         return p.VenueUnknown(child_id=child_id, code=Code.TIMEOUT, text=text)
@@ -160,7 +160,7 @@ class CcxtVenue:
             answer = await self._quirk.amend(exchange, order, market.symbol, str(order.side), amount, price)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
             text = self._safe(error)
-            refused = outcomes.refusal(error, self._quirk.code_of(error), self._quirk.codes)
+            refused = self._quirk.refused(error)
             if refused is not None or outcomes.never_left(error) or self._quirk.is_too_late(error):
                 code = refused or Code.VENUE_REJECTED
                 return [p.VenueReplaceRejected(child_id=child_id, code=code, text=text)]

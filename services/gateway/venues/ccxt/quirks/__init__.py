@@ -7,6 +7,7 @@ from importlib import import_module
 from services.gateway.venues.ccxt.quirks.base import Quirk
 
 QUIRKS = {
+    "binance": "services.gateway.venues.ccxt.quirks.binance:Binance",
     "bybit": "services.gateway.venues.ccxt.quirks.bybit:Bybit",
     "okx": "services.gateway.venues.ccxt.quirks.okx:Okx",
 }

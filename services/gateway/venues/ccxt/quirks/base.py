@@ -15,6 +15,7 @@ import ccxt
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
+from services.gateway.venues.ccxt import outcomes
 
 PAGES_MAX = 1_000
 CODE = re.compile(r'"(?:code|retCode|ret_code|sCode|error_code)"\s*:\s*"?(-?\d+)')
@@ -51,6 +52,10 @@ class Quirk:
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, ccxt.DuplicateOrderId) or self.code_of(error) in self.duplicates
+
+    def refused(self, error: BaseException) -> Code | None:
+        """Why the venue refused for certain; None where that is not certain."""
+        return outcomes.refusal(error, self.code_of(error), self.codes)
 
     def is_absent(self, error: BaseException) -> bool:
         return isinstance(error, ccxt.OrderNotFound) and (
