@@ -213,9 +213,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(rig: Rig, folder: Path, timeout: str = "2s", **made: Any) -> AsyncIterator[Desk]:
+async def desk_of(
+    rig: Rig, folder: Path, timeout: str = "2s", connect: bool = True, **made: Any
+) -> AsyncIterator[Desk]:
+    """Without `connect`, whoever drives its adapter connects it, and lets go of it."""
     async with serve(rig.make(folder / "venue", market="none", **made)) as emulator:
         desk = Desk(rig, emulator, rig.config(emulator.url, folder, timeout))
+        if not connect:
+            yield desk
+            return
         await desk.venue.connect(desk.hear, CLOCK.now_ns)
         try:
             await desk.up()

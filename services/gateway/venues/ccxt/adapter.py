@@ -101,7 +101,10 @@ class CcxtVenue:
             answer = await self._quirk.create(exchange, order, market.symbol, amount, price, left_ms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
             return [self._failed(child_id, error)]
-        self._names.learn(str(answer.get("id") or ""), child_id)
+        if not answer.get("id"):  # ccxt makes an order of nothing out of an answer that it cannot read
+            text = "the answer names no order"
+            return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=text)]
+        self._names.learn(str(answer["id"]), child_id)
         if self._quirk.acknowledges or not answer.get("status"):
             return [p.VenueAccepted(child_id=child_id, venue_order_id=str(answer["id"]))]
         try:

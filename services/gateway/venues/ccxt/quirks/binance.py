@@ -55,10 +55,10 @@ class Binance(Quirk):
         return self.code_of(error) == "-2010" and "Duplicate" in str(error)
 
     def refused(self, error: BaseException) -> Code | None:
-        """-2010 has several texts; of one of them ccxt makes a class, and drops the code."""
+        """-2010 has several texts; of two of them ccxt makes classes, and drops the code."""
         if isinstance(error, ccxt.OrderImmediatelyFillable):
             return Code.POST_ONLY_WOULD_TAKE
-        if self.code_of(error) == "-2010" and "insufficient balance" in str(error):
+        if isinstance(error, ccxt.InsufficientFunds):
             return Code.INSUFFICIENT_FUNDS
         return super().refused(error)
 
