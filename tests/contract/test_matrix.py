@@ -45,6 +45,8 @@ NEW: dict[str, tuple[str, str | None]] = {
 OWN: dict[tuple[str, str], tuple[str, str | None]] = {
     ("bybit_spot", "banned"): DOUBTFUL,  # a 403 from its edge, without a code of its own
     ("bybit_perp", "banned"): DOUBTFUL,
+    ("okx_spot", "banned"): DOUBTFUL,  # likewise
+    ("okx_perp", "banned"): DOUBTFUL,
 }
 CANCEL = ("timeout", "reset", "truncated", "garbled", "server_error", "busy", "rate_limited")
 
