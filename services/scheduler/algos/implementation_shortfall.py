@@ -27,7 +27,7 @@ from services.scheduler.algos.base import Decision, Params, Replan, Slice, Task
 from services.scheduler.algos.scheduled import Scheduled
 from services.scheduler.curve import Curve, capped, through
 from services.scheduler.market import Market
-from services.scheduler.models.almgren_chriss import Setting, trajectory
+from services.scheduler.models.almgren_chriss import Setting, held, trajectory
 from services.scheduler.models.estimates import (
     Estimate,
     Estimates,
@@ -39,6 +39,7 @@ from services.scheduler.models.estimates import (
 # The order's time in half-lives, by urgency.
 DECAYS = {"low": 1.0, "medium": 3.0, "high": 10.0, "immediate": inf}
 MATTERS = 0.1  # a plan is replaced where it leads more than this share of the rest astray
+LOOKED_AT = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7)  # of the time left: two plans differ most before its middle
 COMPARED_MAX = 60  # at so many points two plans are compared: a plan that strays does so for longer
 SCALES = (1 / 3, 3.0)  # how much at least and at most volatility changes the urgency's half-life
 LEFT_MOST = 1 - 1e-9  # where nothing decays, the bulks at both ends are half of the order each
@@ -129,8 +130,10 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             return None
         if (shape := self._shape(task, now_ns)) is None:
             return None  # what is not known now was known when it was planned
-        times_ns, totals = self._path(task, now_ns, shape)
         rest = task.qty - task.cum
+        if not self._may_stray(task, now_ns, shape, max(MATTERS * rest, task.min_qty)):
+            return None
+        times_ns, totals = self._path(task, now_ns, shape)
         most, astray, stride = max(MATTERS * rest, task.min_qty), 0, -(-len(times_ns) // COMPARED_MAX)
         for at_ns, total in zip(times_ns[::stride], totals[::stride], strict=True):
             beside = abs(total - task.plan.qty(at_ns))
@@ -147,6 +150,16 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         """Once in each `replan` of the plan's time, with the first slice in it."""
         start_ns, sliced_ns = task.plan.start_ns, max(task.sliced_ns, task.plan.start_ns)
         return (now_ns - start_ns) // self.replan > (sliced_ns - start_ns) // self.replan
+
+    def _may_stray(self, task: Task, now_ns: int, shape: Shape, most: float) -> bool:
+        """A look at a few moments, without lots: most plans stand, and need no other to be made."""
+        rest, span_ns = task.qty - task.cum, max(task.end_ns - now_ns, 1)
+        decay = shape.kappa * span_ns / DAY
+        for gone in LOOKED_AT:
+            total = task.cum + rest * (1 - held(decay, gone))
+            if abs(total - task.plan.qty(now_ns + int(span_ns * gone))) > most - task.lot:
+                return True
+        return False
 
     def _planned(self, task: Task, start_ns: int, shape: Shape) -> Curve:
         return through(*self._path(task, start_ns, shape), float(self.randomize))

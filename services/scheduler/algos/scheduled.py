@@ -137,7 +137,7 @@ class Steps:
     def due(self, now_ns: int) -> int:
         """How many steps are due."""
         near = (now_ns - self._start_ns) * self.count // self._span_ns
-        due = max(min(near - 1, self.count), 0)  # these are, however they were moved
+        due = max(min(near, self.count), 0)  # these are: none is moved by more than half of a step
         while due < self.count and self.at_ns(due) <= now_ns:
             due += 1
         return due

@@ -94,11 +94,13 @@ def trajectory(steps: int, decay: float) -> list[float]:
     """sinh(kappa (T - t_j)) / sinh(kappa T) for j = 0 to `steps`, from 1 to 0, where kappa T is `decay`: a straight
     line for 0, all with the first step for infinity. Written so that nothing overflows."""
     assert decay >= 0, "what is held never grows"
+    return [held(decay, j / steps) for j in range(steps + 1)]
+
+
+def held(decay: float, gone: float) -> float:
+    """The trajectory when so much of the time, from 0 to 1, is gone."""
     if decay == 0:
-        return [1 - j / steps for j in range(steps + 1)]
+        return 1 - gone
     if decay == inf:
-        return [1.0] + [0.0] * steps
-    return [
-        exp(-decay * j / steps) * expm1(-2 * decay * (1 - j / steps)) / expm1(-2 * decay)
-        for j in range(steps + 1)
-    ]
+        return 0.0 if gone else 1.0
+    return exp(-decay * gone) * expm1(-2 * decay * (1 - gone)) / expm1(-2 * decay)

@@ -99,8 +99,6 @@ class Bybit(Quirk):
         finally:
             exchange.options["recvWindow"] = usual
         answer = await exchange.fetch(signed["url"], signed["method"], signed["headers"], signed["body"])
-        if not answer["result"].get("orderId"):
-            raise ccxt.ExchangeError(f"bybit an answer without an id: {answer}")
         return exchange.parse_order(answer["result"], exchange.market(symbol))
 
     async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:  # noqa: ARG002
