@@ -45,11 +45,7 @@ NEW: dict[str, tuple[str, str | None]] = {
 OWN: dict[tuple[str, str], tuple[str, str | None]] = {
     ("bybit_spot", "banned"): DOUBTFUL,  # a 403 from its edge, without a code of its own
     ("bybit_perp", "banned"): DOUBTFUL,
-<<<<<<< HEAD
     ("okx_spot", "banned"): DOUBTFUL,  # and a page of its edge here
-=======
-    ("okx_spot", "banned"): DOUBTFUL,  # likewise
->>>>>>> bybitokx
     ("okx_perp", "banned"): DOUBTFUL,
 }
 CANCEL = ("timeout", "reset", "truncated", "garbled", "server_error", "busy", "rate_limited")
