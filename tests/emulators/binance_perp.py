@@ -67,8 +67,8 @@ class BinancePerp(Binance):
             web.delete("/fapi/v1/listenKey", self._listen_key),
             web.get("/ws", self._stream_socket),
             web.get("/stream", self._stream_socket),
-            web.get("/public/ws", self._stream_socket),
-            web.get("/market/ws", self._stream_socket),
+            web.get("/public/ws{name:.*}", self._stream_socket),
+            web.get("/market/ws{name:.*}", self._stream_socket),
             web.get("/private/ws", self._user_socket),
             web.get("/ws-fapi/v1", self._api_socket),
         ]
@@ -224,9 +224,7 @@ class BinancePerp(Binance):
     def _all_orders(self, key: Key, given: Mapping[str, str]) -> list[Json]:
         market = self._market(given)
         found = {order.order_id: order for order in self.engine.orders(key.account)}
-        return [
-            perp.order_body(found[body["orderId"]], market) for body in super()._all_orders(key, given)
-        ]
+        return [perp.order_body(found[body["orderId"]], market) for body in super()._all_orders(key, given)]
 
     def _my_trades(self, key: Key, given: Mapping[str, str]) -> list[Json]:
         """A week from `startTime` at most; `fromId` goes with neither time."""
@@ -278,7 +276,7 @@ class BinancePerp(Binance):
 
     def _held(self, key: Key) -> list[Json]:
         return [
-            perp.position_body(position, market, self._mark(market), self.now_ms())
+            perp.position_body(position, market, self._mark(market) or position.entry, self.now_ms())
             for symbol, position in Wallet(self.engine, key.account).positions.items()
             if position.size and (market := self.engine.markets[symbol])
         ]
@@ -295,7 +293,7 @@ class BinancePerp(Binance):
             "takerCommissionRate": f"{taker:f}",
         }
 
-    def _brackets(self, _: Key, given: Mapping[str, str]) -> list[Json]:
+    def _brackets(self, *_: Any) -> list[Json]:
         bracket = {"bracket": 1, "initialLeverage": 125, "notionalCap": 300000, "notionalFloor": 0}
         bracket |= {"maintMarginRatio": 0.004, "cum": 0.0}  # type: ignore[dict-item]
         return [{"symbol": name, "brackets": [bracket]} for name in self.ids]
@@ -333,7 +331,7 @@ class BinancePerp(Binance):
 
     # -- the websocket API -------------------------------------------------------------------------------------
 
-    def _methods(self, socket: Socket) -> Mapping[str, tuple[What, Act]]:
+    def _methods(self, _: Socket, /) -> Mapping[str, tuple[What, Act]]:
         return {
             "order.place": ("new", self._new),
             "order.cancel": ("cancel", self._cancel),

@@ -18,11 +18,10 @@ from aiohttp import web
 from bestex.importers.lines import LineReader
 
 
-
 class Line(msgspec.Struct):
     """What tells a snapshot from a frame."""
 
-    lastUpdateId: int = 0  # noqa: N815 - the exchange's name
+    lastUpdateId: int = 0
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
 
