@@ -72,7 +72,7 @@ class Recorded:
         for family in ("api/v3", "fapi/v1"):
             app.router.add_get(f"/{family}/depth", self._depth)
             app.router.add_get(f"/{family}/exchangeInfo", self._markets)
-        for path in ("/ws", "/stream", "/public/ws"):
+        for path in ("/ws{n:.*}", "/stream{n:.*}", "/public/ws{n:.*}"):
             app.router.add_get(path, self._stream)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()

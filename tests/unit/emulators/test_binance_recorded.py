@@ -32,7 +32,8 @@ def rebuilt(path: Path) -> dict[int, Top]:
         else:
             book.apply(event.bids, event.asks)
         px, qty = 10.0**event.price_scale, 10.0**event.qty_scale
-        bids, asks = sorted(book.bids.items(), reverse=True)[:BEST], sorted(book.asks.items())[:BEST]
+        bid_px, bid_qty, ask_px, ask_qty = book.top(BEST)
+        bids, asks = zip(bid_px, bid_qty, strict=True), zip(ask_px, ask_qty, strict=True)
         tops[event.seq] = (
             [(price / px, size / qty) for price, size in bids],
             [(price / px, size / qty) for price, size in asks],
@@ -65,7 +66,13 @@ async def streamed(url: str, name: str, symbol: str, last_id: int, **options: An
 @pytest.mark.parametrize(
     ("file", "name", "symbol", "kind", "options"),
     [
-        ("spot_btcusdt_20240808.gz", "binance", SPOT, Binance, {"fetchMarkets": {"types": ["spot"]}}),
+        (
+            "spot_btcusdt_20240808.gz",
+            "binance",
+            SPOT,
+            Binance,
+            {"fetchMarkets": {"types": ["spot"]}, "fetchMargins": False},
+        ),
         ("usdm_btcusdt_20240808.gz", "binanceusdm", PERP, BinancePerp, {}),
     ],
     ids=["spot", "usdm"],
