@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bestex.depth import DepthBook
+from bestex.feed import DepthUpdate
 from bestex.importers.binance import BinanceRecording
 from tests.emulators.binance import Binance
 from tests.emulators.binance_perp import BinancePerp
@@ -25,7 +26,7 @@ def rebuilt(path: Path) -> dict[int, Top]:
     """The best levels by update id."""
     recording, book, tops = BinanceRecording([path], compares=False), DepthBook(), dict[int, Top]()
     for event in recording:
-        if not hasattr(event, "bids"):
+        if not isinstance(event, DepthUpdate):
             continue
         if event.snapshot:
             book.replace(event.bids, event.asks)
