@@ -95,6 +95,11 @@ class Desk:
                 for lane in self._lanes.values():
                     await lane.reconciled.wait()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that were taken up and are not answered yet."""
+        return sum(lane.in_flight for lane in self._lanes.values())
+
     async def stop(self) -> None:
         """Let go of what is in flight: its outcome is asked for at the next start."""
         self._stopping = True

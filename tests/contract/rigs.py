@@ -25,6 +25,7 @@ from tests.contract import simulated
 from tests.contract.simulated import Dark, Sim
 from tests.emulators.binance import Binance
 from tests.emulators.bybit import Bybit
+from tests.emulators.okx import Okx
 from tests.emulators.server import Emulator, Key, serve
 
 CLOCK = AffineClock()
@@ -91,6 +92,22 @@ BYBIT_PERP = Rig(
     qty_scale=3,
 )
 
+OKX_SPOT = Rig(
+    "okx_spot",
+    Okx,
+    "BTC/USDT",
+    'tick = "0.1", lot = "0.00000001", min_qty = "0.00001", taker_bps = "10"',
+    price_scale=1,
+    qty_scale=8,
+)
+OKX_PERP = Rig(
+    "okx_perp",
+    Okx,
+    "BTC/USDT:USDT",
+    'kind = "perp", tick = "0.1", lot = "0.0001", contract_size = "0.01", taker_bps = "5"',
+    price_scale=1,
+    qty_scale=5,
+)
 BINANCE_SPOT = Rig(
     "binance_spot",
     Binance,
@@ -102,7 +119,7 @@ BINANCE_SPOT = Rig(
 SIM = Rig("sim_a", Sim, "BTC/USDT", simulated.LIT, qty_scale=5, adapter="sim")
 SIM_DARK = Rig("dark_a", Dark, "BTC/USDT", simulated.DARK, qty_scale=5, adapter="sim")
 
-RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BYBIT_SPOT, BYBIT_PERP]
+RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
 
 
 class Desk:
@@ -196,9 +213,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(rig: Rig, folder: Path, timeout: str = "2s", **made: Any) -> AsyncIterator[Desk]:
+async def desk_of(
+    rig: Rig, folder: Path, timeout: str = "2s", connect: bool = True, **made: Any
+) -> AsyncIterator[Desk]:
+    """Without `connect`, whoever drives its adapter connects it, and lets go of it."""
     async with serve(rig.make(folder / "venue", market="none", **made)) as emulator:
         desk = Desk(rig, emulator, rig.config(emulator.url, folder, timeout))
+        if not connect:
+            yield desk
+            return
         await desk.venue.connect(desk.hear, CLOCK.now_ns)
         try:
             await desk.up()

@@ -76,14 +76,19 @@ async def test_the_book_is_the_engines_through_every_change(binance: Binance) ->
     async with of(binance) as exchange:
         quote(binance, SPOT, "99", "101")
 
+        def first(said: Any) -> bool:
+            return bool(said["bids"] and said["bids"][0] == [99, 1])
+
+        book = asyncio.create_task(heard(lambda: exchange.watch_order_book(SPOT), first))
+        await until(lambda: bool(binance.sockets and binance.sockets[0].topics))
+        quote(binance, SPOT, "98", "102", "2")
+        await asyncio.wait_for(book, 10)
+        binance.engine.submit("default", SPOT, Side.SELL, Decimal("0.4"), Decimal(99))
+
         def right(said: Any) -> bool:
             return bool(said["bids"] == [[99, 0.6], [98, 2]] and said["asks"] == [[101, 1], [102, 2]])
 
-        watching = asyncio.create_task(heard(lambda: exchange.watch_order_book(SPOT), right))
-        await until(lambda: bool(binance.sockets and binance.sockets[0].topics))
-        quote(binance, SPOT, "98", "102", "2")
-        binance.engine.submit("default", SPOT, Side.SELL, Decimal("0.4"), Decimal(99))
-        assert await asyncio.wait_for(watching, 10)
+        assert await asyncio.wait_for(heard(lambda: exchange.watch_order_book(SPOT), right), 10)
 
 
 async def test_trades_of_ours_come_by_the_stream_and_by_the_list_with_one_id(binance: Binance) -> None:

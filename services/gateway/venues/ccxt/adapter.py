@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+import ccxt
 import structlog
 
 from bestex import ccxt_client
@@ -77,7 +78,7 @@ class CcxtVenue:
             child_id = self._quirk.own_id(one)
             self._names.learn(str(one.get("id") or ""), child_id)
             if child_id:
-                self._say(said.order(one, child_id, market))
+                self._say(said.order(one, child_id, market, self._quirk.why(one)))
         except UnitError as error:
             self._log.error("a number of the user stream is not in units", error=str(error))
 
@@ -100,11 +101,14 @@ class CcxtVenue:
             answer = await self._quirk.create(exchange, order, market.symbol, amount, price, left_ms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
             return [self._failed(child_id, error)]
-        self._names.learn(str(answer.get("id") or ""), child_id)
+        if not answer.get("id"):  # ccxt makes an order of nothing out of an answer that it cannot read
+            text = "the answer names no order"
+            return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=text)]
+        self._names.learn(str(answer["id"]), child_id)
         if self._quirk.acknowledges or not answer.get("status"):
             return [p.VenueAccepted(child_id=child_id, venue_order_id=str(answer["id"]))]
         try:
-            return [said.order(answer, child_id, market)]
+            return [said.order(answer, child_id, market, self._quirk.why(answer))]
         except UnitError as error:
             return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=str(error))]
 
@@ -112,8 +116,11 @@ class CcxtVenue:
         if market.listing.inverse:
             raise UnitError(f"{market.symbol} is inverse: its size depends on the price")
         amount, limit = market.amount(qty), market.instrument.price(price)
-        check_sent("amount", amount, exchange.amount_to_precision(market.symbol, as_float(amount)))
-        check_sent("price", limit, exchange.price_to_precision(market.symbol, as_float(limit)))
+        try:
+            check_sent("amount", amount, exchange.amount_to_precision(market.symbol, as_float(amount)))
+            check_sent("price", limit, exchange.price_to_precision(market.symbol, as_float(limit)))
+        except ccxt.InvalidOrder as error:  # less than one step
+            raise UnitError(str(error)) from error
         return as_float(amount), as_float(limit)
 
     def _failed(self, child_id: str, error: Exception) -> p.Said:
@@ -196,7 +203,7 @@ class CcxtVenue:
             if found is None:
                 return None
             self._names.learn(str(found.get("id") or ""), child_id)
-            return said.order(found, child_id, market)
+            return said.order(found, child_id, market, self._quirk.why(found))
         except Exception as error:  # noqa: BLE001 - whatever it was, it is no answer
             return _unanswered(child_id, self._safe(error))
 

@@ -37,19 +37,20 @@ class Names:
         return self._children.get(venue_order_id, "")
 
 
-def order(said: Any, child_id: str, market: Market) -> p.Said:
-    """Where the venue's own record says that an order stands. UnitError for numbers that are not of our units."""
+def order(said: Any, child_id: str, market: Market, why: Code | None = None) -> p.Said:
+    """Where the venue's own record says that an order stands, and `why` it ended, if anything special is known.
+    UnitError for numbers that are not of our units."""
     status, cum = said.get("status"), market.qty(said.get("filled") or 0)
     venue_order_id = str(said.get("id") or "")
     if status == "rejected":
         text = "refused by the venue, as its record of the order says"
-        return p.VenueRejected(child_id=child_id, code=Code.VENUE_REJECTED, text=text, found=True)
+        return p.VenueRejected(child_id=child_id, code=why or Code.VENUE_REJECTED, text=text, found=True)
     if status in _HOW:
         how = _HOW[status]
         whole = said.get("amount")
         if how == "filled" and whole is not None and cum < market.qty(whole):
             how = "canceled"  # "closed" is all that some say of an end
-        return p.VenueClosed(child_id=child_id, how=how, cum_qty=cum)
+        return p.VenueClosed(child_id=child_id, how=how, cum_qty=cum, code=why)
     return p.VenueAccepted(
         child_id=child_id,
         venue_order_id=venue_order_id,

@@ -9,6 +9,7 @@ from services.gateway.venues.ccxt.quirks.base import Quirk
 QUIRKS = {
     "binance": "services.gateway.venues.ccxt.quirks.binance:Binance",
     "bybit": "services.gateway.venues.ccxt.quirks.bybit:Bybit",
+    "okx": "services.gateway.venues.ccxt.quirks.okx:Okx",
 }
 
 

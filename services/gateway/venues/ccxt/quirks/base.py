@@ -136,6 +136,10 @@ class Quirk:
         """The client id of an order as ccxt gives it."""
         return str(order.get("clientOrderId") or "")
 
+    def why(self, order: Any) -> Code | None:  # noqa: ARG002
+        """What the venue's record says of the reason that an order ended; None where it says nothing special."""
+        return None
+
     def streams(self, exchange: Any) -> list[Any]:
         """What is watched for orders and for trades of ours; each returns lists of them."""
         return [

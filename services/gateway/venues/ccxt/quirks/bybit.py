@@ -7,8 +7,11 @@ ccxt's unified name is dropped, and keeps it unique for ever.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+import ccxt
 
 from bestex.clock import SECOND
 from bestex.errors import Code
@@ -16,6 +19,8 @@ from bestex.messages import Tif
 from services.gateway import port as p
 from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
 
+POST_ONLY = {"EC_PostOnlyWillTakeLiquidity": Code.POST_ONLY_WOULD_TAKE}
+SWITCH_S = (3, 300)  # what the dead-man switch can be set to
 WEEK_MS = 7 * 86_400_000  # the longest time that one question for trades may span
 
 
@@ -26,6 +31,7 @@ class Bybit(Quirk):
         client_id_length=36,
         native_replace=True,
         late_rejects=True,
+        dead_man=True,
         holdings=True,
         sequence_checks=True,
         rates=(p.RateBudget(scope="account", weight=10, window_ns=SECOND),),
@@ -61,12 +67,41 @@ class Bybit(Quirk):
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot", "linear"]}}
     acknowledges: ClassVar[bool] = True
 
+    def __init__(self, market_type: str) -> None:
+        super().__init__(market_type)
+        self._armed: tuple[Any, int] | None = None  # the stream that watches the switch, and its seconds
+
     @property
     def category(self) -> str:
         return "spot" if self.market_type == "spot" else "linear"
 
     def named(self, child_id: str, venue_order_id: str) -> tuple[str | None, dict[str, Any]]:  # noqa: ARG002
         return None, {"orderLinkId": child_id}
+
+    def own_id(self, order: Any) -> str:
+        return super().own_id(order) or str(order["info"].get("orderLinkId") or "")
+
+    def why(self, order: Any) -> Code | None:
+        """Spot calls such an order rejected, and derivatives call it cancelled; the reason is the same."""
+        return POST_ONLY.get(order["info"].get("rejectReason", ""))
+
+    async def create(
+        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
+    ) -> Any:
+        """The window of the request's time ends with the order's deadline. ccxt has one window for all requests, and
+        before its first order it asks what kind of account it is; so the request is signed and sent by itself."""
+        terms = self.terms(order, left_ms)
+        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, terms)
+        usual = exchange.options["recvWindow"]
+        exchange.options["recvWindow"] = min(left_ms, usual)
+        try:
+            signed = exchange.sign("v5/order/create", ["private"], "POST", request)
+        finally:
+            exchange.options["recvWindow"] = usual
+        answer = await exchange.fetch(signed["url"], signed["method"], signed["headers"], signed["body"])
+        if not answer["result"].get("orderId"):
+            raise ccxt.ExchangeError(f"bybit an answer without an id: {answer}")
+        return exchange.parse_order(answer["result"], exchange.market(symbol))
 
     async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:  # noqa: ARG002
         """The recent ones stand in `realtime`, the older in `history`."""
@@ -114,4 +149,20 @@ class Bybit(Quirk):
         raise RuntimeError(f"more than {PAGES_MAX} pages of {symbol}")
 
     async def arm(self, exchange: Any, timeout_ms: int) -> None:
-        raise NotImplementedError("Bybit's switch looks at the connection, and not at a timer")
+        """Bybit's switch is no timer: it is thrown when the private streams that watch it have been gone for so long.
+        So it helps where this process ends or loses its connection, which is what it is for. 0 stops watching."""
+        topic = "dcp.spot" if self.market_type == "spot" else "dcp.future"
+        stream = exchange.clients.get(exchange.urls["api"]["ws"]["private"]["contract"])
+        if stream is None or stream.connection is None:
+            raise ccxt.NetworkError("bybit has no private stream that could watch the switch")
+        if not timeout_ms:
+            await stream.send({"op": "unsubscribe", "args": [topic]})
+            self._armed = None
+            return
+        seconds = min(max(math.ceil(timeout_ms / 1_000), SWITCH_S[0]), SWITCH_S[1])
+        if self._armed == (stream, seconds):
+            return
+        product = "SPOT" if self.market_type == "spot" else "DERIVATIVES"
+        await exchange.privatePostV5OrderDisconnectedCancelAll({"product": product, "timeWindow": seconds})
+        await stream.send({"op": "subscribe", "args": [topic]})
+        self._armed = (stream, seconds)
