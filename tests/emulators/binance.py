@@ -120,8 +120,8 @@ class Binance(BinanceRest):
     async def _api_socket(self, request: web.Request) -> web.StreamResponse:
         return await self.listen(request, self._asked)
 
-    def _asked(self, socket: Socket, data: Any) -> None:
-        acts: dict[str, tuple[What, Act]] = {
+    def _methods(self, socket: Socket, /) -> Mapping[str, tuple[What, Act]]:
+        return {
             "order.place": ("new", self._new),
             "order.cancel": ("cancel", self._cancel),
             "order.status": ("query", self._query),
@@ -132,6 +132,9 @@ class Binance(BinanceRest):
             "userDataStream.subscribe.signature": ("other", lambda key, _: self._subscribe(socket, key)),
             "ping": ("other", lambda *_: {}),
         }
+
+    def _asked(self, socket: Socket, data: Any) -> None:
+        acts = self._methods(socket)
         number, method = data.get("id"), data.get("method", "")
         what, act = acts.get(method, ("other", self._no_such_method))
 
@@ -148,7 +151,10 @@ class Binance(BinanceRest):
         self.frame(socket, what, answer, refuse)
 
     def _signed_call(self, method: str, act: Act, params: Mapping[str, Any]) -> Any:
-        given = {name: str(value) for name, value in params.items()}
+        given = {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in params.items()
+        }
         if method == "ping":
             return {}
         key = self._key(given.get("apiKey", ""))
