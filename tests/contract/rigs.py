@@ -24,6 +24,7 @@ from services.gateway import port as p
 from tests.contract import simulated
 from tests.contract.simulated import Dark, Sim
 from tests.emulators.binance import Binance
+from tests.emulators.binance_perp import BinancePerp
 from tests.emulators.bybit import Bybit
 from tests.emulators.okx import Okx
 from tests.emulators.server import Emulator, Key, serve
@@ -116,10 +117,19 @@ BINANCE_SPOT = Rig(
     qty_scale=5,
 )
 
+BINANCE_PERP = Rig(
+    "binance_perp",
+    BinancePerp,
+    "BTC/USDT:USDT",
+    'kind = "perp", tick = "0.1", lot = "0.001", min_notional = "100", taker_bps = "5"',
+    price_scale=1,
+    qty_scale=3,
+)
+
 SIM = Rig("sim_a", Sim, "BTC/USDT", simulated.LIT, qty_scale=5, adapter="sim")
 SIM_DARK = Rig("dark_a", Dark, "BTC/USDT", simulated.DARK, qty_scale=5, adapter="sim")
 
-RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
+RIGS = [SIM, SIM_DARK, BINANCE_SPOT, BINANCE_PERP, BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
 
 
 class Desk:

@@ -185,7 +185,7 @@ class CcxtVenue:
         if self._exchange is None:
             return False
         try:
-            await self._quirk.arm(self._exchange, timeout_ns // MS)
+            await self._quirk.arm(self._exchange, timeout_ns // MS, list(self._by_venue))
         except Exception as error:  # noqa: BLE001 - it is not set, and that is said
             self._log.warning("the dead-man switch was not set", error=self._safe(error))
             return False

@@ -8,6 +8,7 @@ from services.gateway.venues.ccxt.quirks.base import Quirk
 
 QUIRKS = {
     "binance": "services.gateway.venues.ccxt.quirks.binance:Binance",
+    "binanceusdm": "services.gateway.venues.ccxt.quirks.binance_perp:BinancePerp",
     "bybit": "services.gateway.venues.ccxt.quirks.bybit:Bybit",
     "okx": "services.gateway.venues.ccxt.quirks.okx:Okx",
 }

@@ -7,7 +7,7 @@ and judges no outcome. `order` and `trades` are given the market's unified symbo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import ccxt
@@ -129,7 +129,8 @@ class Quirk:
             raise ccxt.ExchangeError(f"more than {PAGES_MAX} pages of trades")
         return sorted(known.values(), key=lambda trade: trade["timestamp"])
 
-    async def arm(self, exchange: Any, timeout_ms: int) -> None:
+    async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:  # noqa: ARG002
+        """`symbols`: those that we trade there, for a venue that wants them named."""
         await exchange.cancel_all_orders_after(timeout_ms)
 
     def own_id(self, order: Any) -> str:

@@ -8,7 +8,7 @@ ccxt's unified name is dropped, and keeps it unique for ever.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import ccxt
@@ -146,7 +146,7 @@ class Bybit(Quirk):
                 return found
         raise RuntimeError(f"more than {PAGES_MAX} pages of {symbol}")
 
-    async def arm(self, exchange: Any, timeout_ms: int) -> None:
+    async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:  # noqa: ARG002
         """Bybit's switch is no timer: it is thrown when the private streams that watch it have been gone for so long.
         So it helps where this process ends or loses its connection, which is what it is for. 0 stops watching."""
         topic = "dcp.spot" if self.market_type == "spot" else "dcp.future"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -146,7 +146,7 @@ class Okx(Quirk):
             after = {"after": rows[-1][key]}
         raise RuntimeError(f"more than {PAGES_MAX} pages of {symbol}")
 
-    async def arm(self, exchange: Any, timeout_ms: int) -> None:
+    async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:  # noqa: ARG002
         """Of the whole account, spot and swaps; not below 10 s, which is what the exchange takes."""
         seconds = math.ceil(timeout_ms / 1_000)
         if seconds:
