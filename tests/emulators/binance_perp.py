@@ -69,7 +69,7 @@ class BinancePerp(Binance):
             web.get("/stream", self._stream_socket),
             web.get("/public/ws{name:.*}", self._stream_socket),
             web.get("/market/ws{name:.*}", self._stream_socket),
-            web.get("/private/ws", self._user_socket),
+            web.get("/{category:private}/ws", self._user_socket),
             web.get("/ws-fapi/v1", self._api_socket),
         ]
 

@@ -1,7 +1,7 @@
 """Recorded frames of Binance, served as they were: the snapshot over REST, the frames over the stream.
 
 A listener is sent the frames from the first, as fast as it takes them, as soon as it has subscribed. The snapshot is
-answered once the frames before it are on their way, as at the exchange, where it came while the stream ran.
+the recording's first one whenever it is asked for; the first frames precede it, and the client sorts that out.
 """
 
 from __future__ import annotations
