@@ -22,7 +22,7 @@ from rich.table import Table
 from bestex.server import find_binary
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = ("books", "diffs", "orders", "recovery", "route", "algos")
+BENCHMARKS = ("books", "diffs", "orders", "recovery", "route", "algos", "venues")
 BENCHMARK_S_MAX = 240  # each takes under two minutes on a machine that does nothing else
 LIBRARIES = ("nats-py", "uvloop", "msgspec", "aiohttp")
 
@@ -44,7 +44,7 @@ class Aim(NamedTuple):
 def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
     """The figures that have an aim, of the benchmarks that ran."""
     made = []
-    books, diffs, orders, recovery, route, algos = (results[name] for name in BENCHMARKS)
+    books, diffs, orders, recovery, route, algos, venues = (results[name] for name in BENCHMARKS)
     if "skipped" not in books:
         made += [
             Aim("books", "updates/s", books["updates_per_s"], books["floor_updates_per_s"] / 2, 1),
@@ -77,6 +77,8 @@ def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
     made += [
         Aim("algos", "slices/s", algos["slices_per_s"], 990, 1),
         Aim("algos", "lateness p99, ms", algos["lateness_p99_ms"], 20, -1),
+        Aim("venues", "order round trip p50, us", venues["order_p50_us"], 1.5 * venues["floor_p50_us"], -1),
+        Aim("venues", "cancel behind 100 orders p50, ms", venues["cancel_behind_100_p50_ms"], 5, -1),
     ]
     return made
 
