@@ -53,6 +53,7 @@ class Rig:
         return self.venue
 
     def config(self, url: str, folder: Path, timeout: str = "2s") -> Config:
+        folder.mkdir(exist_ok=True)
         keys = folder / f"{self.venue}.toml"
         if not keys.exists():
             keys.touch(mode=0o600)

@@ -20,7 +20,7 @@ from services.gateway.venues.ccxt import outcomes
 from services.gateway.venues.ccxt.quirks.base import Quirk
 
 RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.25, 30.0
-SETTLED_S = 0.2  # a stream that has not failed by then is taken for up: ccxt does not say when it is
+SETTLED_S = 0.1  # a stream that has not failed by then is taken for up: ccxt does not say when it is
 
 
 class Session:
