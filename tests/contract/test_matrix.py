@@ -103,7 +103,7 @@ async def new_order(rig: Rig, how: Any, when: Any, wanted: str, folder: Path) ->
 async def test_an_order_that_met_no_connection_was_not_sent(tmp_path: Path) -> None:
     for rig in EMULATED:
         folder = tmp_path / rig.venue
-            async with desk_of(rig, folder, TIMEOUT, connect=False) as desk, Live(desk) as live:
+        async with desk_of(rig, folder, TIMEOUT, connect=False) as desk, Live(desk) as live:
             assert desk.emulator._runner is not None
             for site in list(desk.emulator._runner.sites):
                 await site.stop()  # nobody listens any more; the session does not know yet
