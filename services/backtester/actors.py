@@ -82,8 +82,11 @@ class VirtualDesk:
                 self._ask(
                     sim_inputs.replace(request, account), partial(sim_inputs.replaced, request.child_id)
                 )
-            case p.Firm() if not self._too_late(request):
-                self._ask(sim_inputs.firm(request, account), sim_inputs.firmed)
+            case p.Firm() if why := self._too_late(request):
+                not_sent = p.VenueFirmRejected(child_id=request.child_id, code=why[0], text=why[1])
+                self._world.after(0, partial(self._deliver, not_sent))
+            case p.Firm():
+                self._ask(sim_inputs.firm(request, account), partial(sim_inputs.firmed, request.child_id))
             case p.Arm():
                 arm = w.CancelAllAfter(venue=venue, account=account, timeout_ns=request.timeout_ns)
                 self._ask(arm, lambda _: ())
@@ -135,9 +138,14 @@ class VirtualDesk:
         absent = p.VenueAbsent(child_id=query.child_id, endpoint=query.endpoint, asked_ns=asked_ns)
         if query.endpoint is p.Endpoint.ORDER:
             state = self._exchange.sim.query(venue, query.child_id, account)
-            return [absent if state is None else sim_inputs.order(state)]
+            return [absent] if state is None else [*sim_inputs.standing(state)]
         opened = self._exchange.sim.open_orders(venue, account)
-        at_work = [sim_inputs.order(state) for state in opened if state.client_id == query.child_id]
+        at_work = [
+            said
+            for state in opened
+            if state.client_id == query.child_id
+            for said in sim_inputs.standing(state)
+        ]
         return [*self._fills(venue, query.since_ns, query.child_id), *(at_work or [absent])]
 
     def _mass_status(self, ask: p.MassStatus, asked_ns: int) -> list[Any]:
@@ -146,7 +154,7 @@ class VirtualDesk:
         at_work = {state.client_id for state in opened}
         return [
             *self._fills(venue, ask.since_ns),
-            *map(sim_inputs.order, opened),
+            *(said for state in opened for said in sim_inputs.standing(state)),
             *(
                 said
                 for query in ask.orders

@@ -38,6 +38,7 @@ class Chase:
     venue_cum: int = 0  # the most that the venue said has filled
     absent: dict[p.Endpoint, int] = field(default_factory=dict)
     closed: p.VenueClosed | None = None
+    invitation: p.VenueInvited | None = None  # not answered yet
 
     def seen(self, now: int) -> None:
         """The venue has it: absences begin anew."""
@@ -50,6 +51,28 @@ class Chase:
 
 def key(child: Child) -> str:
     return f"child:{child.child_id}"
+
+
+def submit(child: Child, event: m.ExecSubmitting) -> Call:
+    display, least = event.display_qty, event.min_fill_qty
+    return Call(
+        p.Submit(
+            venue=child.venue,
+            symbol=child.symbol,
+            child_id=child.child_id,
+            side=child.side,
+            qty=child.qty,
+            price=child.price,
+            tif=child.tif,
+            post_only=child.post_only,
+            deadline_ns=int(child.deadline),
+            good_till_ns=int(child.good_till),
+            send_at_ns=int(event.send_at or 0),
+            display_qty=0 if display is None else child.instrument.qty_units(display),
+            min_qty=0 if least is None else child.instrument.qty_units(least),
+            conditional=event.conditional,
+        )
+    )
 
 
 # Cancels and questions make no new risk, whoever asks: they pass though the bus is lost.
@@ -109,6 +132,7 @@ def again(child: Child, chase: Chase, capabilities: p.Capabilities, now: int) ->
         child.status is not Status.WORKING
         or child.cancel is not None
         or child.replacing is not None
+        or child.firming
         or child.tif in _AT_ONCE
         or chase.closed is not None
         or chase.venue_cum > child.cum_qty

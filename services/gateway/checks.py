@@ -99,10 +99,9 @@ class Checks:
             return Refusal(
                 Code.INVALID_PARAMETER, f"{order.venue} knows no minimum of what is traded at once"
             )
-        if order.conditional and not capabilities.conditional:
-            return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no conditional orders")
-        if order.conditional and order.tif in (Tif.IOC, Tif.FOK):
-            return Refusal(Code.INVALID_PARAMETER, "a conditional order must rest until it is invited")
+        if order.conditional and not (capabilities.conditional and order.tif is Tif.GTC):
+            text = f"{order.venue} takes no conditional {order.tif} orders"
+            return Refusal(Code.INVALID_PARAMETER, text)
         return None
 
     def _minimum(self, order: ChildNew) -> Refusal | None:

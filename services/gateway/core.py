@@ -23,7 +23,7 @@ from bestex.errors import Code, ConfigError
 from bestex.ids import base36, digest
 from bestex.instruments import Instruments
 from services.gateway import chase as chases
-from services.gateway import facts, requests
+from services.gateway import facts, firm_up
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
 from services.gateway.checks import Checks
@@ -187,20 +187,19 @@ class GatewayCore:
             if said.child_id not in self.memory.known and isinstance(said, p.VenueFill | p.VenueAccepted):
                 self.anomalies[f"{type(said).__name__} of an order not known here"] += 1
             return []
-        out = weigh(child, self._chase(child), said, now)
-        if isinstance(said, p.VenueAccepted) and self._may_firm(child, said, now):
-            deadline = Time(min(child.good_till, now + self.timeout_ns))
-            terms = {"invited_at": Time(said.invited_ns), "deadline": deadline}
-            out = [*out, facts.about(m.ExecFirming, child, now, **terms)]
-        return out
+        if isinstance(said, p.VenueInvited):
+            self._chase(child).invitation = said
+            return self._answer_invitation(child, now)
+        return weigh(child, self._chase(child), said, now)
 
-    def _may_firm(self, child: Child, said: p.VenueAccepted, now: Time) -> bool:
-        """Whether an invitation is to be followed: a new one, and nothing stands against a new order either. What is
-        not followed lapses, and its end is told."""
-        if said.invited_ns <= child.invited_ns or child.ended or child.cancel is not None:
-            return False
-        reconciled = self.sessions[child.venue] is p.Session.RECONCILED and not self.bus_lost
-        return reconciled and now < child.good_till and not self.halted(child.child_id)
+    def _answer_invitation(self, child: Child, now: Time) -> list[Fact]:
+        ready = self.sessions[child.venue] is p.Session.RECONCILED and not self.bus_lost
+        return firm_up.answer(child, self._chase(child), self.checks.halts, ready, self.timeout_ns, now)
+
+    def _answer_invitations(self, venue: str, now: Time) -> list[Fact | Effect]:
+        """Those that were heard when nothing could be sent."""
+        children = self.memory.open[venue].values()
+        return [fact for child in children for fact in self._answer_invitation(child, now)]
 
     def _session(self, said: p.SessionState, now: Time) -> list[Fact | Effect]:
         venue = said.venue
@@ -214,7 +213,8 @@ class GatewayCore:
             since = self._since(venue, now)
             return [Call(p.MassStatus(venue=venue, since_ns=since, orders=orders), always=True)]
         if said.state is p.Session.RECONCILED:
-            return [*self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
+            invited = self._answer_invitations(venue, now)
+            return [*self._arm(venue), *invited, Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
         return []
 
     def _pull(self, venue: str, now: Time) -> list[Fact | Effect]:
@@ -277,10 +277,12 @@ class GatewayCore:
                     out.append(chases.cancel(child))
         return out
 
-    def _bus_back(self, _back: BusBack, _now: Time) -> list[Fact | Effect]:
+    def _bus_back(self, _back: BusBack, now: Time) -> list[Fact | Effect]:
         self.bus_lost = False
         good = [venue for venue, state in self.sessions.items() if state is p.Session.RECONCILED]
-        return [Wake(BUS_GRACE, 0), *(arm for venue in good for arm in self._arm(venue))]
+        arms = [arm for venue in good for arm in self._arm(venue)]
+        invited = [fact for venue in good for fact in self._answer_invitations(venue, now)]
+        return [Wake(BUS_GRACE, 0), *arms, *invited]
 
     def _recovered(self, _recovered: Recovered, now: Time) -> list[Fact | Effect]:
         """What was being submitted when we died may be at the venue or not: nobody knows, so it is asked."""
@@ -341,7 +343,7 @@ class GatewayCore:
         self.memory.submit(child)
         self.controls.submitted(child)
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
-        return [Call(requests.submit(child, event)), Wake(chases.key(child), overdue)]
+        return [chases.submit(child, event), Wake(chases.key(child), overdue)]
 
     def _asks(self, child: Child, chase: Chase, event: m.ExecEvent) -> list[Effect]:
         """What follows at once from an event that leaves the child open."""
@@ -351,10 +353,20 @@ class GatewayCore:
             asks.append(chases.cancel(child))
         if isinstance(event, m.ExecUnknown):
             asks.append(chases.look(child, chase))
-        if isinstance(event, m.ExecFirming):
-            asks.append(Call(requests.firm(child, event)))
+        if isinstance(event, m.ExecInvited):
+            asks += firm_up.request(child, event)
         if isinstance(event, m.ExecReplacing):
-            asks.append(Call(requests.replace(child, event)))
+            replace = p.Replace(
+                venue=child.venue,
+                symbol=child.symbol,
+                child_id=child.child_id,
+                venue_order_id=child.venue_order_id,
+                side=child.side,
+                qty=child.instrument.qty_units(event.qty),
+                price=child.instrument.price_units(event.price),
+                deadline_ns=int(event.deadline),
+            )
+            asks.append(Call(replace))
         return asks
 
     def _apply_fill(self, fill: m.Fill) -> list[Effect]:

@@ -28,7 +28,7 @@ _RANK: dict[type[p.Request], int] = {
     p.MassStatus: 1,
     p.PullFills: 1,
     p.QueryOrder: 1,
-    p.Firm: 1,  # the invitation stands for a moment only
+    p.Firm: 2,
     p.Replace: 2,
     p.Submit: 2,
 }
@@ -195,9 +195,10 @@ class Desk:
             self.sending -= 1
 
     async def _firm(self, venue: p.Venue, order: p.Firm) -> Any:
-        """It makes an order bind, so it is sent as one is. One that is not sent lapses at the venue."""
-        if not await self._may_send() or too_late(order, self._now_ns(), self._halted):
-            return []
+        if not await self._may_send():
+            return [p.VenueFirmRejected(child_id=order.child_id, code=Code.NOT_READY, text=NO_BUS)]
+        if why := too_late(order, self._now_ns(), self._halted):
+            return [p.VenueFirmRejected(child_id=order.child_id, code=why[0], text=why[1])]
         self.sending += 1
         try:
             return await venue.firm(order)

@@ -12,7 +12,7 @@ from bestex import messages as m
 from bestex.clock import Time
 from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
-from services.gateway import facts
+from services.gateway import facts, firm_up
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, ABSENCE_PAUSE_NS, Chase, key, look, pull
 from services.gateway.orders import Child, Status
@@ -30,12 +30,12 @@ def weigh(child: Child, chase: Chase, said: p.VenueSaid, now: Time) -> Out:
 def _accepted(child: Child, chase: Chase, said: p.VenueAccepted, now: Time) -> Out:
     chase.seen(now)
     out: Out = [facts.about(m.ExecAccepted, child, now, venue_order_id=said.venue_order_id)]
-    return out + _behind(child, chase, said)
+    return [*out, *firm_up.seen(child, said, now), *_behind(child, chase, said)]
 
 
 def _still_working(child: Child, chase: Chase, said: p.VenueAccepted, now: Time) -> Out:
     chase.seen(now)
-    out = _behind(child, chase, said)
+    out = [*firm_up.seen(child, said, now), *_behind(child, chase, said)]
     pending = child.replacing
     if pending is not None and said.qty:
         if (said.qty, said.price) == (pending.qty, pending.price):
@@ -161,6 +161,13 @@ def _replace_rejected(child: Child, chase: Chase, said: p.VenueReplaceRejected, 
     return [refused, look(child, chase)]
 
 
+def _firm_rejected(child: Child, chase: Chase, said: p.VenueFirmRejected, now: Time) -> Out:
+    if not child.firming:
+        return []
+    refused = facts.about(m.ExecFirmRejected, child, now, code=said.code, text=said.text)
+    return [refused, look(child, chase)]
+
+
 S, U, W, E = Status
 
 EVIDENCE: dict[tuple[Status, type[p.VenueSaid]], Handler] = {
@@ -183,5 +190,6 @@ EVIDENCE: dict[tuple[Status, type[p.VenueSaid]], Handler] = {
     (W, p.VenueCancelRejected): _cancel_rejected,
     (W, p.VenueReplaced): _replaced,
     (W, p.VenueReplaceRejected): _replace_rejected,
+    (W, p.VenueFirmRejected): _firm_rejected,
     (E, p.VenueFill): _fill,
 }

@@ -54,10 +54,12 @@ AFTER: dict[tuple[Status, type[m.ExecEvent]], Status] = {
     (U, m.ExecExpired): E,
     (W, m.ExecCanceling): W,
     (W, m.ExecCancelRejected): W,
-    (W, m.ExecFirming): W,
     (W, m.ExecReplacing): W,
     (W, m.ExecReplaced): W,
     (W, m.ExecReplaceRejected): W,
+    (W, m.ExecInvited): W,
+    (W, m.ExecFirmed): W,
+    (W, m.ExecFirmRejected): W,
     (W, m.ExecFilled): E,
     (W, m.ExecCanceled): E,
     (W, m.ExecExpired): E,
@@ -73,7 +75,9 @@ class Replacing:
 
 @dataclass(slots=True)
 class Child:
-    """Quantities and prices in the instrument's units; `notional` in price units x quantity units."""
+    """Quantities and prices in the instrument's units; `notional` in price units x quantity units. `conditional`: it
+    does not bind, as far as is known; `invitation` is the last one that was answered, and while a firm-up is under
+    way it may leave until `firm_by_ns`, else 0."""
 
     child_id: str
     parent_id: str
@@ -97,7 +101,9 @@ class Child:
     cancel_refused: bool = False
     replacing: Replacing | None = None
     replaced_once: bool = False
-    invited_ns: int = 0
+    conditional: bool = False
+    invitation: str = ""
+    firm_by_ns: int = 0
     trades: dict[str, int] = field(default_factory=dict)
     cum_qty: int = 0
     notional: int = 0
@@ -122,6 +128,7 @@ class Child:
             deadline=event.deadline,
             good_till=event.good_till,
             parent_qty=instrument.qty_units(event.parent_qty),
+            conditional=event.conditional,
         )
 
     @property
@@ -131,6 +138,11 @@ class Child:
     @property
     def ended(self) -> bool:
         return self.status is Status.ENDED
+
+    @property
+    def firming(self) -> bool:
+        """Whether a firm-up was sent, or was to be, and its outcome is not known."""
+        return self.firm_by_ns > 0
 
     @property
     def qty_max(self) -> int:
@@ -162,8 +174,6 @@ class Child:
                 self.cancel = event.reason
             case m.ExecCancelRejected():
                 self.cancel_refused = True
-            case m.ExecFirming():
-                self.invited_ns = int(event.invited_at)
             case m.ExecReplacing():
                 self.replaced_once = True
                 self.replacing = Replacing(
@@ -179,6 +189,13 @@ class Child:
             case m.ExecReplaceRejected():
                 self.replaced_once = True
                 self.replacing = None
+            case m.ExecInvited():
+                self.invitation = event.invitation
+                self.firm_by_ns = int(event.deadline or self.firm_by_ns)
+            case m.ExecFirmed():
+                self.conditional, self.firm_by_ns = False, 0
+            case m.ExecFirmRejected():
+                self.firm_by_ns = 0
             case _:
                 pass
 

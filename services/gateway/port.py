@@ -36,8 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 class Submit(Request, frozen=True, kw_only=True):
     """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. The venue is
-    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once; what is
-    `conditional` binds nobody until it is firmed up."""
+    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once. A `conditional`
+    one is not to trade before it is firmed up."""
 
     symbol: str
     child_id: str
@@ -52,15 +52,6 @@ class Submit(Request, frozen=True, kw_only=True):
     display_qty: int = 0
     min_qty: int = 0
     conditional: bool = False
-
-
-class Firm(Request, frozen=True, kw_only=True):
-    """The answer to an invitation: the conditional order is to bind. Send before `deadline_ns` or never."""
-
-    symbol: str
-    child_id: str
-    venue_order_id: str
-    deadline_ns: int
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -80,6 +71,16 @@ class Replace(Request, frozen=True, kw_only=True):
     side: Side
     qty: int
     price: int
+    deadline_ns: int
+
+
+class Firm(Request, frozen=True, kw_only=True):
+    """The answer to an invitation. Send once, before `deadline_ns` or never."""
+
+    symbol: str
+    child_id: str
+    venue_order_id: str
+    invitation: str
     deadline_ns: int
 
 
@@ -149,14 +150,14 @@ class VenueSaid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueAccepted(VenueSaid, frozen=True, kw_only=True):
-    """It is at work. `cum_qty`, `qty` and `price` are as the venue sees them; 0 where it did not say. `invited_ns`:
-    since when a conditional order is invited to firm up, by the venue's clock; 0 where it is not."""
+    """It is at work. `cum_qty`, `qty` and `price` are as the venue sees them; 0 where it did not say. `conditional`:
+    it does not bind yet."""
 
     venue_order_id: str
     cum_qty: int = 0
     qty: int = 0
     price: int = 0
-    invited_ns: int = 0
+    conditional: bool = False
 
 
 class VenueRejected(VenueSaid, frozen=True, kw_only=True):
@@ -224,8 +225,21 @@ class VenueReplaceRejected(VenueSaid, frozen=True, kw_only=True):
     text: str
 
 
+class VenueInvited(VenueSaid, frozen=True, kw_only=True):
+    """A conditional order may be firmed up until `until_ns`, by the venue's clock. Said after the word that it is at
+    work, and as often as the venue tells of it; `invitation` is the same each time, and another for each one."""
+
+    invitation: str
+    until_ns: int
+
+
+class VenueFirmRejected(VenueSaid, frozen=True, kw_only=True):
+    code: Code
+    text: str
+
+
 class VenueUnanswered(VenueSaid, frozen=True, kw_only=True):
-    """A query, a cancel or a replace brought no answer. Teaches nothing; the core asks again by itself."""
+    """A query, a cancel, a replace or a firm-up brought no answer. Teaches nothing; the core asks again by itself."""
 
     code: Code
     text: str
@@ -249,6 +263,8 @@ Said = (
     | VenueCancelRejected
     | VenueReplaced
     | VenueReplaceRejected
+    | VenueInvited
+    | VenueFirmRejected
     | VenueUnanswered
 )
 
@@ -314,8 +330,7 @@ class Venue(Protocol):
     async def modify(self, order: Replace) -> Sequence[Said]: ...
 
     async def firm(self, order: Firm) -> Sequence[Said]:
-        """Asked only where `capabilities.conditional`. What it led to; a refusal, or no answer, says nothing: the
-        order stays reserved, and its end tells."""
+        """Asked only where the venue is capable of conditional orders. Fills come first, then where it stands."""
 
     async def query_order(self, query: QueryOrder) -> Sequence[Said]: ...
 

@@ -21,6 +21,7 @@ from bestex.errors import Code
 from bestex.units import total
 from services.recorder import rows as made
 from services.recorder import volumes
+from services.recorder.pools import Pools
 from services.recorder.reliability import Reliability
 from services.recorder.rows import Due, Row, Upsert, Value
 
@@ -63,9 +64,13 @@ class RecorderCore:
     """`take` a new event; `venue_metrics` and `algo_metrics` at any time."""
 
     def __init__(
-        self, venues: dict[str, VenueSums] | None = None, algos: dict[str, AlgoSums] | None = None
+        self,
+        venues: dict[str, VenueSums] | None = None,
+        algos: dict[str, AlgoSums] | None = None,
+        pools: Pools | None = None,
     ) -> None:
         self.venues = venues or {}
+        self._pools = pools or Pools()
         self._reliability: dict[str, Reliability] = {}
         self._breakers: dict[str, tuple[Time, str]] = {}
         self.algos = algos or {}
@@ -133,7 +138,7 @@ class RecorderCore:
                     "reason": event.reason,
                     "text": event.text or None,
                 }
-                rows.append(Due(event.parent_id, event.symbol))
+                rows += [Due(event.parent_id, event.symbol), *self._pools.take(event)]
         if isinstance(event, m.ParentRejected):
             return [Upsert("parents", key, made.plain(values))]
         return [Upsert("parents", key, made.plain(values)), *rows]
@@ -178,7 +183,7 @@ class RecorderCore:
             case m.ExecUnknown():
                 sums.unknown += 1
                 values |= {"code": event.code, "text": event.text}
-            case m.ExecCancelRejected() | m.ExecReplaceRejected():
+            case m.ExecCancelRejected() | m.ExecReplaceRejected() | m.ExecFirmRejected():
                 values = values | {"text": event.text}
                 del values["state"]  # the refusal of a request changes nothing
             case m.ExecEnded():

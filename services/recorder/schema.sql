@@ -155,4 +155,11 @@ CREATE TABLE IF NOT EXISTS volumes (
 );
 CREATE INDEX IF NOT EXISTS volumes_by_publication ON volumes (published_ns);
 
+-- What orders found in the dark, a row for a symbol; `published_ns` is 0 until the bus has it.
+CREATE TABLE IF NOT EXISTS pools (
+    symbol       TEXT PRIMARY KEY,
+    published_ns INTEGER NOT NULL,
+    findings     TEXT NOT NULL  -- the PoolFindings, JSON
+) WITHOUT ROWID;
+
 PRAGMA user_version = 1;

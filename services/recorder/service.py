@@ -38,7 +38,7 @@ from bestex.journal import EPOCH
 from bestex.marks import MARKS, DiskFiles, Marks
 from bestex.service import Claim, Service
 from bestex.tape import Tape
-from services.recorder import metrics, tca, volumes
+from services.recorder import metrics, pools, tca, volumes
 from services.recorder.core import Record, RecorderCore, best_of
 from services.recorder.store import BookSample, Store
 from services.recorder.volumes import Volumes
@@ -99,7 +99,7 @@ class Recorder:
         self._store = store
         self._now_ns = clock.now_ns
         self._log = log
-        self._core = RecorderCore(*store.sums())
+        self._core = RecorderCore(*store.sums(), pools.Pools(store.pools()))
         self._volumes = Volumes(self._instruments, store.volumes())
         self._stored = store.last_seqs()  # of each stream; everything before is stored too
         self._readers = [
@@ -318,7 +318,7 @@ class Recorder:
         if samples:
             with self._store as store:
                 store.add_books(samples)
-        await self._publish_volumes(now_ns)
+        await self._publish_kept(now_ns)
         self.analyse_due(now_ns)
         for report in self._store.unpublished():
             if not await self._publish(subjects.metrics("tca", report.parent_id), report):
@@ -353,16 +353,22 @@ class Recorder:
                 store.settle_due(parent_id, symbol)
                 store.write(self._core.drain_sums(), now_ns)
 
-    async def _publish_volumes(self, now_ns: int) -> None:
+    async def _publish_kept(self, now_ns: int) -> None:
         """What is new, and what the stream is about to forget: it keeps less than a profile looks back."""
         if rows := self._volumes.drain(now_ns):
             with self._store as store:
                 store.write(rows, now_ns)
-        for day in self._store.volumes(max(now_ns - int(self._config.bus.max_age) // 2, 1)):
+        before_ns = max(now_ns - int(self._config.bus.max_age) // 2, 1)
+        for day in self._store.volumes(before_ns):
             if not await self._publish(volumes.subject(day), day):
                 break
             with self._store as store:
                 store.mark_volume(day, now_ns)
+        for findings in self._store.pools(before_ns):
+            if not await self._publish(pools.subject(findings), findings):
+                break
+            with self._store as store:
+                store.mark_pools(findings, now_ns)
 
     async def _publish_sums(self, at: Time) -> None:
         for venue in sorted(self._core.venues):

@@ -13,7 +13,7 @@ from types import TracebackType
 from bestex import codec
 from bestex.clock import HOUR, SECOND, parse_time
 from bestex.errors import BestexError, Code
-from bestex.messages import Side, TcaReport, VolumeDay
+from bestex.messages import PoolFindings, Side, TcaReport, VolumeDay
 from bestex.volumes import DAYS_KEPT
 from services.recorder import tca
 from services.recorder.core import AlgoSums, Record, VenueSums
@@ -51,13 +51,14 @@ class Store:
         if version not in (0, SCHEMA_VERSION):
             self._db.close()
             raise BestexError(f"{path}: is of version {version}, this recorder writes {SCHEMA_VERSION}")
-        if version == 0 or not self._has_volumes():
+        if version == 0 or not self._has_all():
             schema = (resources.files("services.recorder") / "schema.sql").read_text()
             self._db.executescript(schema)
 
-    def _has_volumes(self) -> bool:
-        """The one table that came later. A reader of version 1 is not troubled by it."""
-        return bool(self.rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'volumes'"))
+    def _has_all(self) -> bool:
+        """Two tables came later. A reader of version 1 is not troubled by them."""
+        later = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name IN ('volumes', 'pools')"
+        return len(self.rows(later)) == 2
 
     def close(self) -> None:
         self._db.close()
@@ -158,6 +159,12 @@ class Store:
             (now_ns, day.symbol, day.date, codec.to_json(day).decode()),
         )
 
+    def mark_pools(self, findings: PoolFindings, now_ns: int) -> None:
+        self._db.execute(
+            "UPDATE pools SET published_ns = ? WHERE symbol = ? AND findings = ?",
+            (now_ns, findings.symbol, codec.to_json(findings).decode()),
+        )
+
     def forget_volumes(self) -> None:
         """Of each symbol the newest DAYS_KEPT days stay."""
         for (symbol,) in self.rows("SELECT DISTINCT symbol FROM volumes"):
@@ -193,6 +200,14 @@ class Store:
             (1 << 62 if published_before_ns is None else published_before_ns,),
         )
         return [codec.from_json(text.encode(), VolumeDay) for (text,) in rows]
+
+    def pools(self, published_before_ns: int | None = None) -> list[PoolFindings]:
+        """All, or those that the bus has not had since then."""
+        rows = self._db.execute(
+            "SELECT findings FROM pools WHERE published_ns < ? ORDER BY symbol",
+            (1 << 62 if published_before_ns is None else published_before_ns,),
+        )
+        return [codec.from_json(text.encode(), PoolFindings) for (text,) in rows]
 
     def report(self, parent_id: str, symbol: str) -> TcaReport | None:
         row = self._db.execute(

@@ -26,6 +26,8 @@ def leg(
 ) -> m.Leg:
     """`hold_ns`: how long what crosses is held back, so that all parts arrive together."""
     holds = hold_ns and not allocation.rests
+    listing = instrument.listing(allocation.venue)
+    in_the_dark = listing is not None and listing.kind == "dark" and allocation.rests
     return m.Leg(
         child_id=ids.child_id(sliced.symbol, sliced.parent_id, sliced.slice_no, decision_no, leg_no),
         venue=allocation.venue,
@@ -37,7 +39,7 @@ def leg(
         send_at=Time(now_ns + hold_ns) if holds else None,
         display_qty=instrument.qty(allocation.display) if allocation.display else None,
         min_fill_qty=instrument.qty(allocation.min_qty) if allocation.min_qty else None,
-        conditional=allocation.conditional,
+        conditional=sliced.conditional and in_the_dark,
     )
 
 

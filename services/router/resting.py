@@ -33,5 +33,4 @@ def rest_of(
         post_only=state.slice.post_only,
         display=state.display,
         least=state.min_fill,
-        conditional=state.slice.conditional,
     )

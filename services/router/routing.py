@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -132,13 +132,12 @@ def rest_leg(
     post_only: bool = False,
     display: int = 0,
     least: int = 0,
-    conditional: bool = False,
 ) -> Allocation | None:
     """Where to post what does not cross: the usable venue with the lowest maker fee, then by priority.
 
     With a `display`, no book is to show more of it. A venue that shows an order in parts (`native_iceberg`) takes all
     of it and comes before the others; on any other one only so much is posted, but for the dark, which shows nothing.
-    There nothing below `least` is to be traded at once, and what is `conditional` binds nobody until it is firmed up.
+    There nothing below `least` is to be traded at once.
     """
     best: tuple[tuple[bool, int, int, int], Allocation] | None = None
     for listing in instrument.listings:
@@ -156,10 +155,7 @@ def rest_leg(
         rank = (not whole, most - lots, listing.maker_fee_e8, venue.priority)
         if best is None or rank < best[0]:
             best = rank, _rest(listing, lots, price, shown, least, post_only)
-    if best is None:
-        return None
-    dark = next(one for one in instrument.listings if one.venue == best[1].venue).kind == "dark"
-    return replace(best[1], conditional=conditional and dark)
+    return None if best is None else best[1]
 
 
 def _rest(listing: Listing, lots: int, price: int, shown: int, least: int, post_only: bool) -> Allocation:

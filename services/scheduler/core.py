@@ -66,6 +66,8 @@ class SchedulerCore:
             case m.VolumeDay():
                 if market := self._markets.get(message.symbol):
                     market.volumes.hear(message)
+            case m.PoolFindings():
+                self._memory.hear(message)
             case Wakeup():
                 parent = self._parents.get(message.key)
                 if parent is None:
@@ -216,7 +218,7 @@ class SchedulerCore:
                 parent.sliced(event)
             case m.ParentSettled():
                 if (trial := parent.settled(event)) is not None:
-                    self._memory.learn(event.symbol, trial)
+                    self._memory.learn(event.symbol, key, trial)
             case m.ParentRecalled():
                 parent.recall(event)
             case m.ParentPaused() | m.ParentResumed():
@@ -232,7 +234,7 @@ class SchedulerCore:
             case m.ParentDone():
                 del self._parents[key]
                 self._watching.get(event.symbol, {}).pop(key, None)
-                self._memory.ended(key, parent.requests)
+                self._memory.ended(key, parent.requests, event.symbol, int(event.at))
                 return [Wake(key, 0)]
         parent.wake_ns = int(event.at)
         return [Wake(key, event.at)]

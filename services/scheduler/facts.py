@@ -137,6 +137,7 @@ def done(parent: Parent, reason: Code, text: str, now_ns: int) -> Fact:
             notional=parent.notional,
             fees=parent.fees,
             text=text,
+            found=list(parent.found),
         )
     )
 

@@ -23,6 +23,7 @@ from services.scheduler.market import Market, Tally
 AVG_DIGITS = 6  # digits of an average price beyond the instrument's own
 
 TRIED_MAX = 200  # that a parent remembers, its prior included: an hour of two venues and twenty seconds each
+FOUND_MAX = 60  # that its end tells of: as many as are kept of a symbol
 # A slice that ended so was at its venue for as long as it was to be, or was filled whole.
 _TOLD = frozenset({Code.FILLED, Code.EXPIRED, Code.NO_LIQUIDITY})
 
@@ -46,6 +47,7 @@ class Parent:
         "cum",
         "end_ns",
         "fees",
+        "found",
         "from_cum",
         "from_traded",
         "instrument",
@@ -120,6 +122,7 @@ class Parent:
             Tried(one.venue, instrument.qty_units(one.qty), instrument.qty_units(one.filled))
             for one in event.prior
         )
+        self.found: tuple[m.VenueTrial, ...] = ()
         self.looked_ns = 0
         self.wake_ns = 0
         self.otherwise_params = event.otherwise_params or _NO_PARAMS
@@ -283,7 +286,7 @@ class Parent:
         self.open[event.slice_no] = msgspec.structs.replace(self.open[event.slice_no], recalled=True)
 
     def settled(self, event: m.ParentSettled) -> m.VenueTrial | None:
-        """What the slice has told of the one venue that it rested at, if anything."""
+        """What the slice has told of the one dark venue that it rested at, if anything."""
         ended = self.open.pop(event.slice_no)
         self.recalled = self.recalled - {event.slice_no} or _NONE
         self.stale = self.stale - {event.slice_no} or _NONE
@@ -298,7 +301,12 @@ class Parent:
         if not (ended.venue and ended.rests) or event.reason not in _TOLD:
             return None
         self.tried = (*self.tried, Tried(ended.venue, ended.qty, self.last_qty))[-TRIED_MAX:]
-        return m.VenueTrial(ended.venue, self.instrument.qty(ended.qty), event.filled_qty)
+        listing = self.instrument.listing(ended.venue)
+        if listing is None or listing.kind != "dark":
+            return None
+        trial = m.VenueTrial(ended.venue, self.instrument.qty(ended.qty), event.filled_qty)
+        self.found = (*self.found, trial)[-FOUND_MAX:]
+        return trial
 
     def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
         self.paused = isinstance(event, m.ParentPaused)

@@ -76,7 +76,7 @@ class Requests:
             start_at=Time(start_ns),
             end_at=Time(end_ns),
             arrival_px=None if mid is None else instrument.price(mid) / 2,
-            prior=list(self._known.tried.get(instrument.symbol, ())),
+            prior=self._known.tried(instrument.symbol),
         )
         asked = Parent(event, instrument, params).task(market)
         chosen, why = params.choose(asked, self._intake.algos)

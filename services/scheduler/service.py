@@ -33,7 +33,7 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         past=core.past,
         reads=(
             Read(subjects.CONTROL, (f"{root}.control.halt.>",)),
-            Read(subjects.METRICS, (f"{root}.metrics.volume.>",)),
+            Read(subjects.METRICS, (f"{root}.metrics.volume.>", f"{root}.metrics.pools.>")),
             *reads,
         ),
         # The acceptances of other schedulers, so that an id is used once by all of them together.

@@ -234,8 +234,8 @@ class ParentSliced(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, t
     `parent_qty` is the order's whole quantity as it is wanted now, `build` the scheduler's (`bestex.fleet`), `why`
     the algorithm's reason where the schedule alone is none. With `post_only` nothing of it is taken, all of it rests.
     With a `display_qty` no book ever shows more of it.
-    On dark venues nothing below `min_fill_qty` is to be traded at once, and what is `conditional` binds nobody until
-    its gateway has firmed it up.
+    `min_fill_qty`: on dark venues nothing below it is to be traded at once. `conditional`: there it is to bind only
+    when somebody has been found to meet.
     """
 
     slice_no: int
@@ -321,12 +321,15 @@ class ParentCanceling(ParentEvent, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ParentDone(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+    """`found`: what its slices found at dark venues, oldest first."""
+
     ends = True
 
     reason: Code
     notional: Decimal
     fees: Decimal
     text: str = ""
+    found: list[VenueTrial] = []
 
 
 # -- routes: the router's history and its commands (ROUTE) -------------------------------------------------
@@ -450,8 +453,8 @@ class ChildNew(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `parent_qty` is what the whole parent may fill, as its slice said it. `build` is the router's, `slice_build`
     the scheduler's: a gateway sends only what its own build decided. It is held until `send_at`, so that all parts of
-    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once, and what is `conditional` binds
-    nobody until it is firmed up.
+    a decision arrive together. Nothing below `min_fill_qty` is to be traded at once. A `conditional` one binds when
+    it has been invited to firm up, and is; its quantity is reserved from the beginning all the same.
     """
 
     child_id: str
@@ -566,14 +569,6 @@ class ExecReplacing(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     deadline: Time
 
 
-class ExecFirming(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="firming"):
-    """A conditional order was invited at `invited_at` (the venue's clock): it is being made to bind, once for each
-    invitation. Its quantity has been reserved since it was submitted, so nothing more is at risk."""
-
-    invited_at: Time
-    deadline: Time
-
-
 class ExecReplaced(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replaced"):
     qty: Decimal
     price: Decimal
@@ -581,6 +576,29 @@ class ExecReplaced(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag
 
 
 class ExecReplaceRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replace_rejected"):
+    code: Code
+    text: str
+
+
+class ExecInvited(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="invited"):
+    """The venue has found somebody for a conditional order, and waits until `until` for it to firm up.
+
+    Without a `code` that is being asked for, by one request that may leave until `deadline`: written before it is
+    sent, and never sent again. With one it is not, and the venue drops the order. `invitation` is the venue's.
+    """
+
+    invitation: str
+    until: Time
+    deadline: Time | None = None
+    code: Code | None = None
+    text: str = ""
+
+
+class ExecFirmed(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="firmed"):
+    """It binds from now on, and trades with what is there. One that is filled whole by that has just its end."""
+
+
+class ExecFirmRejected(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="firm_rejected"):
     code: Code
     text: str
 
@@ -731,6 +749,15 @@ class VolumeDay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     minutes: Annotated[list[Decimal | None], Meta(min_length=1, max_length=1440)]
     at: Time
     by: str = ""
+
+
+class PoolFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """metrics.pools.<symbol>: what the orders that have ended found at dark venues, oldest first; the newest alone.
+    `at`: when the last of them ended."""
+
+    symbol: str
+    at: Time
+    trials: list[VenueTrial]
 
 
 class Halt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

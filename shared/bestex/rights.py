@@ -36,7 +36,7 @@ _WRITER_IN_TABLE = {USER: "users", OPERATOR: "operators"}  # elsewhere the write
 # What is heard beyond one's own, by the first words of the subjects. A service hears what it decides on.
 _HEARS = {
     "aggregator": ("md.book", "md.trade"),
-    "scheduler": ("book", "stats", "md.trade", "control.halt", "metrics.volume"),
+    "scheduler": ("book", "stats", "md.trade", "control.halt", "metrics.volume", "metrics.pools"),
     "router": ("book", "stats", "metrics.venue", "control.halt"),
     "gateway": ("book", "control.halt"),
     "recorder": ("book", "stats"),

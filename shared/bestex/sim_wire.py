@@ -117,7 +117,7 @@ class State(StrEnum):
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where an order stands. `code` and `text` say why it ended other than by filling. `invited_ns`: since when a
-    conditional order is invited to firm up; 0 where it is not."""
+    conditional order is invited to firm up, `firm_by_ns` how long the invitation stands; 0 where it is not."""
 
     venue: str
     symbol: str
@@ -143,6 +143,7 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     min_qty: int = 0
     conditional: bool = False
     invited_ns: int = 0
+    firm_by_ns: int = 0
 
     @property
     def leaves_qty(self) -> int:

@@ -45,10 +45,12 @@ ExecEvents = (
     | m.ExecUnknown
     | m.ExecCanceling
     | m.ExecCancelRejected
-    | m.ExecFirming
     | m.ExecReplacing
     | m.ExecReplaced
     | m.ExecReplaceRejected
+    | m.ExecInvited
+    | m.ExecFirmed
+    | m.ExecFirmRejected
     | m.ExecRejected
     | m.ExecFilled
     | m.ExecCanceled
@@ -94,6 +96,7 @@ TABLE = (
     Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.volume.<symbol>.<date>", m.VolumeDay, Plane.DURABLE, METRICS, "recorder"),
+    Row("metrics.pools.<symbol>", m.PoolFindings, Plane.DURABLE, METRICS, "recorder"),
     Row("control.halt.<scope>", m.Halt, Plane.DURABLE, CONTROL, "operators"),
     Row("control.accept.<stream>", m.StreamAccepted, Plane.DURABLE, CONTROL, "operators"),
     Row("control.volume.<symbol>.<date>", m.VolumeDay, Plane.DURABLE, CONTROL, "operators"),
@@ -229,6 +232,7 @@ _KIND: dict[str, Any] = {
     "metrics.venue": m.VenueMetrics,
     "metrics.algo": m.AlgoMetrics,
     "metrics.volume": m.VolumeDay,
+    "metrics.pools": m.PoolFindings,
     "control.halt": m.Halt,
     "control.accept": m.StreamAccepted,
     "control.volume": m.VolumeDay,

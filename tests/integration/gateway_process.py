@@ -30,11 +30,14 @@ WAIT_S = 40.0
 class GatewayProcess:
     """Without a price collar: there is no aggregator, and so no reference."""
 
-    def __init__(self, bus_url: str, exchange_url: str, data_dir: Path, **settings: str) -> None:
+    def __init__(
+        self, bus_url: str, exchange_url: str, data_dir: Path, venue: str = VENUE, **settings: str
+    ) -> None:
+        self.venue = venue
         self.environment = os.environ | {
             "NATS_URL": bus_url,
             "BESTEX__DATA_DIR": str(data_dir),
-            "BESTEX__VENUES__SIM_A__URL": exchange_url,
+            f"BESTEX__VENUES__{venue.upper()}__URL": exchange_url,
             "BESTEX__EXECUTION__TIMEOUT": "500ms",
             "BESTEX__LIMITS__COLLAR__ENABLED": "false",
             **settings,
@@ -42,12 +45,12 @@ class GatewayProcess:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "services.gateway", VENUE]
+        command = [sys.executable, "-m", "services.gateway", self.venue]
         self._process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
 
     def make_checkpoint(self) -> int:
         """As it is made while the gateway works; the exit code."""
-        command = [sys.executable, "-m", "services.gateway", VENUE, "--checkpoint"]
+        command = [sys.executable, "-m", "services.gateway", self.venue, "--checkpoint"]
         return subprocess.run(
             command, env=self.environment, stdout=subprocess.DEVNULL, check=False
         ).returncode
@@ -71,7 +74,8 @@ class GatewayProcess:
 class History:
     """Everything in the venue's stream, as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, venue: str = VENUE) -> None:
+        self.venue = venue
         self.events: list[tuple[str, m.ExecEvent | m.Fill]] = []
         self._changed = asyncio.Event()
 
@@ -85,8 +89,8 @@ class History:
             raise error
 
         # Not the subjects themselves: a write whose outcome nobody knew is heard again when it is repeated.
-        patterns = [f"{subjects.ROOT}.{what}.{VENUE}.>" for what in ("exec", "fill")]
-        await Tail(client, subjects.exec_stream(VENUE), patterns, heard, failed).start()
+        patterns = [f"{subjects.ROOT}.{what}.{self.venue}.>" for what in ("exec", "fill")]
+        await Tail(client, subjects.exec_stream(self.venue), patterns, heard, failed).start()
         return self
 
     def of(self, kind: type) -> list[Any]:
@@ -133,11 +137,11 @@ def order(child_id: str, **changed: Any) -> m.ChildNew:
 
 async def publish(client: Client, message: m.ChildNew | m.ChildCancel) -> None:
     command = "new" if isinstance(message, m.ChildNew) else "cancel"
-    subject = subjects.child(VENUE, SYMBOL, message.child_id, command)
+    subject = subjects.child(message.venue, SYMBOL, message.child_id, command)
     ack = await bus.publish(client, subject, codec.to_json(message), {bus.EXPECTED_SEQ: "0"})
     assert ack.error is None, ack.error
 
 
-def journal_of(exchange: ExchangeProcess) -> list[w.JournalEntry]:
-    lines = read_journal(journal_path(str(exchange.data_dir), VENUE))
+def journal_of(exchange: ExchangeProcess, venue: str = VENUE) -> list[w.JournalEntry]:
+    lines = read_journal(journal_path(str(exchange.data_dir), venue))
     return [line for line in lines if isinstance(line, w.JournalEntry)]

@@ -1,21 +1,34 @@
-"""Dark venues of the real exchange process: its flow of others meets ours, and a killed one goes on."""
+"""Dark venues of the real exchange process: its flow of others meets ours, and a killed one goes on.
+
+Conditional orders go through the gateway's process, which is killed while an invitation stands.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
-from bestex import codec
+from bestex import bus, codec, streams
+from bestex import config as configuration
+from bestex import messages as m
 from bestex import sim_wire as w
-from bestex.messages import Side
+from bestex.audit.children import ChildHistory
+from bestex.audit.report import Findings, Witness
+from bestex.audit.venues import read_journals
+from bestex.clock import SECOND, AffineClock, Time
+from bestex.messages import Side, Tif
+from bestex.server import NatsServer
 from bestex.sim_journal import journal_path, read_journal
 from bestex.sim_wire import State
+from tests.integration import gateway_process
 from tests.integration.exchange_process import ExchangeProcess, get, send
+from tests.integration.gateway_process import GatewayProcess, History
 
 BTC = "BTC/USDT"
 WAIT_S = 30.0
@@ -77,3 +90,63 @@ async def test_an_order_meets_others_at_the_mid_and_what_rests_is_there_after_a_
         assert await get(session, "/v1/trades?venue=dark_a", list[w.Trade]) == mine
         assert (await send(trade, order("d3", side=Side.SELL, price=54_000_00))).ok
         assert (await until_ended(session, "d3")).state is State.FILLED
+
+
+# -- conditional orders ----------------------------------------------------------------------------------------
+
+CHILDREN = 12
+BTC_QTY = Decimal("0.2")
+
+
+def conditional(number: int) -> m.ChildNew:
+    later = Time(AffineClock().now_ns() + 60 * SECOND)
+    whole = {"qty": BTC_QTY, "parent_qty": BTC_QTY, "good_till": later}
+    terms: dict[str, Any] = {"tif": Tif.GTC, "venue": "dark_a", "conditional": True, **whole}
+    return gateway_process.order(f"c{number:017d}", **terms)
+
+
+async def test_each_invitation_is_answered_once_whenever_the_gateway_is_killed(
+    nats_server: NatsServer, process: ExchangeProcess, tmp_path: Path
+) -> None:
+    """It is killed as soon as it has written down that it firms up: the request may have left, or not."""
+    client = await bus.connect(nats_server.url, "test")
+    dark = {"BESTEX__VENUES__DARK_A__ENABLED": "true"}
+    await streams.apply(client, configuration.load(None, dark))
+    history = await History("dark_a").follow(client)
+    gateway = GatewayProcess(nats_server.url, process.url, tmp_path / "data", "dark_a", **dark)
+    try:
+        for number in range(1, CHILDREN + 1):
+            await gateway_process.publish(client, conditional(number))
+            if number in (4, 8):
+                await history.until(m.ExecInvited, number // 2)
+                gateway.kill()
+                gateway.start()
+        await history.until(m.ExecEnded, CHILDREN)
+    finally:
+        assert gateway.stop() == 0
+        await client.close()
+    told = [event for event in history.of(m.ExecInvited) if event.deadline is not None]
+    assert len({event.child_id for event in history.of(m.ExecInvited)}) == len(history.of(m.ExecInvited))
+    journal = gateway_process.journal_of(process, "dark_a")
+    asked = [line.request.client_id for line in journal if isinstance(line.request, w.Firm)]
+    assert len(set(asked)) == len(asked)
+    assert set(asked) <= {event.child_id for event in told}
+    met = {fill.child_id for fill in history.of(m.Fill)}
+    assert met
+    assert met <= {event.child_id for event in told}
+    assert agree(history, process) == []
+
+
+def agree(history: History, process: ExchangeProcess) -> list[str]:
+    """What the audit says of the gateway's history beside the venue's own journal."""
+    findings = Findings()
+    children: dict[str, ChildHistory] = {}
+    for number, (subject, event) in enumerate(history.events):
+        child = children.setdefault(
+            event.child_id, ChildHistory(findings, event.child_id, "dark_a", truncated=False)
+        )
+        witness = Witness("EXEC_dark_a", number, subject, int(event.at))
+        (child.fill if isinstance(event, m.Fill) else child.take)(event, witness)  # type: ignore[arg-type]
+    lines = read_journal(journal_path(str(process.data_dir), "dark_a"))
+    read_journals(findings, {"dark_a": lines})["dark_a"].finish(children, {}, truncated=False, complete=True)
+    return [anomaly.text for anomaly in findings.anomalies]

@@ -72,7 +72,7 @@ class Venue:
 
     def standing(self) -> Any:
         if self.is_open:
-            terms = {"cum_qty": self.cum, "qty": self.qty, "price": self.price}
+            terms: dict[str, Any] = {"cum_qty": self.cum, "qty": self.qty, "price": self.price}
             return p.VenueAccepted(child_id=ID, venue_order_id="v1", **terms)
         return p.VenueClosed(child_id=ID, how=self.state, cum_qty=self.cum)  # type: ignore[arg-type]
 

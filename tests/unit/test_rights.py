@@ -28,6 +28,7 @@ WRITES = {
         "metrics.venue.sim_a",
         "metrics.algo.twap",
         "metrics.volume.BTC-USDT.2026-11-27",
+        "metrics.pools.BTC-USDT",
     ),
 }
 EVERYTHING = {subject for subjects in WRITES.values() for subject in subjects}

@@ -57,8 +57,8 @@ class TemplateVenue:
     async def modify(self, order: p.Replace) -> Sequence[p.Said]:
         return [_unanswered(order.child_id)]
 
-    async def firm(self, order: p.Firm) -> Sequence[p.Said]:  # noqa: ARG002
-        return []
+    async def firm(self, order: p.Firm) -> Sequence[p.Said]:
+        return [_unanswered(order.child_id)]
 
     async def query_order(self, query: p.QueryOrder) -> Sequence[p.Said]:
         return [_unanswered(query.child_id)]

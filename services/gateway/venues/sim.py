@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
@@ -175,7 +176,9 @@ class SimVenue:
 
     async def firm(self, order: p.Firm) -> Sequence[p.Said]:
         answer = await self._ask(sim_inputs.firm(order, self._account))
-        return sim_inputs.firmed(answer) if isinstance(answer, w.Answer) else []
+        if isinstance(answer, w.Answer):
+            return sim_inputs.firmed(order.child_id, answer)
+        return [_unanswered(order.child_id, answer)]
 
     async def arm(self, timeout_ns: int) -> bool:
         request = w.CancelAllAfter(venue=self._name, account=self._account, timeout_ns=timeout_ns)
@@ -213,9 +216,9 @@ class SimVenue:
             state = await self._get(f"/v1/orders/{query.child_id}", w.OrderState)
             if isinstance(state, Failure):
                 return [absent if state.code is Code.UNKNOWN_ORDER else _unanswered(query.child_id, state)]
-            return [sim_inputs.order(state)]
+            return sim_inputs.standing(state)
         # The open orders first: what fills in between is then among the trades.
-        opened = await self.open_orders()
+        opened = await self._opened()
         fills = await self._trades(query.since_ns, query.child_id)
         if opened is None or isinstance(fills, Failure):
             text = "the lists could not be read"
@@ -224,18 +227,23 @@ class SimVenue:
         return [*fills, *at_work] if at_work else [*fills, absent]
 
     async def open_orders(self) -> Sequence[p.VenueAccepted] | None:
+        said = await self._opened()
+        return None if said is None else [one for one in said if isinstance(one, p.VenueAccepted)]
+
+    async def _opened(self) -> list[p.VenueAccepted | p.VenueInvited] | None:
+        """The open orders, and which of them are invited."""
         states = await self._get("/v1/orders", list[w.OrderState])
         if isinstance(states, Failure):
             return None
-        said = [sim_inputs.order(state) for state in states]
-        return [one for one in said if isinstance(one, p.VenueAccepted)]
+        said = chain.from_iterable(map(sim_inputs.standing, states))
+        return [one for one in said if isinstance(one, p.VenueAccepted | p.VenueInvited)]
 
     async def fills_since(self, since_ns: int) -> Sequence[p.VenueFill] | None:
         fills = await self._trades(since_ns)
         return None if isinstance(fills, Failure) else fills
 
     async def mass_status(self, ask: p.MassStatus) -> Sequence[p.Said] | None:
-        opened = await self.open_orders()
+        opened = await self._opened()
         fills = await self.fills_since(ask.since_ns)
         if opened is None or fills is None:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from bestex import sim_wire as w
 from bestex.errors import Code
@@ -50,11 +51,6 @@ def firm(order: p.Firm, account: str) -> w.Firm:
     return w.Firm(venue=order.venue, account=account, client_id=order.child_id, deadline_ns=order.deadline_ns)
 
 
-def firmed(answer: w.Answer) -> list[p.Said]:
-    """The fills that followed at once, and where the order stands; also where the invitation had lapsed."""
-    return [*map(fill, answer.trades), *map(order, answer.orders)]
-
-
 def fill(trade: w.Trade) -> p.VenueFill:
     return p.VenueFill(
         child_id=trade.client_id,
@@ -78,7 +74,7 @@ def order(state: w.OrderState) -> p.Said:
             cum_qty=state.cum_qty,
             qty=state.qty,
             price=state.price,
-            invited_ns=state.invited_ns,
+            conditional=state.conditional,
         )
     if state.state is w.State.REJECTED:
         code = state.code or Code.VENUE_REJECTED
@@ -92,12 +88,21 @@ def order(state: w.OrderState) -> p.Said:
     )
 
 
+def standing(state: w.OrderState) -> list[p.Said]:
+    """The same, and that it is invited where it is."""
+    said = [order(state)]
+    if state.state is w.State.OPEN and state.invited_ns:
+        told = {"invitation": str(state.invited_ns), "until_ns": state.firm_by_ns}
+        said.append(p.VenueInvited(child_id=state.client_id, **told))  # type: ignore[arg-type]
+    return said
+
+
 def submitted(child_id: str, answer: w.Answer) -> list[p.Said]:
     """The answer to a submit: fills, then where it stands. Every refusal of this venue is definitive."""
     if not answer.ok or answer.order is None:
         code = answer.code or Code.VENUE_REJECTED
         return [p.VenueRejected(child_id=child_id, code=code, text=answer.text)]
-    return [*map(fill, answer.trades), order(answer.order)]
+    return [*map(fill, answer.trades), *standing(answer.order)]
 
 
 def canceled(child_id: str, answer: w.Answer) -> list[p.Said]:
@@ -124,7 +129,15 @@ def replaced(child_id: str, answer: w.Answer) -> list[p.Said]:
     return said
 
 
+def firmed(child_id: str, answer: w.Answer) -> list[p.Said]:
+    said: list[p.Said] = [*map(fill, answer.trades)]
+    if not answer.ok:
+        code = answer.code or Code.VENUE_REJECTED
+        said.append(p.VenueFirmRejected(child_id=child_id, code=code, text=answer.text))
+    return said if answer.order is None else [*said, *standing(answer.order)]
+
+
 def happened(orders: Iterable[w.OrderState], trades: Iterable[w.Trade]) -> list[p.Said]:
     """One step of the venue as its user stream or its journal tells it. A refusal is told by its answer."""
-    states = [order(state) for state in orders if state.state is not w.State.REJECTED]
-    return [*map(fill, trades), *states]
+    states = (standing(state) for state in orders if state.state is not w.State.REJECTED)
+    return [*map(fill, trades), *chain.from_iterable(states)]

@@ -79,7 +79,7 @@ class RouteTask:
 class Allocation:
     """Send `qty` to `venue` at `price`: the worst of its levels that the quantity reaches, or where it is to rest. Of
     what rests the venue is to show `display` at a time, 0 for all; in the dark nothing below `min_qty` is traded at
-    once, and what is `conditional` binds nobody until it is firmed up."""
+    once."""
 
     venue: str
     qty: int
@@ -90,7 +90,6 @@ class Allocation:
     reason: str = ""
     display: int = 0
     min_qty: int = 0
-    conditional: bool = False
 
     @property
     def rests(self) -> bool:

@@ -280,9 +280,8 @@ class Slice:
     the order's own limit, whichever is closer, and with `post_only` all of it rests. Without a `collar` the distance
     from the mid is not looked at. With a `display` no book ever shows more of it, and it may come back as soon as so
     much of it has been traded. An algorithm may name a routing strategy for this slice alone, parameters over the
-    order's, and venues among the order's: dark ones alone, with GTC, nothing below `min_fill` traded at once, and
-    `conditional` where the venue takes orders that bind only once they are invited and firmed up.
-    `why` is for people."""
+    order's, and venues among the order's: dark ones alone, with GTC, and nothing below `min_fill` traded at once;
+    a `conditional` one binds only when somebody has been found there. `why` is for people."""
 
     qty: int
     expires_ns: int

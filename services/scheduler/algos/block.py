@@ -5,9 +5,10 @@ how much there is. So the quantity is divided over the dark venues, one slice ea
 tells of each venue's liquidity, and the next division follows that (`models.dark_pools`). After its share of the time
 the rest is worked as TWAP does, or taken at once.
 
-Orders in the dark may be `conditional`: they bind nobody until there is somebody to meet, so that less is learned of
-them. Their quantities are divided like others', and never more than is left: what is firmed up at one venue is not
-taken back from another in time.
+With `conditional` a slice binds nobody until its venue has found somebody to meet, and is firmed up then: nothing
+shows that it is there to whoever sends small orders to find out. The quantity is divided all the same, and never
+rests at several venues at once: two of them may find somebody in the same moment, nobody stands between the gateways
+who could firm up one alone, and more than was wanted must never fill.
 
 What was learned is what the order's slices found, which is in its history, and what earlier orders found, which was
 stored with its acceptance.
@@ -58,8 +59,11 @@ class Block(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
         Decimal | None, Meta(description="Nothing smaller is to be traded at once in the dark.")
     ] = None
     conditional: Annotated[
-        bool, Meta(description="Bind nobody in the dark before there is somebody to meet.")
-    ] = False
+        bool,
+        Meta(
+            description="Orders in the dark bind only when their venue has found somebody; less is told, less fills."
+        ),
+    ] = False  # a firm order meets whoever comes; a conditional one may find him gone when it has firmed up
     then: Annotated[
         Literal["twap", "at_once"], Meta(description="How what is left is worked on the lit venues.")
     ] = "twap"

@@ -353,7 +353,14 @@ def _follows(child: m.ChildNew, decision: m.RouteDecided, leg: m.Leg) -> bool:
 
 
 _LEG_TERMS = (
-    *("venue", "qty", "price", "tif", "post_only", "send_at", "display_qty", "min_fill_qty"),
+    "venue",
+    "qty",
+    "price",
+    "tif",
+    "post_only",
+    "send_at",
+    "display_qty",
+    "min_fill_qty",
     "conditional",
 )
 _DECISION_TERMS = (

@@ -23,15 +23,16 @@ _AT_ONCE = (m.Tif.IOC, m.Tif.FOK)
 
 _ENDS = {"filled", "canceled", "expired"}
 _ASKED = {"canceling", "cancel_rejected", "replace_rejected"}
+_FIRMING = {"invited", "firmed", "firm_rejected"}
 
 # What may follow what. A request or its refusal (`_ASKED`) leaves the child where it was.
 ALLOWED: dict[str, set[str]] = {
     "": {"submitting", "rejected"},
     "submitting": {"accepted", "unknown", "rejected", *_ENDS, *_ASKED},
     "unknown": {"accepted", "rejected", *_ENDS, *_ASKED},
-    "accepted": {"firming", "replacing", "replaced", *_ENDS, *_ASKED},
+    "accepted": {"replacing", "replaced", *_FIRMING, *_ENDS, *_ASKED},
 }
-_STAYS = {*_ASKED, "firming", "replacing", "replaced"}
+_STAYS = {*_ASKED, *_FIRMING, "replacing", "replaced"}
 
 
 class Traded(NamedTuple):
@@ -54,6 +55,8 @@ class ChildHistory:
         self.submitting_witness: Witness | None = None
         self.accepted = False
         self.replacing: list[tuple[m.ExecReplacing, Witness]] = []
+        self.firmed_up: list[tuple[m.ExecInvited, Witness]] = []  # where a request was to leave
+        self._invitations: dict[str, Witness] = {}
         self.end: m.ExecEnded | None = None
         self.end_at_ns = 0
         self.end_witness: Witness | None = None
@@ -132,6 +135,8 @@ class ChildHistory:
                 self._canceling = True
             case m.ExecReplacing() | m.ExecReplaced():
                 self._replace(event, witness)
+            case m.ExecInvited():
+                self._invited(event, witness)
             case m.ExecEnded():
                 self._ended(event, witness)
         self.last = witness
@@ -160,6 +165,19 @@ class ChildHistory:
             self._qty = event.qty
         else:
             self.replacing.append((event, witness))
+
+    def _invited(self, event: m.ExecInvited, witness: Witness) -> None:
+        sent, known = self.submitting, self._invitations.setdefault(event.invitation, witness)
+        if known is not witness:
+            self._wrong(4, "invitation_twice", f"answers {event.invitation} twice", known, witness)
+        if event.deadline is None or sent is None:
+            return
+        self.firmed_up.append((event, witness))
+        if not sent.conditional:
+            self._wrong(2, "firmed_unasked", "is firm, and is firmed up", self.submitting_witness, witness)
+        if event.deadline > sent.good_till:
+            text = f"may be firmed up until {event.deadline}, good till {sent.good_till}"
+            self._wrong(8, "deadline_too_late", text, self.submitting_witness, witness)
 
     def _ended(self, event: m.ExecEnded, witness: Witness) -> None:
         self.end, self.end_at_ns, self.end_witness = event, witness.at_ns, witness
@@ -196,6 +214,8 @@ class ChildHistory:
             else:
                 self._wrong(4, "not_written_before_send", "filled, but never written down as sent", witness)
             return
+        if self.submitting.conditional and not self.firmed_up:
+            self._wrong(4, "traded_unfirmed", f"trade {fill.trade_id} before it was to bind", witness)
         before, self._cum = self._cum, total(self._cum, fill.qty)
         if self.end is not None:
             text = f"trade {fill.trade_id} is not in the sums of its end"

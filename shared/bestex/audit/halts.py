@@ -58,13 +58,15 @@ class Halts:
             sent, witness = child.submitting, child.submitting_witness
             if sent is None or witness is None:
                 continue
-            at_ns = decided_ns(sent.at, witness)
             scopes = ("global", f"venue-{child.venue}", f"account-{sent.account}", f"algo-{sent.algo}")
-            for scope in map(token, scopes):
-                halt = self._at(scope, at_ns)
-                if halt is not None and halt.halted and at_ns > halt.since_ns + HALT_ALLOWANCE_NS:
-                    text = f"child {child.child_id} at {child.venue}: sent while {scope} was halted"
-                    self._findings.add(8, "sent_while_halted", text, halt.witness, witness)
+            firmed_up = [("firmed up", event.at, seen) for event, seen in child.firmed_up]
+            for what, at, seen in [("sent", sent.at, witness), *firmed_up]:
+                at_ns = decided_ns(at, seen)
+                for scope in map(token, scopes):
+                    halt = self._at(scope, at_ns)
+                    if halt is not None and halt.halted and at_ns > halt.since_ns + HALT_ALLOWANCE_NS:
+                        text = f"child {child.child_id} at {child.venue}: {what} while {scope} was halted"
+                        self._findings.add(8, "sent_while_halted", text, halt.witness, seen)
 
     def _at(self, scope: str, at_ns: int) -> _Stretch | None:
         found = None

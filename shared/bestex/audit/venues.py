@@ -27,6 +27,9 @@ class _Order:
     """What the venue did with one client id."""
 
     received: list[Witness] = field(default_factory=list)
+    firmed: list[tuple[Witness, bool]] = field(
+        default_factory=list
+    )  # the requests, and whether they were taken
     request: wire.Submit | None = None
     state: wire.OrderState | None = None
     state_witness: Witness | None = None
@@ -57,6 +60,9 @@ class VenueJournal:
             order = self._order(request.client_id)
             order.received.append(self._witness(line, request.client_id))
             order.request = order.request or request
+        elif isinstance(request, wire.Firm) and is_child_id(request.client_id):
+            firmed = self._order(request.client_id).firmed
+            firmed.append((self._witness(line, request.client_id), line.ok))
         for state in line.orders:
             if is_child_id(state.client_id):
                 order = self._order(state.client_id)
@@ -112,6 +118,7 @@ class VenueJournal:
                     self._wrong(4, "not_written_before_send", child_id, text, *order.received)
                 continue
             self._as_written(child, order)
+            self._firmed_as_written(child, order)
             self._in_time(child_id, order, commands.get(child_id))
             self._trades_agree(child, order, complete=complete)
             self._ends_agree(child, order)
@@ -128,6 +135,9 @@ class VenueJournal:
         if received.at_ns < written_ns - LATENCY_ALLOWANCE_NS:
             text = f"the venue has it since {rfc3339(received.at_ns)}, written down at {rfc3339(written_ns)}"
             self._wrong(4, "not_written_before_send", child.child_id, text, received, witness)
+        if got.conditional != sent.conditional:
+            text = f"the venue got it {'not ' * (not got.conditional)}conditional, written down otherwise"
+            self._wrong(4, "received_differs", child.child_id, text, witness, received)
         scales = self._scales.get(got.symbol)
         if scales is None:
             return
@@ -135,6 +145,26 @@ class VenueJournal:
         if terms != (sent.side, sent.tif, sent.price, sent.qty):
             text = f"the venue got {got.side} {terms[3]} at {terms[2]} {got.tif}, written down: {show_order(sent)}"
             self._wrong(4, "received_differs", child.child_id, text, witness, received)
+
+    def _firmed_as_written(self, child: ChildHistory, order: _Order) -> None:
+        """Each firm-up has its own invitation, was written down before, and left in time."""
+        if child.partial:
+            return
+        for number, (received, done) in enumerate(order.firmed):
+            if number >= len(child.firmed_up):
+                known = order.firmed[0][0] if number else child.last
+                text = f"firmed up {number + 1} times, {len(child.firmed_up)} written down"
+                self._wrong(4, "firmed_twice", child.child_id, text, known, received)
+                continue
+            event, witness = child.firmed_up[number]
+            written_ns = stored_ns(event.at, witness)
+            if received.at_ns < written_ns - LATENCY_ALLOWANCE_NS:
+                text = f"firmed up at {rfc3339(received.at_ns)}, written down at {rfc3339(written_ns)}"
+                self._wrong(4, "not_written_before_send", child.child_id, text, received, witness)
+            late = event.deadline is not None and received.at_ns > event.deadline + self._allowance_ns
+            if late and done:
+                text = f"firmed up at {rfc3339(received.at_ns)}, was to leave until {event.deadline}"
+                self._wrong(8, "received_stale", child.child_id, text, witness, received)
 
     def _in_time(self, child_id: str, order: _Order, command: Command | None) -> None:
         if command is None or not order.received or order.state is None:

@@ -119,6 +119,9 @@ def describe(message: Any) -> str:
             return f"{when} venue  {message.venue} {_figures(message, 'venue')}"
         case m.AlgoMetrics():
             return f"{when} algo   {message.algo} {_figures(message, 'algo')}"
+        case m.PoolFindings():
+            found = ", ".join(f"{one.venue} {one.filled:f} of {one.qty:f}" for one in message.trials[-5:])
+            return f"{when} pools  {message.symbol} {len(message.trials)} findings, the last ones {found}"
         case m.ConsolidatedBook():
             return f"{rfc3339(message.at_ns)[11:23]} book   {_book(message)}"
         case m.Halt():
@@ -176,6 +179,8 @@ def _execution(event: Any) -> str:
             return f"submitting {event.side} {event.qty:f} at {event.price:f} {event.tif}"
         case m.ExecAccepted():
             return f"accepted as {event.venue_order_id}"
+        case m.ExecInvited(code=None):
+            return f"invited until {event.until}, to be firmed up"
         case m.ExecEnded():
             code = getattr(event, "code", "")
             return f"{event_name(event)} {event.cum_qty:f} {code} {getattr(event, 'text', '')}".rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bestex import sim_wire as w
 from bestex.instruments import FEE_SCALE, Instrument
 from bestex.matching.book import Order
+from bestex.matching.dark import FIRM_UP_NS
 from bestex.matching.market import Match
 from bestex.messages import Side
 from bestex.units import to_units
@@ -58,6 +59,7 @@ def order_state(venue: str, symbol: str, instrument: Instrument, order: Order) -
         min_qty=order.min_qty,
         conditional=order.conditional,
         invited_ns=order.invited_ns,
+        firm_by_ns=order.invited_ns + FIRM_UP_NS if order.invited_ns else 0,
     )
 
 

@@ -156,7 +156,7 @@ class VirtualVenue(SimVenue):
     async def _ask(self, request: w.AnyRequest) -> w.Answer | Failure:
         if not self._open:
             return Failure(False, Code.VENUE_DOWN, f"no connection to {self._name}")
-        if self._name == TRUSTING and isinstance(request, w.Submit | w.Replace):
+        if self._name == TRUSTING and isinstance(request, w.Submit | w.Replace | w.Firm):
             request = msgspec.structs.replace(request, deadline_ns=0)
         self._last_id += 1
         number = self._last_id

@@ -90,17 +90,20 @@ def test_a_block_meets_others_in_the_dark_works_the_rest_and_survives_a_crash(cr
 
 
 @pytest.mark.parametrize("crash", ["", "gateway"])
-def test_a_conditional_block_binds_only_when_it_is_invited_once_for_each_invitation(crash: str) -> None:
+def test_a_conditional_block_is_firmed_up_once_for_each_invitation_and_meets_others(crash: str) -> None:
+    """`check` ends in the audit, which holds every firm-up against what was written down before it."""
     session, _ = session_of("block", 3, crash, **BLOCK, conditional=True)
     check(session)
     [done] = [stored.message for stored in session.events("parent.*.*.done")]
     assert done.cum_qty == QTY
-    firming = [stored.message for stored in session.events("exec.*.*.*.firming")]
-    firm_at = {event.child_id: event.at for event in firming}
-    assert len(firming) == len({(event.child_id, event.invited_at) for event in firming}) > 0
-    dark = [fill for fill in session.fills() if fill.venue in DARK]
-    assert dark
-    assert all(fill.at >= firm_at[fill.child_id] for fill in dark)
+    sent = [stored.message for stored in session.events("exec.*.*.*.submitting")]
+    assert {one.conditional for one in sent if one.venue in DARK} == {True}
+    invited = [stored.message for stored in session.events("exec.*.*.*.invited")]
+    assert len({one.child_id for one in invited}) == len(invited) > 0
+    met = [fill for fill in session.fills() if fill.venue in DARK]
+    print(f"{len(invited)} invitations, {len({one.child_id for one in met})} of them met somebody")
+    assert {one.child_id for one in met} <= {one.child_id for one in invited if one.deadline is not None}
+    assert met
 
 
 def test_what_is_met_in_the_dark_costs_nothing_against_the_mid_and_what_is_taken_in_the_light_does() -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from bestex import messages as m
 from bestex import sim_wire as w
-from bestex.clock import SECOND, Time
+from bestex.clock import SECOND
 from bestex.config import Config, parse
 from bestex.errors import Code
 from bestex.messages import Side, Tif
@@ -21,7 +21,7 @@ from services.exchange.api import make_app
 from services.exchange.shell import Exchange
 from services.gateway import port as p
 from services.gateway.venues.sim import DARK, LIT, SimVenue
-from tests.unit.gateway.bench import CAPABILITIES, SYMBOL, Bench, book, child_cancel, child_new
+from tests.unit.gateway.bench import CAPABILITIES, SYMBOL, Bench, book, child_new
 from tests.unit.gateway.test_sim import CLOCK, serve
 
 MINIMUM = msgspec.structs.replace(CAPABILITIES, min_qty=True)
@@ -160,112 +160,3 @@ class Ready:
     async def up(self) -> None:
         async with asyncio.timeout(10):
             await self._up.wait()
-
-
-CONDITIONAL = msgspec.structs.replace(MINIMUM, conditional=True)
-INVITED_NS = 5 * SECOND
-
-
-def invited(bench: Bench, at_ns: int = INVITED_NS) -> list[m.ExecEvent]:
-    return bench.hear(p.VenueAccepted(child_id="c1", venue_order_id="v1", invited_ns=at_ns))
-
-
-def resting() -> Bench:
-    bench = Bench(capabilities=CONDITIONAL).ready()
-    bench.hear(child_new(tif=Tif.GTC, conditional=True))
-    [submit] = bench.asked(p.Submit)
-    assert submit.conditional
-    bench.hear(p.VenueAccepted(child_id="c1", venue_order_id="v1"))
-    return bench
-
-
-def test_an_invitation_is_followed_once_and_written_down_before() -> None:
-    bench = resting()
-    [firming] = invited(bench)
-    assert isinstance(firming, m.ExecFirming)
-    assert firming.invited_at == INVITED_NS
-    [firm] = bench.asked(p.Firm)
-    assert (firm.child_id, firm.venue_order_id, firm.deadline_ns) == ("c1", "v1", firming.deadline)
-    assert invited(bench) == []  # told again by a query, or by the stream after it
-    [again] = invited(bench, INVITED_NS + SECOND)
-    assert isinstance(again, m.ExecFirming)
-
-
-def test_a_gateway_that_was_killed_between_writing_and_sending_does_not_follow_it_again() -> None:
-    bench = resting()
-    invited(bench)
-    bench.crash()
-    bench.ready()
-    assert invited(bench) == []
-
-
-@pytest.mark.parametrize("why", ["canceling", "halted", "down", "bus lost", "over"])
-def test_an_invitation_lapses_where_a_new_order_could_not_be_sent_either(why: str) -> None:
-    bench = resting()
-    match why:
-        case "canceling":
-            bench.hear(child_cancel())
-        case "halted":
-            bench.hear(m.Halt(scope="global", halted=True, at=Time(bench.now), reason="test", by="test"))
-        case "down":
-            bench.hear(p.SessionState("sim_a", p.Session.DOWN))
-        case "bus lost":
-            bench.lose_bus()
-        case "over":
-            bench.sleep(61 * SECOND)
-    assert not any(isinstance(event, m.ExecFirming) for event in invited(bench))
-    assert bench.asked(p.Firm) == []
-
-
-def test_a_venue_without_conditional_orders_gets_none() -> None:
-    [rejected] = Bench().ready().hear(child_new(tif=Tif.GTC, conditional=True))
-    assert rejected.code is Code.INVALID_PARAMETER
-    [at_once] = Bench(capabilities=CONDITIONAL).ready().hear(child_new(conditional=True))
-    assert at_once.code is Code.INVALID_PARAMETER
-
-
-async def test_conditional_children_are_invited_by_the_real_exchange_and_meet_once_they_are_firm(
-    tmp_path: Path,
-) -> None:
-    exchange = Exchange(
-        config("", tmp_path), CLOCK, structlog.stdlib.get_logger(), make_backgrounds=lambda *_: []
-    )
-    exchange.start()
-    async with serve(make_app(exchange)) as url:
-        settings = config(url, tmp_path)
-        venues = {name: SimVenue(name, settings, CLOCK) for name in ("sim_a", "dark_a")}
-        told: asyncio.Queue[object] = asyncio.Queue()
-        ready = Ready()
-        await venues["sim_a"].connect(ready, CLOCK.now_ns)
-        await venues["dark_a"].connect(lambda said: told.put_nowait(said), CLOCK.now_ns)
-        await ready.up()
-        async with asyncio.timeout(10):
-            while not isinstance(await told.get(), p.SessionState):
-                pass
-        await venues["sim_a"].submit(submit("l1", Side.BUY, 10, 59_999_00, "sim_a"))
-        await venues["sim_a"].submit(submit("l2", Side.SELL, 10, 60_001_00, "sim_a"))
-        dark = venues["dark_a"]
-        first = msgspec.structs.replace(submit("d1", Side.BUY, 1_000, 60_300_00), conditional=True)
-        assert isinstance((await dark.submit(first))[0], p.VenueAccepted)
-        await dark.submit(submit("d2", Side.SELL, 400, 59_700_00))
-        async with asyncio.timeout(10):
-            while not (isinstance(said := await told.get(), p.VenueAccepted) and said.invited_ns):
-                pass
-        assert said.child_id == "d1"
-        later_ns = CLOCK.now_ns() + SECOND
-        firm = p.Firm(
-            venue="dark_a",
-            symbol=SYMBOL,
-            child_id="d1",
-            venue_order_id=said.venue_order_id,
-            deadline_ns=later_ns,
-        )
-        fill, standing = await dark.firm(firm)
-        assert isinstance(fill, p.VenueFill)
-        assert isinstance(standing, p.VenueAccepted)
-        assert (fill.price, fill.qty, standing.cum_qty) == (60_000_00, 400, 400)
-        [refused] = await dark.firm(firm)  # it binds already: where it stands is all there is to say
-        assert isinstance(refused, p.VenueAccepted)
-        for venue in venues.values():
-            await venue.disconnect()
-    await exchange.stop()

@@ -379,10 +379,10 @@ def sessions(live: Live) -> list[p.SessionState]:
 
 
 def submit(child_id: str) -> p.Submit:
-    later_ns = CLOCK.now_ns() + SECOND
+    soon_ns = CLOCK.now_ns() + SECOND
     return p.Submit(
-        venue=VENUE, symbol=SYMBOL, child_id=child_id, side=Side.BUY, qty=1_000, price=6_000_000, tif=Tif.IOC,
-        post_only=False, deadline_ns=later_ns, good_till_ns=later_ns,
+        venue=VENUE, symbol=SYMBOL, child_id=child_id, side=Side.BUY, qty=1_000, price=6_000_000,
+        tif=Tif.IOC, post_only=False, deadline_ns=soon_ns, good_till_ns=soon_ns,
     )  # fmt: skip
 
 

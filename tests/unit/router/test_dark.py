@@ -47,6 +47,14 @@ def test_a_slice_that_names_a_dark_venue_rests_there_whole_with_its_minimum() ->
     assert (child.min_fill_qty, child.post_only) == (Decimal("0.25"), False)
 
 
+def test_a_conditional_slice_is_so_in_the_dark_alone() -> None:
+    bench = DarkBench()
+    assert [leg.conditional for leg in bench.routed(conditional=True).legs] == [True]
+    bench.routed(slice_no=2, conditional=True, venues=["sim_b"], limit_price=Decimal(60_000))
+    children = [command for command in bench.commands if isinstance(command, m.ChildNew)]
+    assert [(one.venue, one.conditional) for one in children] == [("dark_a", True), ("sim_b", False)]
+
+
 def test_a_minimum_is_whole_lots_and_no_more_than_the_child() -> None:
     bench = DarkBench()
     assert bench.routed(qty="0.5", min_fill_qty=Decimal("0.70001")).legs[0].min_fill_qty == Decimal("0.5")
@@ -72,15 +80,6 @@ def test_no_strategy_routes_to_a_dark_venue_by_itself(name: str, venues: list[st
 @pytest.mark.parametrize("changes", [{"tif": m.Tif.IOC}, {"limit_price": None}])
 def test_without_a_limit_or_leave_to_rest_nothing_goes_there(changes: dict[str, Any]) -> None:
     assert DarkBench().routed(**changes).legs == []
-
-
-def test_what_is_conditional_is_so_in_the_dark_alone() -> None:
-    bench = DarkBench()
-    assert bench.routed(conditional=True).legs[0].conditional
-    [child] = [command for command in bench.commands if isinstance(command, m.ChildNew)]
-    assert child.conditional
-    lit = DarkBench().routed(venues=["sim_b"], conditional=True, limit_price=Decimal(60_000))
-    assert [(leg.venue, leg.conditional) for leg in lit.legs] == [("sim_b", False)]
 
 
 def test_no_minimum_goes_to_a_lit_venue() -> None:

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"duration": "100s", "venues": ["dark_a", "dark_b"], "rest": "5s", "max_slice": "0.3"},
         {"duration": "100s", "venues": ["sim_a", "dark_b"], "dark_share": "30%", "interval": "7s"},
         {"duration": "100s", "venues": ["sim_a"], "force_completion": True},
+        {"duration": "100s", "conditional": True, "rest": "5s", "min_fill": "0.02", "dark_share": "80%"},
     ],
     "pov": [
         {"duration": "100s", "rate": "20%"},

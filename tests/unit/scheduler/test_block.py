@@ -87,6 +87,16 @@ def test_a_dark_slice_names_one_venue_rests_at_a_limit_with_the_minimum_and_each
     assert len(play.of(m.ParentSliced)) == 4
 
 
+def test_what_is_conditional_is_divided_all_the_same_and_only_in_the_dark() -> None:
+    play = Pools(nothing)
+    play.order("block", **BLOCK, conditional=True)
+    first, second = play.of(m.ParentSliced)
+    assert (first.qty + second.qty, first.conditional, second.conditional) == (1, True, True)
+    play.to_end()
+    assert all(one.conditional for one in play.sliced(dark=True))
+    assert not any(one.conditional for one in play.sliced(dark=False))
+
+
 def test_the_orders_own_limit_holds_in_the_dark() -> None:
     play = Pools(nothing)
     play.order("block", **BLOCK, limit_price="60010")
