@@ -4,24 +4,59 @@ the price at which all of the rest goes."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from bestex.clock import SECOND
+from bestex.contained import PluginFailed, asked
 from bestex.errors import Code
 from bestex.messages import Tif
 from bestex.units import floor_to
-from services.scheduler.algos.base import Decision, Params, Recall, Slice, Task, Wait
+from services.scheduler.algos.base import Decision, Finish, Params, Recall, Replan, Slice, Task, Wait
+from services.scheduler.curve import Curve
 
 AGAIN_NS = SECOND  # how soon a slice that may not go out now is looked at again; `stats` come once a second
 
 
 def bounded(params: Params, task: Task, would_price: int | None, now_ns: int) -> Decision:
-    """The algorithm's decision within the order's bounds. `would_price` in the instrument's units."""
+    """The algorithm's decision within the order's bounds. `would_price` in the instrument's units. Raises
+    PluginFailed where the algorithm fails, or decides what cannot be."""
     if would_price is not None and (would := _would(task, would_price, now_ns)) is not None:
         return would
-    decision = params.decide(task, now_ns)
-    if not isinstance(decision, Slice) or now_ns >= task.end_ns:
-        return decision  # what completes an order at its end is bounded by its price alone
-    return _within(task, decision, now_ns)
+    decision = asked(params, params.decide, task, now_ns)
+    if wrong := _wrong(decision, task):
+        raise PluginFailed(params, ValueError(wrong))
+    if not isinstance(decision, Slice):
+        return decision
+    if now_ns < task.end_ns:
+        return _within(task, decision, now_ns)
+    # What completes an order at its end is bounded by its price alone.
+    if not 0 < decision.qty <= task.unsent:
+        raise PluginFailed(params, ValueError(f"a slice of {decision.qty}, and {task.unsent} is left"))
+    return decision
+
+
+def _wrong(decision: Any, task: Task) -> str:
+    """Why this is no decision, as a sentence; empty where it is one."""
+    match decision:
+        case Wait(until_ns):
+            return "" if isinstance(until_ns, int) else f"a wait until {until_ns!r}, which is no time"
+        case Slice(qty, expires_ns, _, limit):
+            whole = isinstance(qty, int) and isinstance(expires_ns, int) and isinstance(limit, int | None)
+            if whole and qty >= 0:
+                return ""
+            return (
+                f"a slice of {qty!r} at {limit!r} until {expires_ns!r}, which are no quantity, price and time"
+            )
+        case Recall(slice_no):
+            known = any(one.no == slice_no and not one.recalled for one in task.working)
+            return "" if known else f"a recall of slice {slice_no!r}, which is not at work, or is recalled"
+        case Replan(curve):
+            return "" if isinstance(curve, Curve) else f"a plan that is a {type(curve).__name__}"
+        case Finish(reason):
+            # These the life cycle says itself, of what has happened.
+            known = isinstance(reason, Code) and reason is not Code.CANCELED
+            return "" if known else f"an end for {reason!r}"
+    return f"no decision, but a {type(decision).__name__}"
 
 
 def _would(task: Task, price: int, now_ns: int) -> Slice | Recall | None:

@@ -15,10 +15,12 @@ from bestex import codec, subjects
 from bestex import messages as m
 from bestex.clock import MS
 from bestex.config import Config
-from bestex.core import Effect, Fact, RawOrder, Recovered, Wake, Wakeup
-from bestex.errors import ConfigError
+from bestex.contained import PluginFailed
+from bestex.core import Alarm, Effect, Fact, RawOrder, Recovered, Wake, Wakeup
+from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.units import total
+from services.scheduler import facts
 from services.scheduler.algos.base import Params
 from services.scheduler.facts import fact
 from services.scheduler.intake import Intake, Refusal, Refused
@@ -129,7 +131,14 @@ class SchedulerCore:
 
     def _look(self, key: str, parent: Parent, now_ns: int) -> Outputs:
         symbol = parent.order.symbol
-        outputs = self._working.look(key, parent, self._markets[symbol], now_ns)
+        market = self._markets[symbol]
+        try:
+            outputs = self._working.look(key, parent, market, now_ns)
+        except PluginFailed as failed:
+            # Once for each time that its user lets it go on: a paused order's algorithm is not asked.
+            code = Code.ALGO_FAILED
+            held = facts.failed(parent, code, failed.text, market, now_ns)
+            return [held, Alarm(code, held.subject, failed.error)]
         if parent.wants_book:
             self._waiting.setdefault(symbol, {})[key] = None
         return outputs
@@ -155,6 +164,8 @@ class SchedulerCore:
                 event = self._requests.change(request, parent, market, now_ns)
         except Refused as refused:
             return self._refuse(request.refused(refused), now_ns)
+        except PluginFailed as failed:
+            return self._refuse(request.refused(Refused.by(failed)), now_ns)
         return [] if event is None else [event]
 
     def _settle(self, done: m.RouteDone, now_ns: int) -> Outputs:
@@ -189,7 +200,9 @@ class SchedulerCore:
         base = None
         if parent is not None and parent.order.symbol == refusal.symbol:
             base = parent.standing(now_ns)
-        return [fact(refusal.event(base, now_ns))]
+        refused = fact(refusal.event(base, now_ns))
+        alarm = [] if refusal.error is None else [Alarm(refusal.code, refused.subject, refusal.error)]
+        return [refused, *alarm]
 
     # -- apply -----------------------------------------------------------------------------------------------
 
@@ -289,5 +302,5 @@ def _usual(kind: type[Params]) -> Mapping[str, Any]:
     """The parameters that need not be said, as they are stored; none where some must be."""
     try:
         return kind().stored()
-    except TypeError:
+    except Exception:  # noqa: BLE001 - a user's own class may check in its own way what must be said
         return {}

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from bestex import messages as m
 from bestex import subjects
 from bestex.clock import Time
+from bestex.contained import PluginFailed, asked
 from bestex.core import Fact
 from bestex.errors import Code
-from services.scheduler.algos.base import Params, Slice
+from services.scheduler.algos.base import Params, Slice, Task
 from services.scheduler.curve import Curve, to_schedule
 from services.scheduler.market import Market
 from services.scheduler.parent import Parent
@@ -28,10 +29,24 @@ def traded(parent: Parent, market: Market) -> m.Traded | None:
     return parent.tally.mark(market) if parent.params.watches_volume else None
 
 
+def planned(params: Params, task: Task, now_ns: int) -> Curve:
+    """The curve that the algorithm plans. Raises PluginFailed where it is none."""
+    curve = asked(params, params.curve, task, now_ns)
+    if not isinstance(curve, Curve):
+        raise PluginFailed(params, TypeError(f"its curve is a {type(curve).__name__}"))
+    return curve
+
+
+def failed(parent: Parent, code: Code, text: str, market: Market, now_ns: int) -> Fact:
+    """It is held, as by its user, until its user has looked at it."""
+    base = parent.standing(now_ns)
+    return fact(m.ParentPaused(**base, order_seq=0, code=code, text=text, traded=traded(parent, market)))
+
+
 def started(parent: Parent, market: Market, end_ns: int, why: str, now_ns: int) -> Fact:
     mid = market.mid_half
     task = replace(parent.task(market), start_ns=now_ns, end_ns=end_ns)
-    curve = parent.params.curve(task, now_ns)
+    curve = planned(parent.params, task, now_ns)
     return fact(
         m.ParentStarted(
             **parent.standing(now_ns),
@@ -58,12 +73,12 @@ def switched(
         **parent.standing(now_ns),
         order=replace(parent.order, params=other.params, limit_price=other.limit_price, otherwise=None),
         works_as=other.algo,
-        end_at=Time(params.end_ns(market, now_ns)),
+        end_at=Time(asked(params, params.end_ns, market, now_ns)),
         text=why,
     )
-    chosen, reason = params.choose(parent.after_switch(event, params).task(market), algos)
+    chosen, reason = asked(params, params.choose, parent.after_switch(event, params).task(market), algos)
     after = parent.after_switch(event, chosen)
-    curve = chosen.curve(after.task(market), now_ns)
+    curve = planned(chosen, after.task(market), now_ns)
     return fact(
         replace(
             event,

@@ -13,6 +13,7 @@ import msgspec
 from bestex import codec, ids
 from bestex.clock import Time
 from bestex.config import Config
+from bestex.contained import PluginFailed, asked
 from bestex.core import RawOrder
 from bestex.errors import Code
 from bestex.instruments import Instrument
@@ -29,9 +30,14 @@ TEXT_CHARS_MAX = 400  # of a refusal's sentence: what a user sent is quoted in i
 class Refused(Exception):
     """Carries the refusal out of nested checks; never leaves this module."""
 
-    def __init__(self, code: Code, text: str) -> None:
+    def __init__(self, code: Code, text: str, error: Exception | None = None) -> None:
         self.code = code
         self.text = text[:TEXT_CHARS_MAX]
+        self.error = error
+
+    @classmethod
+    def by(cls, failed: PluginFailed) -> Refused:
+        return cls(Code.ALGO_FAILED, failed.text, failed.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,15 @@ class Request:
     params: Params | None = None
 
     def refused(self, why: Refused) -> Refusal:
-        return Refusal(self.verb, self.algo, self.symbol, self.parent_id, self.seq, why.code, why.text)
+        return Refusal(
+            self.verb, self.algo, self.symbol, self.parent_id, self.seq, why.code, why.text, why.error
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """`error`: what came out of the algorithm, where that is why."""
+
     verb: str
     algo: str
     symbol: str
@@ -60,6 +70,7 @@ class Refusal:
     seq: int
     code: Code
     text: str
+    error: Exception | None = None
 
     def event(self, base: dict[str, Any] | None, now_ns: int) -> ParentRejected:
         """`base`: where the parent stands that the request was for; None where there is none."""
@@ -112,6 +123,9 @@ class Intake:
             return self._new(raw.seq, algo, symbol, parent_id, instrument, message, now_ns)
         except Refused as refused:
             return Refusal(verb, algo, name, parent_id, raw.seq, refused.code, refused.text)
+        except PluginFailed as failed:
+            why = Refused.by(failed)
+            return Refusal(verb, algo, name, parent_id, raw.seq, why.code, why.text, why.error)
 
     def _new(
         self,
@@ -160,12 +174,12 @@ class Intake:
         _typed({**defaults, **order.strategy_params}, self.strategies[strategy], Code.INVALID_PARAMETER)
         kind = self.algos[order.algo]
         given = {**self.config.algos.get(order.algo, {}), **order.params}
-        params: Params = _typed(given, kind, Code.INVALID_PARAMETER)
+        params: Params = asked(kind, _typed, given, kind, Code.INVALID_PARAMETER, passes=(Refused,))
         if params.needs_limit and order.limit_price is None:
             raise Refused(Code.MISSING_PARAMETER, f"{order.algo} needs a limit_price")
-        if params.would_price is not None and not params.problem():
+        problem = asked(params, params.problem)
+        if params.would_price is not None and not problem:
             self._price(params.would_price, instrument, "would_price")
-        problem = params.problem()
         if problem:
             raise Refused(Code.INVALID_PARAMETER, problem)
         return params

@@ -36,6 +36,8 @@ class Parent:
 
     `looked_ns`, `wake_ns` and `wants_book` are of this process alone: when it was last decided on because its book
     had changed, when it is to be decided on again, 0 for not by the clock, and whether what is due waits for a book.
+    `strategy_failed`: the slice that came back because its routing strategy failed, until the order is held for it; 0
+    for none.
     """
 
     __slots__ = (
@@ -78,6 +80,7 @@ class Parent:
         "start_ns",
         "started",
         "stop",
+        "strategy_failed",
         "tally",
         "trailed_ns",
         "tried",
@@ -117,6 +120,7 @@ class Parent:
         self.from_traded = 0
         self.settled_ns = 0
         self.last_reason: Code | None = None
+        self.strategy_failed = 0
         self.last_qty = 0
         self.tried = tuple(
             Tried(one.venue, instrument.qty_units(one.qty), instrument.qty_units(one.filled))
@@ -298,6 +302,8 @@ class Parent:
         self.missed += self.instrument.qty_units(event.missed_qty)
         self.settled_ns = int(event.at)
         self.last_reason = event.reason
+        if event.reason is Code.STRATEGY_FAILED:
+            self.strategy_failed = event.slice_no
         if not (ended.venue and ended.rests) or event.reason not in _TOLD:
             return None
         self.tried = (*self.tried, Tried(ended.venue, ended.qty, self.last_qty))[-TRIED_MAX:]
@@ -310,8 +316,10 @@ class Parent:
 
     def pause(self, event: m.ParentPaused | m.ParentResumed) -> None:
         self.paused = isinstance(event, m.ParentPaused)
+        self.strategy_failed = 0
         self._count(event, not self.paused)
-        self.answered(event.order_seq)
+        if event.order_seq:
+            self.answered(event.order_seq)
 
     def trailed(self, event: m.ParentTrailed) -> None:
         self.stop = self.instrument.price_units(event.stop_price)

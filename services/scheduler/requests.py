@@ -10,6 +10,7 @@ import msgspec
 from bestex import messages as m
 from bestex.clock import Time
 from bestex.config import Config
+from bestex.contained import asked
 from bestex.core import Fact
 from bestex.errors import Code
 from bestex.instruments import Instrument
@@ -50,10 +51,10 @@ class Requests:
         if at_work >= self._config.limits.max_open_parents:
             raise Refused(Code.LIMIT_EXCEEDED, f"{at_work} parents are open, limits.max_open_parents")
         wanted_ns = max(params.start_time or now_ns, now_ns)
-        start_ns = params.begins_ns(market, wanted_ns)
+        start_ns = asked(params, params.begins_ns, market, wanted_ns)
         if params.end_time is not None and params.end_time <= wanted_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
-        end_ns = params.end_ns(market, start_ns)
+        end_ns = asked(params, params.end_ns, market, start_ns)
         if end_ns <= start_ns:
             raise Refused(
                 Code.INVALID_PARAMETER,
@@ -78,8 +79,8 @@ class Requests:
             arrival_px=None if mid is None else instrument.price(mid) / 2,
             prior=self._known.tried(instrument.symbol),
         )
-        asked = Parent(event, instrument, params).task(market)
-        chosen, why = params.choose(asked, self._intake.algos)
+        task = Parent(event, instrument, params).task(market)
+        chosen, why = asked(params, params.choose, task, self._intake.algos)
         event = msgspec.structs.replace(
             event,
             **_working_as(order, chosen),
@@ -150,21 +151,21 @@ class Requests:
             end_ns = params.end_time
         elif "duration" in request.message.params:
             end_ns = parent.start_ns + params.duration
-        end_ns = params.ends_ns(market, parent.start_ns, end_ns)
+        end_ns = asked(params, params.ends_ns, market, parent.start_ns, end_ns)
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
         self._intake.check_value(order, instrument, market.mid_half)
         base = parent.standing(now_ns)
         base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
         event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
-        asked = parent.changed(event, params).task(market)
-        chosen, _ = params.choose(asked, self._intake.algos, parent.params.name)
+        task = parent.changed(event, params).task(market)
+        chosen, _ = asked(params, params.choose, task, self._intake.algos, parent.params.name)
         event = msgspec.structs.replace(event, **_working_as(order, chosen))
         return self._planned(parent.changed(event, chosen), event, market, now_ns)
 
     def _planned(self, parent: Parent, event: Any, market: Market, now_ns: int) -> Any:
         """The event with the planned curve in it, as it is for the parent after the event."""
-        curve = parent.params.curve(parent.task(market), now_ns)
+        curve = facts.planned(parent.params, parent.task(market), now_ns)
         name = _WHY[type(event)]
         said = {name: facts.together(getattr(event, name), curve.why)}
         schedule = to_schedule(curve, parent.instrument)

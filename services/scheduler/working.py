@@ -9,6 +9,7 @@ from __future__ import annotations
 from bestex import codec
 from bestex.clock import MS, SECOND, US
 from bestex.config import Config
+from bestex.contained import PluginFailed, asked
 from bestex.core import Effect, Fact, Wake
 from bestex.errors import Code
 from bestex.halts import Halts
@@ -41,7 +42,8 @@ class Working:
         self.recovered_ns = 0
 
     def look(self, key: str, parent: Parent, market: Market, now_ns: int) -> Outputs:
-        """The one thing to do next for this parent, or when to look again."""
+        """The one thing to do next for this parent, or when to look again. Raises PluginFailed where its algorithm
+        has failed: then nothing has changed."""
         parent.wants_book = False
         if parent.cum >= parent.wanted and not parent.open:
             return [facts.done(parent, Code.FILLED, "", now_ns)]
@@ -50,6 +52,9 @@ class Working:
             return [facts.recalled(parent, no, reason, "", now_ns)]
         if parent.canceling:
             return self._end(parent, Code.CANCELED, "", now_ns)
+        if parent.strategy_failed and not parent.paused:
+            text = f"the routing strategy of slice {parent.strategy_failed} failed; its route says how"
+            return [facts.failed(parent, Code.STRATEGY_FAILED, text, market, now_ns)]
         if parent.paused:
             if now_ns < parent.end_ns:
                 return self._wake(key, parent, parent.end_ns)
@@ -91,7 +96,8 @@ class Working:
             why = told(trigger, side, stop, twice, instrument)
             if parent.started:
                 return [self._switch(parent, market, why, now_ns)]
-            return [facts.started(parent, market, parent.params.end_ns(market, now_ns), why, now_ns)]
+            end_ns = asked(parent.params, parent.params.end_ns, market, now_ns)
+            return [facts.started(parent, market, end_ns, why, now_ns)]
         new = followed(trigger, side, stop, twice, instrument)
         if new is None or now_ns < parent.trailed_ns + STEP_NS:
             return []
@@ -133,7 +139,9 @@ class Working:
         ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is Tif.IOC else None)
         expires_ns = wanted.expires_ns if ttl is None else min(wanted.expires_ns, now_ns + ttl)
         default = execution.default_strategy
-        kind = self._intake.strategies[wanted.strategy or order.strategy or default]
+        name = wanted.strategy or order.strategy or default
+        if (kind := self._intake.strategies.get(name)) is None:
+            raise PluginFailed(parent.params, ValueError(f"there is no strategy {name}"))
         routing = facts.routing_of(order, wanted, parent.params, default, kind)
         return [facts.sliced(parent, wanted, limit, expires_ns, routing, market, self._build, now_ns)]
 

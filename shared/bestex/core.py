@@ -18,6 +18,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bestex.errors import Code
+
 # -- inputs (besides the bus's own messages) -----------------------------------------------------------------
 
 
@@ -100,7 +102,18 @@ class Call:
     always: bool = False
 
 
-Effect = Publish | Emit | Wake | Call
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """`error` was contained: it stopped what `subject` names, with that `code` in its history, and nothing else. The
+    shell logs it with its traceback and counts it. Released at once, and never on a tape: the facts say what follows.
+    """
+
+    code: Code
+    subject: str
+    error: Exception
+
+
+Effect = Publish | Emit | Wake | Call | Alarm
 
 
 class Core(Protocol):

@@ -1,4 +1,4 @@
-"""Releasing effects: calls outside the bus, and what is said on the live plane. Commands are the journal's."""
+"""Releasing effects: calls outside the bus, the live plane's messages, and alarms. Commands are the journal's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from contextlib import suppress
 from typing import Any
 
 import nats.errors
+import structlog
 from nats.aio.client import Client
 
-from bestex.core import Call, Effect, Emit
+from bestex.core import Alarm, Call, Effect, Emit
 from bestex.footing import Footing
+from bestex.metrics import RuntimeMetrics
 from bestex.service import Actor
 from bestex.tape import encode_live
+
+
+def sounding(log: structlog.stdlib.BoundLogger, metrics: RuntimeMetrics) -> Callable[[Alarm], None]:
+    """What a live service does with an alarm: a log entry with the traceback, and one more on its counter."""
+
+    def sound(alarm: Alarm) -> None:
+        metrics.contained(alarm.code)
+        log.error("contained", code=str(alarm.code), subject=alarm.subject, exc_info=alarm.error)
+
+    return sound
 
 
 class Effects:
@@ -23,11 +35,13 @@ class Effects:
         actor: Actor | None,
         footing: Footing,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        alarm: Callable[[Alarm], None],
     ) -> None:
         self._client = client
         self._actor = actor
         self._footing = footing
         self._spawn = spawn
+        self.alarm = alarm
         self._outbox: deque[Emit] = deque()
         self._held: deque[Call] = deque()
 
@@ -38,6 +52,8 @@ class Effects:
             if not self._outbox:
                 self._spawn(self._send_outbox())
             self._outbox.append(effect)
+        elif isinstance(effect, Alarm):
+            self.alarm(effect)
 
     def _call(self, effect: Call) -> None:
         assert self._actor is not None, "a core that calls has an actor"

@@ -102,6 +102,7 @@ class Code(StrEnum):
     LIMIT_EXCEEDED = "limit_exceeded"
     INVALID_STATE = "invalid_state"  # pause of a paused order, resume of a working one
     TOO_LATE = "too_late"  # the order has ended
+    ALGO_FAILED = "algo_failed"  # a bug in the algorithm; its text says which and where
     # routing
     NO_BOOK = "no_book"
     STALE_BOOK = "stale_book"
@@ -113,6 +114,7 @@ class Code(StrEnum):
     VENUE_DOWN = "venue_down"
     VENUE_CAP = "venue_cap"
     BREAKER_OPEN = "breaker_open"  # the venue failed again and again, and is left alone for a while
+    STRATEGY_FAILED = "strategy_failed"  # a bug in the routing strategy; its text says which and where
     DUST = "dust"
     RETRIES_EXHAUSTED = "retries_exhausted"
     # gateway and venue

@@ -280,8 +280,11 @@ class ParentSettled(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class ParentPaused(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="paused"):
+    """Where nobody asked for it, `order_seq` is 0 and `code` why: its algorithm or its strategy has failed."""
+
     order_seq: int
     text: str = ""
+    code: Code | None = None
     traded: Traded | None = None
 
 
@@ -370,7 +373,8 @@ class RouteEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="decided"):
     """The first route of a slice, whole: the children follow from it. `build` is the router's. `review_at`: when what
     rests is looked at again, `why` what the strategy decided, `gap_bps` how much cheaper a route might have been that
-    was not found, `text` why not all of it is routed, where it is not."""
+    was not found, `text` why not all of it is routed, where it is not; `failed`: how the strategy failed, after which
+    nothing more is routed."""
 
     decision_no: int
     side: Side
@@ -391,6 +395,7 @@ class RouteDecided(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     review_at: Time | None = None
     why: str = ""
     gap_bps: float = 0.0
+    failed: str = ""
 
 
 class RouteRerouted(RouteDecided, frozen=True, kw_only=True, omit_defaults=True, tag="rerouted"):
@@ -414,9 +419,11 @@ class RouteRepriced(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class RouteWithdrawn(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="withdrawn"):
-    """What rests is being cancelled, to be routed again: at another price, or taken."""
+    """What rests is being cancelled, to be routed again: at another price, or taken. `failed`: how the strategy that
+    was asked about it failed; then it is not routed again."""
 
     children: list[str]
+    failed: str = ""
 
 
 class RouteRecalled(RouteEvent, frozen=True, kw_only=True, omit_defaults=True, tag="recalled"):

@@ -10,9 +10,19 @@ _unreadable = Counter(
     "bestex_unreadable_total", "Messages of others that could not be read; never acknowledged", ["service"]
 )
 
+_contained = Counter(
+    "bestex_contained_total",
+    "Errors of algorithms and strategies, each of which stopped what it was asked for and nothing else",
+    ["service", "code"],
+)
+
 
 class RuntimeMetrics:
     def __init__(self, service: str) -> None:
         self.inputs = _inputs.labels(service)
         self.unreadable = _unreadable.labels(service)
         self.facts = _facts.labels(service)
+        self._service = service
+
+    def contained(self, code: str) -> None:
+        _contained.labels(self._service, code).inc()

@@ -21,7 +21,7 @@ from itertools import islice, takewhile
 from typing import Any, Protocol
 
 from bestex.clock import SECOND, US
-from bestex.core import Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
+from bestex.core import Alarm, Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import BestexError
 from bestex.memory_bus import Consumer, MemoryBus, StoredMessage, matches_any
 from bestex.service import Service
@@ -328,6 +328,8 @@ class World:
             node.actor.call(effect.request)
         elif isinstance(effect, Emit):
             self.emit(effect.subject, effect.message)
+        elif isinstance(effect, Alarm):
+            raise effect.error  # here nobody else's orders are at stake, and whoever looks wants the traceback
 
     def _write_all(self, node: _Node, writes: Sequence[Callable[[], None]], then: Callable[[], None]) -> None:
         """Each after its own latency, then `then`. A node that died meanwhile had sent it in time, or not."""

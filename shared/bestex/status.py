@@ -96,9 +96,9 @@ def fold(status: ParentStatus, event: Any) -> ParentStatus:
         case m.ParentSliced():
             change = {"slices": event.slice_no}  # the first one is 1
         case m.ParentPaused():
-            change = {"state": State.PAUSED, "text": event.text}
+            change = {"state": State.PAUSED, "reason": str(event.code or ""), "text": event.text}
         case m.ParentResumed():
-            change = {"state": State.WORKING, "text": event.text}
+            change = {"state": State.WORKING, "reason": "", "text": event.text}
         case m.ParentModified(order=order):
             change = {"qty": order.qty, "algo": order.algo, "end_at": event.end_at}
         case m.ParentCanceling():

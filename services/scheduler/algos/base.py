@@ -269,9 +269,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def was_changed(self) -> bool:
-        """Whether the last slice ended for the user's sake, or filled whole: then what is unsent was not tried
-        yet, however often others were."""
-        return self.last_reason in (Code.FILLED, Code.REPLACED)
+        """Whether the last slice ended for the user's sake, by a bug, or filled whole: then what is unsent was not
+        tried yet, however often others were."""
+        return self.last_reason in (Code.FILLED, Code.REPLACED, Code.STRATEGY_FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,8 @@ def _parent(event: Any) -> str:
             text = f"{event.slice_no}: {event.reason} {event.text}".rstrip()
         case m.ParentSettled():
             text = f"{event.slice_no}: {event.filled_qty:f}, {event.reason}"
+        case m.ParentPaused() if event.code is not None:
+            text = f"{event.code}: {event.text}"
         case m.ParentTrailed():
             text = f"stop {event.stop_price:f}"
         case m.ParentSwitched():

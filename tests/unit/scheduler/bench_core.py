@@ -11,7 +11,7 @@ from typing import Any
 from bestex import codec, config
 from bestex import messages as m
 from bestex.clock import SECOND, Time
-from bestex.core import Fact, RawOrder, Wake, Wakeup
+from bestex.core import Alarm, Fact, RawOrder, Wake, Wakeup
 from bestex.errors import Code
 from services.scheduler.core import SchedulerCore
 from services.scheduler.service import build
@@ -34,9 +34,13 @@ def _config() -> config.Config:
 
 
 class Bench:
-    """Feeds a core, keeps its facts, its clock and its timers."""
+    """Feeds a core, keeps its facts, its clock and its timers. An alarm is a bug found, and raised; a bench that
+    `expects` alarms keeps them."""
+
+    expects = False
 
     def __init__(self, with_book: bool = True) -> None:
+        self.alarms: list[Alarm] = []
         self.config = _config()
         self.core = self.make()
         self.now_ns = START
@@ -125,6 +129,11 @@ class Bench:
                 self._set(out)
 
     def _set(self, effect: Any) -> None:
+        if isinstance(effect, Alarm):
+            if not self.expects:
+                raise effect.error
+            self.alarms.append(effect)
+            return
         assert isinstance(effect, Wake)
         if effect.at_ns:
             self.wakes[effect.key] = effect.at_ns
