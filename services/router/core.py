@@ -22,9 +22,9 @@ from bestex.errors import Code, ConfigError
 from bestex.halts import Halts
 from bestex.instruments import Instruments
 from services.router import facts
+from services.router.asking import Strategies
 from services.router.resting import rest_of
-from services.router.review import review
-from services.router.routing import Ask, make_strategy, route_of
+from services.router.routing import Ask
 from services.router.shadows import Shadows
 from services.router.state import SliceState, key_of
 from services.router.strategies.base import Route, Strategy
@@ -43,7 +43,7 @@ class RouterCore:
     ) -> None:
         self._instruments = instruments
         self._config = config
-        self._strategies = strategies
+        self._asking = Strategies(strategies, config)
         self._build = build
         self._halts = Halts()
         self._venues = Venues(config)
@@ -58,6 +58,10 @@ class RouterCore:
     # -- decide ----------------------------------------------------------------------------------------------
 
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
+        outputs = self._take(message, now_ns)
+        return [*outputs, *self._asking.taken()] if self._asking.alarms else outputs
+
+    def _take(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
         match message:
             case m.ConsolidatedBook():
                 self.books[message.symbol] = message
@@ -91,7 +95,8 @@ class RouterCore:
         state = SliceState(sliced, instrument)
         event = self._decision(m.RouteDecided, state, 0, now_ns)
         if event.legs:
-            self._shadows.begin(key, self._ask(state, state.qty, now_ns, 0), sliced.strategy)
+            for failed in self._shadows.begin(key, self._ask(state, state.qty, now_ns, 0), sliced.strategy):
+                self._asking.failed(failed, sliced)
         return [self._fact(event)]
 
     def _recalled(self, event: m.ParentRecalled, now_ns: int) -> Outputs:
@@ -131,7 +136,7 @@ class RouterCore:
             return [self._fact(self._recall(state, Code.EXPIRED, now_ns))]
         if 0 < state.review_ns <= now_ns and not state.withdrawn:
             ask = self._ask(state, state.qty, now_ns, 0)
-            found = review(self._strategy(state.slice), ask, state, resting)
+            found = self._asking.review(state, ask, resting)
             if not isinstance(found, int):
                 return [self._fact(found)]
             state.review_ns = found  # not stored: it is asked anew after a restart
@@ -168,6 +173,8 @@ class RouterCore:
         """Why the rest of the slice is not routed any more."""
         if state.recalled is not None:
             return state.recalled, ""
+        if state.failed:
+            return Code.STRATEGY_FAILED, state.failed
         if state.display and state.filled:
             return Code.DISPLAYED, ""  # when the next part is shown is not the router's to say
         if state.slice.build != self._build:
@@ -191,7 +198,7 @@ class RouterCore:
         if now_ns < again_ns:
             return [Wake(key, self._look_ns(state, min(again_ns, state.expires_ns), now_ns))]
         event = self._decision(m.RouteRerouted, state, state.decisions, now_ns)
-        if event.legs:
+        if event.legs or event.failed:
             return [self._fact(event)]
         pause_ns = max(self._config.execution.retry_pause, PAUSE_MIN_NS)
         return [Wake(key, self._look_ns(state, min(now_ns + pause_ns, state.expires_ns), now_ns))]
@@ -212,35 +219,17 @@ class RouterCore:
                 avoid.setdefault(listing.venue, why)
         return avoid
 
-    def _strategy(self, sliced: m.ParentSliced) -> Strategy | str:
-        """Or why there is none: its parameters were good under the configuration of their day."""
-        try:
-            return make_strategy(self._strategies, self._config, sliced.strategy, sliced.strategy_params)
-        except (msgspec.ValidationError, KeyError) as error:
-            return f"{Code.INVALID_PARAMETER}: {sliced.strategy}: {error}"
-
-    def _route(self, state: SliceState, number: int, now_ns: int) -> tuple[Route, dict[str, str]]:
-        """The route of what is left, and the venues where nothing may rest either, each with the reason."""
-        sliced, listings = state.slice, state.instrument.listings
-        strategy = self._strategy(sliced)
-        if isinstance(strategy, str):
-            nowhere = {listing.venue: strategy for listing in listings}
-            return Route(left_out=nowhere, text=strategy), nowhere
-        seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
-        ask = self._ask(state, state.left, now_ns, seed)
-        excluded = {one.venue: why for one in state.choosable if (why := strategy.excludes(one))}
-        return route_of(strategy, ask), {**ask.avoid, **excluded}
-
     def _decision(
         self, kind: type[m.RouteDecided], state: SliceState, number: int, now_ns: int
     ) -> m.RouteDecided:
         """Where the rest of the slice goes now. May have no legs: then the next look decides again."""
         sliced, instrument = state.slice, state.instrument
         book = self.books.get(sliced.symbol)
-        route, avoid = Route(), dict[str, str]()
+        route, avoid, failed = Route(), dict[str, str](), ""
         may_trade = now_ns < state.expires_ns and sliced.build == self._build
         if may_trade:
-            route, avoid = self._route(state, number, now_ns)
+            seed = ids.digest("route", sliced.symbol, sliced.parent_id, sliced.slice_no, number)
+            route, avoid, failed = self._asking.route(state, self._ask(state, state.left, now_ns, seed))
             if sliced.post_only:
                 route = Route(left_out=route.left_out)  # nothing of it is taken
             elif state.display:
@@ -279,6 +268,7 @@ class RouterCore:
             review_at=Time(min(route.review_ns, state.expires_ns)) if route.review_ns else None,
             why=route.why,
             gap_bps=route.gap_bps,
+            failed=failed,
         )
 
     def _add_rest(
@@ -338,7 +328,7 @@ class RouterCore:
                     Wake(key, event.review_at),
                 ]
             case m.RouteWithdrawn():
-                state.withdrawn = True
+                state.withdrawn, state.failed = True, event.failed
                 return [*self._cancels(state, event.children, Code.REROUTED), Wake(key, state.expires_ns)]
             case m.RouteDone():
                 del self._slices[key]

@@ -11,6 +11,7 @@ import msgspec
 from bestex import codec
 from bestex import messages as m
 from bestex.config import Config
+from bestex.contained import PluginFailed, asked
 from bestex.errors import Code
 from bestex.impact import ImpactSettings, expected_impact
 from bestex.instruments import Instrument, Instruments
@@ -85,8 +86,12 @@ def make_plan(request: m.PlanRequest, now_ns: int, market: Market) -> m.Plan:
         until_ns=now_ns + int(config.execution.slice_ttl),
         stats=market.stats.get(instrument.symbol),
     )
-    route = route_of(strategy, ask)
+    try:
+        route = route_of(strategy, ask)
+    except PluginFailed as failed:
+        return refused(Code.STRATEGY_FAILED, failed.text)
     costs = _Costs.of(route, instrument, request.side)
+    others, failures = _others(market, ask, name) if request.compare else ([], [])
     impact = None
     if book is not None:
         settings = config.impact.get(instrument.symbol, ImpactSettings())
@@ -106,9 +111,9 @@ def make_plan(request: m.PlanRequest, now_ns: int, market: Market) -> m.Plan:
         left_out=[m.LeftOut(venue, reason) for venue, reason in route.left_out.items()],
         gap_bps=route.gap_bps,
         why=route.why,
-        others=_others(market, ask, name) if request.compare else [],
+        others=others,
         error=Code.NO_LIQUIDITY if not route.qty else None,
-        text=route.text,
+        text="; ".join(filter(None, (route.text, *failures))),
         expected_impact_bps=None if impact is None else impact.bps,
         impact_model="" if impact is None else impact.model,
     )
@@ -164,13 +169,18 @@ def _slippage_bps(
     return side.sign * (average / mid - 1) * BPS
 
 
-def _others(market: Market, ask: Ask, chosen: str) -> list[m.PlanOther]:
-    """What every other strategy would do, with its defaults."""
-    found = []
+def _others(market: Market, ask: Ask, chosen: str) -> tuple[list[m.PlanOther], list[str]]:
+    """What every other strategy would do, with its defaults; and how those have failed that did."""
+    found, failures = [], []
     for name in market.strategies:
         if name == chosen:
             continue
-        route = route_of(make_strategy(market.strategies, market.config, name, {}), ask)
+        kind = market.strategies[name]
+        try:
+            route = route_of(asked(kind, make_strategy, market.strategies, market.config, name, {}), ask)
+        except PluginFailed as failed:
+            failures.append(failed.text)
+            continue
         costs = _Costs.of(route, ask.instrument, ask.side)
         posted = sum(allocation.qty for allocation in route.allocations if allocation.rests)
         found.append(
@@ -183,4 +193,4 @@ def _others(market: Market, ask: Ask, chosen: str) -> list[m.PlanOther]:
                 posted_qty=ask.instrument.qty(posted),
             )
         )
-    return found
+    return found, failures

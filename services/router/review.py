@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from bestex import messages as m
 from bestex.clock import SECOND, Time
+from bestex.contained import PluginFailed, asked
 from services.router.routing import Ask, make_task
 from services.router.state import SliceState
 from services.router.strategies.base import Strategy
@@ -20,7 +21,8 @@ LOOK_NS = SECOND  # after a change of price
 def review(
     strategy: Strategy | str, ask: Ask, state: SliceState, resting: Sequence[str]
 ) -> int | m.RouteRepriced | m.RouteWithdrawn:
-    """When to look again, or what is to be done. `strategy` is a text where there is none any more."""
+    """When to look again, or what is to be done. `strategy` is a text where there is none any more. Raises
+    PluginFailed where it fails."""
     config, now_ns = ask.config, ask.now_ns
     withdrawn = m.RouteWithdrawn(**state.base(now_ns), children=list(resting))
     if isinstance(strategy, str):
@@ -30,10 +32,12 @@ def review(
         return withdrawn
     children = [state.children[child_id] for child_id in resting]
     places = [(child.venue, child.price) for child in children]
-    again_ns = strategy.keeps(task, state.decided_ns, places)
+    again_ns = asked(strategy, strategy.keeps, task, state.decided_ns, places)
     if again_ns:
         return again_ns
-    prices = strategy.reprices(task, state.decided_ns, places)
+    prices = asked(strategy, strategy.reprices, task, state.decided_ns, places)
+    if len(prices) not in (0, len(places)):
+        raise PluginFailed(strategy, ValueError(f"{len(prices)} prices for {len(places)} that rest"))
     moved = [
         (child_id, child, price)
         for child_id, child, price in zip(resting, children, prices, strict=bool(prices))

@@ -11,6 +11,7 @@ import msgspec
 
 from bestex import codec
 from bestex.config import Config
+from bestex.contained import PluginFailed, asked
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
@@ -58,11 +59,14 @@ class Ask:
 
 
 def route_of(strategy: Strategy, ask: Ask) -> Route:
-    """The route now, with a reason for every venue left out; empty where there is none."""
+    """The route now, with a reason for every venue left out; empty where there is none. Raises PluginFailed where the
+    strategy fails, or wants what cannot be."""
     task, left_out = make_task(strategy, ask)
     if task is None:
         return Route(left_out=left_out, text="no venue can be used now")
-    route = strategy.route(task)
+    route = asked(strategy, strategy.route, task)
+    if wrong := _wrong(route, task):
+        raise PluginFailed(strategy, ValueError(wrong))
     sent = Counter[str]()
     for allocation in route.allocations:
         sent[allocation.venue] += allocation.qty
@@ -71,9 +75,24 @@ def route_of(strategy: Strategy, ask: Ask) -> Route:
             route.left_out[venue] = _why_not(task, venue)
     route.left_out = {**left_out, **route.left_out}
     route.text = _why_a_rest(task, route)
-    assert route.qty <= ask.qty, "a route never exceeds its task"
-    assert all(qty <= task.terms[venue].cap for venue, qty in sent.items()), "caps hold"
     return route
+
+
+def _wrong(route: Any, task: RouteTask) -> str:
+    """Why this is no route of the task, as a sentence; empty where it is one."""
+    if not isinstance(route, Route):
+        return f"no route, but a {type(route).__name__}"
+    sent = Counter[str]()
+    for one in route.allocations:
+        if not (isinstance(one.qty, int) and isinstance(one.price, int) and one.qty > 0):
+            return f"{one.qty!r} at {one.price!r} for {one.venue}, which are no quantity and price"
+        sent[one.venue] += one.qty
+    for venue, qty in sent.items():
+        if venue not in task.terms:
+            return f"{venue} is none of its venues"
+        if qty > task.terms[venue].cap:
+            return f"{qty} for {venue}, which may have {task.terms[venue].cap}"
+    return f"{route.qty} of {task.qty}" if route.qty > task.qty else ""
 
 
 def make_task(strategy: Strategy, ask: Ask) -> tuple[RouteTask | None, dict[str, str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bestex import ids
 from bestex import messages as m
 from bestex.config import Config
+from bestex.contained import PluginFailed, asked
 from bestex.instruments import FEE_ONE
 from bestex.ladder import Ladder
 from services.router.routing import Ask, make_strategy, make_task
@@ -52,22 +53,28 @@ class Shadows:
         self._share = round(config.execution.shadow_share * ONE)
         self._under_way: dict[str, _Sample] = {}
 
-    def begin(self, key: str, ask: Ask, strategy: str) -> None:
-        """A slice was routed for the first time. It is a sample by its name, the same wherever it is looked at."""
+    def begin(self, key: str, ask: Ask, strategy: str) -> list[PluginFailed]:
+        """A slice was routed for the first time. It is a sample by its name, the same wherever it is looked at.
+        Those that have failed cast no shadow."""
         if ids.digest("shadow", key) % ONE >= self._share or len(self._under_way) >= SAMPLES_MAX:
-            return
-        others = {}
+            return []
+        others: dict[str, _Would] = {}
+        failures: list[PluginFailed] = []
         mid, nearest = None, 0
-        for name in self._strategies:
-            chosen = make_strategy(self._strategies, self._config, name, {})
-            task, _ = make_task(chosen, ask)
-            if task is None or task.ladder.mid is None:
-                return
-            mid, nearest = task.ladder.mid, _offer(task.ladder, ask.side)
-            if name != strategy:
-                others[name] = _would(chosen, task)
+        for name, kind in self._strategies.items():
+            try:
+                chosen = asked(kind, make_strategy, self._strategies, self._config, name, {})
+                task, _ = make_task(chosen, ask)
+                if task is None or task.ladder.mid is None:
+                    return failures
+                mid, nearest = task.ladder.mid, _offer(task.ladder, ask.side)
+                if name != strategy:
+                    others[name] = asked(chosen, _would, chosen, task)
+            except PluginFailed as failed:
+                failures.append(failed)
         if mid is not None:
             self._under_way[key] = _Sample(ask, mid, strategy, others, nearest)
+        return failures
 
     def book(self, book: m.ConsolidatedBook) -> None:
         for sample in self._under_way.values():

@@ -62,7 +62,8 @@ class Child:
 
 
 class SliceState:
-    """Quantities in the instrument's units. `open` are children without an end, unknown ones included."""
+    """Quantities in the instrument's units. `open` are children without an end, unknown ones included. `failed`: how
+    its strategy failed."""
 
     __slots__ = (
         "avoid",
@@ -71,6 +72,7 @@ class SliceState:
         "decisions",
         "ended_ns",
         "expires_ns",
+        "failed",
         "fees",
         "filled",
         "filled_before",
@@ -114,6 +116,7 @@ class SliceState:
         self.ended_ns = 0
         self.last_price = self.limit or 0
         self.why = ""
+        self.failed = ""
 
     @property
     def left(self) -> int:
@@ -179,6 +182,7 @@ class SliceState:
         self.decisions = event.decision_no + 1
         self.filled_before = self.filled
         self.withdrawn = False
+        self.failed = event.failed
         if event.legs:
             # What rests from before is looked at as it was to be, where nothing new rests.
             self.review_ns = event.review_at or (self.review_ns if self.resting else 0)

@@ -14,6 +14,7 @@ from operator import neg
 from msgspec.structs import replace
 
 from bestex.config import Config
+from bestex.contained import asked
 from bestex.defects import Defect, defect_of
 from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
@@ -50,7 +51,9 @@ def usable(
             left_out[venue] = avoid[venue]
         elif listing.inverse:
             left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
-        elif reason := strategy.excludes(listing) or _unfit(columns.get(venue), listing, config, now_ns):
+        elif reason := asked(strategy, strategy.excludes, listing) or _unfit(
+            columns.get(venue), listing, config, now_ns
+        ):
             left_out[venue] = reason
         elif times[venue] > 1:
             left_out[venue] = f"{Code.BAD_BOOK}: it stands in the book {times[venue]} times"

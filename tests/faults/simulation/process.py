@@ -178,6 +178,8 @@ class Process:
                 service = self._on_virtual_time(self._build(self._config, ()), life)
                 log = structlog.get_logger()
                 runtime = Runtime(service, client, self._config, self.clock, log, None, self._files)  # type: ignore[arg-type]
+                # What is contained is a bug all the same.
+                runtime._effects.alarm = lambda alarm: self.bugs.append(f"contained: {alarm.error!r}")
                 client.on_lost, client.on_back = runtime.doubt, runtime.renew_pulls
                 starting = life.loop.create_task(runtime.start())
                 await asyncio.wait([starting, runtime.stopped], return_when=asyncio.FIRST_COMPLETED)

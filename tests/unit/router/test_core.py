@@ -10,7 +10,7 @@ from typing import Any
 from bestex import codec, config, fleet
 from bestex import messages as m
 from bestex.clock import MS, SECOND, Time
-from bestex.core import Fact, Publish, Wake, Wakeup
+from bestex.core import Alarm, Fact, Publish, Wake, Wakeup
 from bestex.errors import Code
 from services.router.core import RouterCore
 from services.router.service import build
@@ -69,7 +69,12 @@ def _config(share: str, native_replace: bool) -> config.Config:
 
 
 class Bench:
+    """An alarm is a bug found, and raised; a bench that `expects` alarms keeps them."""
+
+    expects = False
+
     def __init__(self, share: str = "100%", *, native_replace: bool = True) -> None:
+        self.alarms: list[Alarm] = []
         self.service = build(_config(share, native_replace), ())
         core = self.service.core
         assert isinstance(core, RouterCore)
@@ -110,6 +115,10 @@ class Bench:
         for effect in effects:
             if isinstance(effect, Publish):
                 self.commands.append(effect.message)
+            elif isinstance(effect, Alarm):
+                if not self.expects:
+                    raise effect.error
+                self.alarms.append(effect)
             elif isinstance(effect, Wake):
                 self.wakes.pop(effect.key, None)
                 if effect.at_ns:
