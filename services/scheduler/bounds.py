@@ -23,6 +23,8 @@ def bounded(params: Params, task: Task, would_price: int | None, now_ns: int) ->
     if would_price is not None and (would := _would(task, would_price, now_ns)) is not None:
         return would
     decision = asked(params, params.decide, task, now_ns)
+    if type(decision) is Wait and type(decision.until_ns) is int:
+        return decision  # nearly all of them
     if wrong := _wrong(decision, task):
         raise PluginFailed(params, ValueError(wrong))
     if not isinstance(decision, Slice):

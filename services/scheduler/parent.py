@@ -32,7 +32,8 @@ _NONE: set[int] = set()  # shared and never changed: most parents have nothing t
 
 
 class Parent:
-    """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers.
+    """Quantities in the instrument's units. `open` holds the slices that have not been settled, by their numbers, and
+    `open_qty` is what they sum to.
 
     `looked_ns`, `wake_ns` and `wants_book` are of this process alone: when it was last decided on because its book
     had changed, when it is to be decided on again, 0 for not by the clock, and whether what is due waits for a book.
@@ -63,6 +64,7 @@ class Parent:
         "most_slice",
         "notional",
         "open",
+        "open_qty",
         "order",
         "otherwise_params",
         "params",
@@ -86,6 +88,7 @@ class Parent:
         "tried",
         "trigger",
         "unbroken",
+        "venues",
         "wake_ns",
         "wanted",
         "wants_book",
@@ -107,6 +110,7 @@ class Parent:
         self.avg_px: Decimal | None = None
         self.slices = 0
         self.open: dict[int, Working] = {}
+        self.open_qty = 0
         self.recalled: set[int] = _NONE
         self.stale: set[int] = _NONE
         self.started = int(event.start_at) <= int(event.at) and event.order.trigger is None
@@ -146,6 +150,7 @@ class Parent:
     def _take(self, order: m.ParentOrder, params: Params) -> None:
         instrument = self.instrument
         self.order = order
+        self.venues = None if order.venues is None else frozenset(order.venues)
         self.params = params
         self.wanted = instrument.qty_units(order.qty)
         # The order's own, in price units.
@@ -176,10 +181,6 @@ class Parent:
             paused = isinstance(event, m.ParentResumed)
             qty = self.cum + self.missed if paused else self.plan.qty(at_ns)
             self.unbroken = Unbroken(at_ns=at_ns, qty=qty, traded=traded)
-
-    @property
-    def open_qty(self) -> int:
-        return sum(working.qty for working in self.open.values()) if self.open else 0
 
     @property
     def qty(self) -> int:
@@ -228,7 +229,7 @@ class Parent:
             last_qty=self.last_qty,
             arrival_half=self.arrival_half,
             working=tuple(self.open.values()),
-            venues=None if self.order.venues is None else frozenset(self.order.venues),
+            venues=self.venues,
             tried=self.tried,
         )
 
@@ -279,6 +280,7 @@ class Parent:
             shown=instrument.qty_units(event.display_qty or event.qty),
             venue=event.venues[0] if event.venues and len(event.venues) == 1 else "",
         )
+        self.open_qty += self.open[event.slice_no].qty
         self.slices = event.slice_no
         self.sliced_ns = int(event.at)
         self._count(event, True)
@@ -292,6 +294,7 @@ class Parent:
     def settled(self, event: m.ParentSettled) -> m.VenueTrial | None:
         """What the slice has told of the one dark venue that it rested at, if anything."""
         ended = self.open.pop(event.slice_no)
+        self.open_qty -= ended.qty
         self.recalled = self.recalled - {event.slice_no} or _NONE
         self.stale = self.stale - {event.slice_no} or _NONE
         self.last_qty = self.instrument.qty_units(event.filled_qty)
