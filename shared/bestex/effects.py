@@ -18,16 +18,6 @@ from bestex.service import Actor
 from bestex.tape import encode_live
 
 
-def sounding(log: structlog.stdlib.BoundLogger, metrics: RuntimeMetrics) -> Callable[[Alarm], None]:
-    """What a live service does with an alarm: a log entry with the traceback, and one more on its counter."""
-
-    def sound(alarm: Alarm) -> None:
-        metrics.contained(alarm.code)
-        log.error("contained", code=str(alarm.code), subject=alarm.subject, exc_info=alarm.error)
-
-    return sound
-
-
 class Effects:
     def __init__(
         self,
@@ -35,13 +25,14 @@ class Effects:
         actor: Actor | None,
         footing: Footing,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        alarm: Callable[[Alarm], None],
+        log: structlog.stdlib.BoundLogger,
+        metrics: RuntimeMetrics,
     ) -> None:
         self._client = client
         self._actor = actor
         self._footing = footing
         self._spawn = spawn
-        self.alarm = alarm
+        self._log, self._metrics = log, metrics
         self._outbox: deque[Emit] = deque()
         self._held: deque[Call] = deque()
 
@@ -54,6 +45,11 @@ class Effects:
             self._outbox.append(effect)
         elif isinstance(effect, Alarm):
             self.alarm(effect)
+
+    def alarm(self, alarm: Alarm) -> None:
+        """A log entry with the traceback, and one more on the counter."""
+        self._metrics.contained(alarm.code)
+        self._log.error("contained", code=str(alarm.code), subject=alarm.subject, exc_info=alarm.error)
 
     def _call(self, effect: Call) -> None:
         assert self._actor is not None, "a core that calls has an actor"

@@ -27,7 +27,7 @@ from bestex.checkpoint import EVERY, Checkpoints
 from bestex.clock import AffineClock
 from bestex.config import Config
 from bestex.core import BusBack, BusLost, Effect, Emit, Fact, Publish, Recovered, Wakeup
-from bestex.effects import Effects, sounding
+from bestex.effects import Effects
 from bestex.epochs import Epochs
 from bestex.errors import BusError
 from bestex.footing import Footing
@@ -99,9 +99,7 @@ class Runtime:
         self._lanes: dict[str, deque[_Step]] = {}
         self._timers = Timers(clock, lambda key: self.receive(Wakeup(key)), self.fail)
         self._newest: dict[str, bytes] = {}
-        self._effects = Effects(
-            client, service.actor, self._footing, self._spawn, sounding(log, self._metrics)
-        )
+        self._effects = Effects(client, service.actor, self._footing, self._spawn, log, self._metrics)
         self._acks = Acks(self._footing.confirmed)
         self._underway = Underway(self._acks.add)
         self._pulls: list[pull.StandingPull] = []

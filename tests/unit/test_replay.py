@@ -11,7 +11,7 @@ import pytest
 from bestex import codec, subjects
 from bestex import messages as m
 from bestex.clock import MS, SECOND, US, Time
-from bestex.core import Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
+from bestex.core import Alarm, Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import BestexError, Code, Fenced
 from bestex.ids import child_id
 from bestex.replay import ACK_WAIT_NS, World
@@ -119,7 +119,7 @@ def names(world: World) -> list[str]:
     return [".".join(stored.subject.split(".")[2:]) for stored in world.stored]
 
 
-def on_order(*facts: Fact) -> Callable[[Any, int], list[Fact | Effect]]:
+def on_order(*facts: Fact | Effect) -> Callable[[Any, int], list[Fact | Effect]]:
     return lambda message, _: list(facts) if isinstance(message, RawOrder) else []
 
 
@@ -351,3 +351,14 @@ def test_what_is_stored_can_be_read_as_its_bytes() -> None:
     world.order(ORDER, b'{"qty": "1"}')
     world.publish(subjects.halt("global"), HALT)
     assert [stored.data for stored in world.stored] == [b'{"qty": "1"}', codec.to_json(HALT)]
+
+
+def test_on_virtual_time_an_alarm_is_raised() -> None:
+    """Nobody else's orders are at stake, and whoever looks wants the traceback."""
+    world = World(START)
+    error = ValueError("a bug")
+    world.add(service(SmallCore(on_order(Alarm(Code.ALGO_FAILED, "p1", error)))))
+    world.run(START + MS)
+    world.order(ORDER, b"{}")
+    with pytest.raises(ValueError, match="a bug"):
+        world.run(START + SECOND)

@@ -20,6 +20,7 @@ from bestex import codec, keeper
 from bestex.checkpoint import SUM_BYTES, Checkpoint
 from bestex.clock import MS, SECOND, US
 from bestex.config import Config
+from bestex.core import Alarm
 from bestex.errors import BusError, Fenced, Forbidden, StreamDamaged, StreamMismatch
 from bestex.runtime import Runtime
 from bestex.service import Service
@@ -179,7 +180,7 @@ class Process:
                 log = structlog.get_logger()
                 runtime = Runtime(service, client, self._config, self.clock, log, None, self._files)  # type: ignore[arg-type]
                 # What is contained is a bug all the same.
-                runtime._effects.alarm = lambda alarm: self.bugs.append(f"contained: {alarm.error!r}")
+                runtime._effects.alarm = self._alarm  # type: ignore[method-assign]
                 client.on_lost, client.on_back = runtime.doubt, runtime.renew_pulls
                 starting = life.loop.create_task(runtime.start())
                 await asyncio.wait([starting, runtime.stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -199,6 +200,9 @@ class Process:
             self.bugs.append(f"ended: {error!r}")
         self._note(self.name, f"ended: {error!r}")
         self._over(life)
+
+    def _alarm(self, alarm: Alarm) -> None:
+        self.bugs.append(f"contained: {alarm.error!r}")
 
     def _on_virtual_time(self, service: Service, life: Life) -> Service:
         """The same service with its outside in the simulation."""

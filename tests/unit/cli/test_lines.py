@@ -9,8 +9,8 @@ from bestex.cli.common import assignments
 from bestex.cli.lines import Filter, decode, describe
 from bestex.cli.progress import planned_share
 from bestex.clock import Time
-from bestex.errors import UsageError
-from bestex.messages import ChildReplace, SchedulePoint, VenueMetrics
+from bestex.errors import Code, UsageError
+from bestex.messages import ChildReplace, ParentPaused, SchedulePoint, VenueMetrics
 from tests.unit.history import events, records
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -35,6 +35,11 @@ def test_changes_in_place_and_metrics_are_read_by_people_too() -> None:
     assert "fill_ratio 0.1235" in line
     assert "ack_ms_p50" not in line
     assert "breaker" not in line
+    held = ParentPaused(
+        symbol="X/Y", parent_id="p1", at=when, cum_qty=Decimal(0), leaves_qty=Decimal(1), avg_px=None, order_seq=0,
+        code=Code.ALGO_FAILED, text="patient failed, KeyError: 3",
+    )  # fmt: skip
+    assert "p1 paused algo_failed: patient failed, KeyError: 3 | filled 0" in describe(held)
 
 
 @pytest.mark.parametrize(
