@@ -45,7 +45,11 @@ class Market:
         self.hours: Calendar = calendar(instrument.calendar)
 
     def with_book(self, book: ConsolidatedBook) -> Market:
-        return Market(self.instrument, book, self.stats, self.impact, self.volumes)
+        """The same statistics; what was worked out of them stays."""
+        other = Market(self.instrument, book, self.stats, self.impact, self.volumes)
+        if "traded" in self.__dict__:
+            other.__dict__["traded"] = self.traded
+        return other
 
     def with_stats(self, stats: Stats) -> Market:
         """The same book; what was worked out of it stays."""
@@ -53,6 +57,11 @@ class Market:
         if "ladder" in self.__dict__:
             other.__dict__["ladder"] = self.ladder
         return other
+
+    @cached_property
+    def traded(self) -> int:
+        """All base that the statistics have counted, in units."""
+        return 0 if self.stats is None else self.instrument.qty_units(self.stats.traded)
 
     @cached_property
     def ladder(self) -> Ladder | None:
@@ -174,9 +183,8 @@ class Tally:
         stats = market.stats
         if not self.counts or stats is None or stats.counting_since is None:
             return self._qty
-        total = market.instrument.qty_units(stats.traded)
         before = self._total if int(stats.counting_since) == self._since else 0
-        return self._qty + max(total - before, 0)
+        return self._qty + max(market.traded - before, 0)
 
     def mark(self, market: Market) -> Traded | None:
         """To be stored with an event; None where nothing is counted yet."""

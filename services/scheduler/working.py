@@ -147,6 +147,8 @@ class Working:
 
     def _halted(self, key: str, parent: Parent) -> str:
         """The scopes that keep the parent from every venue that it may use; empty where one is left."""
+        if self._halts.none:
+            return ""
         order = parent.order
         venues = order.venues or [listing.venue for listing in parent.instrument.listings]
         return self._halts.covers_all(venues, order.account, order.algo, key)

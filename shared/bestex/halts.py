@@ -48,6 +48,11 @@ class Halts:
         """When the newest word on a scope was said (0: never), and whether it halts."""
         return self._said.get(token(scope), (0, False))
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing at all is halted, as nearly always."""
+        return not self._halted
+
     def covers(self, venue: str, account: str, algo: str, parent_id: str = "") -> str:
         """The scope that halts such a child; empty where none does."""
         if not self._halted:

@@ -169,6 +169,9 @@ class AlwaysOpen(Calendar):
     def midnight_ns(self, date: str) -> int:
         return parse_time(f"{date}T00:00:00Z")
 
+    def open_at_or_after(self, at_ns: int) -> int | None:
+        return at_ns if 0 <= at_ns // DAY <= _EPOCH_DAYS_MAX else super().open_at_or_after(at_ns)
+
     def traded_ns(self, start_ns: int, end_ns: int) -> int:
         return max(end_ns - start_ns, 0)
 

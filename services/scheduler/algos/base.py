@@ -260,7 +260,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def listings(self) -> list[Listing]:
         """Where it may be traded."""
         allowed, listings = self.venues, self.market.instrument.listings
-        return [one for one in listings if allowed is None or one.venue in allowed]
+        return list(listings) if allowed is None else [one for one in listings if one.venue in allowed]
 
     @property
     def unsent(self) -> int:

@@ -37,6 +37,8 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
     def decide(self, task: Task, now_ns: int) -> Decision:
         if now_ns >= task.end_ns:
             return self.closing(task, now_ns)
+        if task.open:
+            return Wait(task.end_ns)  # a window has one slice, and what comes back wakes it
         plan = task.plan
         steps = Steps(task, self.steps(task, plan.start_ns, plan.first.qty), float(self.randomize))
         done = steps.due(now_ns)
@@ -44,9 +46,9 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
             return Wait(max(steps.at_ns(0), now_ns))
         window_ns = steps.at_ns(done - 1)
         next_ns = steps.at_ns(done) if done < steps.count else task.end_ns
-        # A window has one slice; only the last window has no next one to carry the rest into.
+        # Only the last window has no next one to carry the rest into.
         has_had_one = task.slices and task.settled_ns >= window_ns
-        if task.open or (has_had_one and done < steps.count):
+        if has_had_one and done < steps.count:
             return Wait(next_ns)
         behind = steps.target(done - 1) - task.cum - task.missed
         if behind <= 0:
