@@ -121,7 +121,7 @@ def expected(
     )
 
 
-def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0) -> Curve:
+def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0, why: str = "") -> Curve:
     """A curve through `totals` at `times_ns` that is followed in steps from one point to the next.
 
     Whoever follows it sends a step's quantity at its beginning, so the upper bound is a step ahead. `slack`: by how
@@ -135,7 +135,7 @@ def through(times_ns: Sequence[int], totals: Sequence[int], slack: float = 0.0) 
         play = int(slack * max(behind, ahead))
         low, high = max(total - play, totals[0]), min(total + ahead + play, last)
         points.append(Point(at_ns, total, low, high))
-    return Curve(resample(points))
+    return Curve(resample(points), why)
 
 
 def capped(parts: Sequence[int], most: int) -> list[int]:

@@ -12,7 +12,6 @@ plan is that of Obizhaeva and Wang (2013) for impact that decays: a bulk at both
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from math import inf
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -23,7 +22,7 @@ from bestex.clock import DAY, MS, SECOND
 from bestex.human import Duration, Ratio
 from bestex.impact.settings import ImpactSettings
 from bestex.impact.transient import Exponential, in_lots, obizhaeva_wang
-from services.scheduler.algos.base import Decision, Params, Replan, Slice, Task
+from services.scheduler.algos.base import Decision, Replan, Slice, Task
 from services.scheduler.algos.scheduled import Scheduled
 from services.scheduler.curve import Curve, capped, through
 from services.scheduler.market import Market
@@ -46,19 +45,10 @@ LEFT_MOST = 1 - 1e-9  # where nothing decays, the bulks at both ends are half of
 
 
 class Shape(NamedTuple):
-    """kappa per day, and what it follows from. The words are made where they are wanted: most plans stand."""
+    """kappa per day, and what it follows from."""
 
     kappa: float
-    cause: str
-    known: Estimates | None = None
-    setting: Setting | None = None
-
-    @property
-    def why(self) -> str:
-        if self.known is None:
-            return self.cause
-        half_life = _days(1 / self.kappa if self.kappa else inf)
-        return f"half-life {half_life} {self.cause}; {self.known.words(self.setting, self.kappa)}"
+    why: str
 
 
 class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,17 +94,10 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
             return "half_life must be longer than nothing"
         return super().problem()
 
-    def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
-        """Itself; and by what estimates it is planned, for the history."""
-        del algos, name
-        if self.model == "transient":
-            return self, f"half of the impact is taken to be gone after {self._decay(task)}"
-        shape = self._shape(task, task.start_ns)
-        return self, (shape or self._default(task)).why
-
     def curve(self, task: Task, now_ns: int) -> Curve:
+        """With the estimates by which it is planned, for the history."""
         start_ns = self.begin_ns(task, now_ns)
-        return self._planned(task, start_ns, self._shape(task, start_ns) or self._default(task))
+        return self._planned(task, start_ns, self._shape(task, start_ns))
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         decision = super().decide(task, now_ns)
@@ -128,11 +111,12 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         steady = self.model == "transient" or not self.replan or task.missed
         if steady or not self._may_replan(task, now_ns) or self.steps(task, now_ns, task.cum) < 2:
             return None
-        if (shape := self._shape(task, now_ns)) is None:
+        if (kappa := self._kappa(task, now_ns)) is None:
             return None  # what is not known now was known when it was planned
         rest = task.qty - task.cum
-        if not self._may_stray(task, now_ns, shape, max(MATTERS * rest, task.min_qty)):
+        if not self._may_stray(task, now_ns, kappa, max(MATTERS * rest, task.min_qty)):
             return None
+        shape = Shape(kappa, self._why(task, now_ns, kappa))
         times_ns, totals = self._path(task, now_ns, shape)
         most, astray, stride = max(MATTERS * rest, task.min_qty), 0, -(-len(times_ns) // COMPARED_MAX)
         for at_ns, total in zip(times_ns[::stride], totals[::stride], strict=True):
@@ -143,7 +127,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
                 astray = max(astray, beside - (old.qty - old.low))
         if astray <= most:
             return None
-        fresh = through(times_ns, totals, float(self.randomize))
+        fresh = through(times_ns, totals, float(self.randomize), shape.why)
         return Replan(fresh, f"{shape.why}; the old plan led {astray / rest:.0%} of the rest astray")
 
     def _may_replan(self, task: Task, now_ns: int) -> bool:
@@ -151,10 +135,10 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         start_ns, sliced_ns = task.plan.start_ns, max(task.sliced_ns, task.plan.start_ns)
         return (now_ns - start_ns) // self.replan > (sliced_ns - start_ns) // self.replan
 
-    def _may_stray(self, task: Task, now_ns: int, shape: Shape, most: float) -> bool:
+    def _may_stray(self, task: Task, now_ns: int, kappa: float, most: float) -> bool:
         """A look at a few moments, without lots: most plans stand, and need no other to be made."""
         rest, span_ns = task.qty - task.cum, max(task.end_ns - now_ns, 1)
-        decay = shape.kappa * span_ns / DAY
+        decay = kappa * span_ns / DAY
         for gone in LOOKED_AT:
             total = task.cum + rest * (1 - held(decay, gone))
             if abs(total - task.plan.qty(now_ns + int(span_ns * gone))) > most - task.lot:
@@ -162,7 +146,7 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         return False
 
     def _planned(self, task: Task, start_ns: int, shape: Shape) -> Curve:
-        return through(*self._path(task, start_ns, shape), float(self.randomize))
+        return through(*self._path(task, start_ns, shape), float(self.randomize), shape.why)
 
     def _path(self, task: Task, start_ns: int, shape: Shape) -> tuple[list[int], list[int]]:
         """From what is filled to the whole in whole lots: times in ns, and what is to have been sent by then."""
@@ -177,39 +161,54 @@ class ImplementationShortfall(Scheduled, frozen=True, kw_only=True, omit_default
         times_ns = [start_ns + span_ns * i // steps for i in range(steps + 1)]
         return times_ns, list(accumulate(parts, initial=task.cum))
 
-    def _shape(self, task: Task, start_ns: int) -> Shape | None:
-        """By the market as it is; None where a risk aversion is given and not all that it needs is known. All but the
-        market is the whole order's, so that a plan made later for what is left agrees with the first."""
-        market, steps = task.market, self.steps(task, start_ns, task.cum)
-        base = 10.0**market.instrument.qty_scale
-        days, left_days = (max(task.end_ns - from_ns, 1) / DAY for from_ns in (task.start_ns, start_ns))
-        sigma, eta = daily_volatility(market), None
-        if self.volatility is not None:
-            sigma = Estimate(float(self.volatility), "given")
-        if self.temporary_impact is not None:
-            eta = Estimate(self.temporary_impact, "given")
-        else:
-            eta = temporary_impact(market, task.side, task.qty / base, days, left_days / steps)
-        known = Estimates(mid(market), sigma, eta, max(market.spread_bps or 0.0, 0.0))
-        setting = known.setting((task.qty - task.cum) / base, left_days, steps, self.permanent_impact)
-        if self.risk_aversion is None:
-            kappa = DECAYS[self.urgency or "medium"] / days * self._scale(market, sigma)
-            cause = f"by {self.urgency or 'medium'} urgency"
-        elif setting is None:
-            return None
-        else:
-            kappa, cause = setting.kappa(self.risk_aversion), f"by risk aversion {self.risk_aversion:g}"
-        return Shape(kappa, cause, known, setting)
-
-    def _default(self, task: Task) -> Shape:
-        """Where a risk aversion is given and has nothing to weigh."""
+    def _shape(self, task: Task, start_ns: int) -> Shape:
+        """By the market as it is; as for medium urgency where a risk aversion has nothing to weigh."""
+        if self.model == "transient":
+            return Shape(0.0, f"half of the impact is taken to be gone after {self._decay(task)}")
+        if (kappa := self._kappa(task, start_ns)) is not None:
+            return Shape(kappa, self._why(task, start_ns, kappa))
         days = max(task.end_ns - task.start_ns, 1) / DAY
         return Shape(DECAYS["medium"] / days, "volatility or impact is not known: as for medium urgency")
 
-    def _scale(self, market: Market, sigma: Estimate | None) -> float:
+    def _kappa(self, task: Task, start_ns: int) -> float | None:
+        """Per day; None where a risk aversion is given and not all that it needs is known. All but the market is the
+        whole order's, so that a plan made later for what is left agrees with the first."""
+        if self.risk_aversion is not None:
+            _, setting = self._known(task, start_ns)
+            return None if setting is None else setting.kappa(self.risk_aversion)
+        days = max(task.end_ns - task.start_ns, 1) / DAY
+        return DECAYS[self.urgency or "medium"] / days * self._scale(task.market)
+
+    def _known(self, task: Task, start_ns: int) -> tuple[Estimates, Setting | None]:
+        """The estimates, and what they make of what is left from then on, where all are known."""
+        market, steps = task.market, self.steps(task, start_ns, task.cum)
+        base = 10.0**market.instrument.qty_scale
+        days, left_days = (max(task.end_ns - from_ns, 1) / DAY for from_ns in (task.start_ns, start_ns))
+        if self.temporary_impact is not None:
+            eta: Estimate | None = Estimate(self.temporary_impact, "given")
+        else:
+            eta = temporary_impact(market, task.side, task.qty / base, days, left_days / steps)
+        known = Estimates(mid(market), self._sigma(market), eta, max(market.spread_bps or 0.0, 0.0))
+        return known, known.setting((task.qty - task.cum) / base, left_days, steps, self.permanent_impact)
+
+    def _why(self, task: Task, start_ns: int, kappa: float) -> str:
+        """For people: the half-life, what it follows from, and the estimates."""
+        cause = f"by {self.urgency or 'medium'} urgency"
+        if self.risk_aversion is not None:
+            cause = f"by risk aversion {self.risk_aversion:g}"
+        known, setting = self._known(task, start_ns)
+        return f"half-life {_days(1 / kappa if kappa else inf)} {cause}; {known.words(setting, kappa)}"
+
+    def _sigma(self, market: Market) -> Estimate | None:
+        """The volatility of a day, as a share."""
+        if self.volatility is not None:
+            return Estimate(float(self.volatility), "given")
+        return daily_volatility(market)
+
+    def _scale(self, market: Market) -> float:
         """How much more volatile the market is than configured, within SCALES."""
         usual = None if market.impact is None else market.impact.daily_volatility
-        if sigma is None or usual is None:
+        if usual is None or (sigma := self._sigma(market)) is None:
             return 1.0
         return max(SCALES[0], min(sigma.value / usual, SCALES[1]))
 

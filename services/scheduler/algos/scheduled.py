@@ -41,23 +41,22 @@ class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
             return Wait(task.end_ns)  # a window has one slice, and what comes back wakes it
         plan = task.plan
         steps = Steps(task, self.steps(task, plan.start_ns, plan.first.qty), float(self.randomize))
-        done = steps.due(now_ns)
+        done, window_ns, next_ns = steps.window(now_ns)
         if not done:
-            return Wait(max(steps.at_ns(0), now_ns))
-        window_ns = steps.at_ns(done - 1)
-        next_ns = steps.at_ns(done) if done < steps.count else task.end_ns
+            return Wait(max(next_ns, now_ns))
         # Only the last window has no next one to carry the rest into.
         has_had_one = task.slices and task.settled_ns >= window_ns
         if has_had_one and done < steps.count:
             return Wait(next_ns)
-        behind = steps.target(done - 1) - task.cum - task.missed
+        wanted = steps.target(done - 1)
+        behind = wanted - task.cum - task.missed
         if behind <= 0:
             return Wait(next_ns)
         if has_had_one:
             again_ns = task.settled_ns + max((task.end_ns - window_ns) // TAIL_TRIES, 1)
             if now_ns < again_ns:
                 return Wait(min(again_ns, task.end_ns))
-        own = max(steps.target(done - 1) - steps.target(done - 2), steps.own(done - 1), task.min_qty)
+        own = max(wanted - steps.target(done - 2), steps.own(done - 1), task.min_qty)
         qty = min(behind, max(floor_to(int(own * (1 + self.catch_up)), task.lot), task.lot))
         if qty < task.min_qty and qty < task.unsent:
             return Wait(next_ns)
@@ -98,7 +97,7 @@ class Steps:
     """
 
     __slots__ = (
-        *("_curve", "_lot", "_qty", "_randomize", "_seed", "_span_ns", "_start_ns", "_times", "_totals"),
+        *("_curve", "_end_ns", "_lot", "_qty", "_randomize", "_seed", "_span_ns", "_start_ns", "_totals"),
         "count",
     )
 
@@ -106,21 +105,18 @@ class Steps:
         self.count = count
         self._curve: Curve = task.plan
         self._totals: dict[int, int] = {}
-        self._times: dict[int, int] = {}
         self._qty = task.qty
         self._lot = task.lot
         self._seed = task.seed ^ task.plan.start_ns
         self._randomize = randomize
         self._start_ns = task.plan.start_ns
+        self._end_ns = task.end_ns
         self._span_ns = max(task.end_ns - task.plan.start_ns, 1)
 
     def at_ns(self, i: int) -> int:
         """When step `i` is due."""
-        found = self._times.get(i)
-        if found is None:
-            late = self._randomize * (uniform(self._seed, 2 * i) - 0.5) if i and self._randomize else 0.0
-            found = self._times[i] = self._start_ns + int((i + late) * self._span_ns / self.count)
-        return found
+        late = self._randomize * (uniform(self._seed, 2 * i) - 0.5) if i and self._randomize else 0.0
+        return self._start_ns + int((i + late) * self._span_ns / self.count)
 
     def own(self, i: int) -> int:
         """What the curve gives to step `i`."""
@@ -136,13 +132,20 @@ class Steps:
         more = self._randomize * (uniform(self._seed, 2 * i + 1) - 0.5)
         return floor_to(self._planned(i + 1) + int(least * more), self._lot)
 
-    def due(self, now_ns: int) -> int:
-        """How many steps are due."""
+    def window(self, now_ns: int) -> tuple[int, int, int]:
+        """How many steps are due, when the last of them was, 0 for none, and when the next one is, or the end."""
         near = (now_ns - self._start_ns) * self.count // self._span_ns
         due = max(min(near, self.count), 0)  # these are: none is moved by more than half of a step
-        while due < self.count and self.at_ns(due) <= now_ns:
+        since_ns, next_ns = 0, self._due_ns(due)
+        while due < self.count and next_ns <= now_ns:
             due += 1
-        return due
+            since_ns, next_ns = next_ns, self._due_ns(due)
+        if due and not since_ns:
+            since_ns = self.at_ns(due - 1)
+        return due, since_ns, next_ns
+
+    def _due_ns(self, i: int) -> int:
+        return self.at_ns(i) if i < self.count else self._end_ns
 
     def _planned(self, i: int) -> int:
         """The curve at the beginning of step `i`."""

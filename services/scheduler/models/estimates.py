@@ -52,6 +52,8 @@ class Estimates(NamedTuple):
             words.append(f"volatility {self.volatility.value:.3%} a day ({self.volatility.source})")
         if self.temporary is not None:
             words.append(f"impact {self.temporary.value:.3g} for a base a day ({self.temporary.source})")
+        if setting is not None and setting.permanent:
+            words.append(f"permanent impact {setting.permanent:.3g} for a base (given)")
         if setting is not None and self.price is not None and setting.qty:
             path, unit = setting.holdings(kappa), BPS / (setting.qty * self.price)
             cost, risk = setting.expected_cost(path) * unit, sqrt(setting.variance(path)) * unit
