@@ -37,7 +37,9 @@ class Strategies:
         try:
             strategy = self._of(state.slice)
             if not isinstance(strategy, str):
-                excluded = {one.venue: asked(strategy, strategy.excludes, one) for one in state.choosable}
+                excluded = {
+                    one.venue: asked(strategy, strategy.excludes, one, gives=str) for one in state.choosable
+                }
                 found = {venue: why for venue, why in excluded.items() if why}
                 return route_of(strategy, ask), {**ask.avoid, **found}, ""
             failed = ""

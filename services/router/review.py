@@ -32,12 +32,14 @@ def review(
         return withdrawn
     children = [state.children[child_id] for child_id in resting]
     places = [(child.venue, child.price) for child in children]
-    again_ns = asked(strategy, strategy.keeps, task, state.decided_ns, places)
+    again_ns = asked(strategy, strategy.keeps, task, state.decided_ns, places, gives=int)
     if again_ns:
         return again_ns
-    prices = asked(strategy, strategy.reprices, task, state.decided_ns, places)
+    prices = asked(strategy, strategy.reprices, task, state.decided_ns, places, gives=Sequence)
     if len(prices) not in (0, len(places)):
         raise PluginFailed(strategy, ValueError(f"{len(prices)} prices for {len(places)} that rest"))
+    if not all(isinstance(price, int) and price > 0 for price in prices):
+        raise PluginFailed(strategy, ValueError(f"{prices!r} for prices"))
     moved = [
         (child_id, child, price)
         for child_id, child, price in zip(resting, children, prices, strict=bool(prices))

@@ -83,9 +83,18 @@ def _wrong(route: Any, task: RouteTask) -> str:
     if not isinstance(route, Route):
         return f"no route, but a {type(route).__name__}"
     sent = Counter[str]()
+    kinds = ((route.review_ns, int), (route.gap_bps, float | int), (route.why, str), (route.left_out, dict))
+    for value, kind in kinds:
+        if not isinstance(value, kind):
+            return f"a route with {value!r}"
+    if not all(isinstance(one, str) for pair in route.left_out.items() for one in pair):
+        return f"{route.left_out!r} left out"
     for one in route.allocations:
-        if not (isinstance(one.qty, int) and isinstance(one.price, int) and one.qty > 0):
+        units = (one.qty, one.price, one.notional, one.display, one.min_qty)
+        if not (all(isinstance(number, int) for number in units) and one.qty > 0):
             return f"{one.qty!r} at {one.price!r} for {one.venue}, which are no quantity and price"
+        if not (isinstance(one.venue, str) and isinstance(one.reason, str) and isinstance(one.tif, Tif)):
+            return f"{one.tif!r} at {one.venue!r} for {one.reason!r}"
         sent[one.venue] += one.qty
     for venue, qty in sent.items():
         if venue not in task.terms:

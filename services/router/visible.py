@@ -51,7 +51,7 @@ def usable(
             left_out[venue] = avoid[venue]
         elif listing.inverse:
             left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
-        elif reason := asked(strategy, strategy.excludes, listing) or _unfit(
+        elif reason := asked(strategy, strategy.excludes, listing, gives=str) or _unfit(
             columns.get(venue), listing, config, now_ns
         ):
             left_out[venue] = reason

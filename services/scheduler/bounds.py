@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bestex.clock import SECOND
+from bestex import codec
+from bestex.clock import FOREVER_NS, SECOND
 from bestex.contained import PluginFailed, asked
 from bestex.errors import Code
 from bestex.messages import Tif
@@ -27,6 +28,8 @@ def bounded(params: Params, task: Task, would_price: int | None, now_ns: int) ->
         return decision  # nearly all of them
     if wrong := _wrong(decision, task):
         raise PluginFailed(params, ValueError(wrong))
+    if isinstance(decision, Slice) and decision.strategy_params:
+        asked(params, codec.to_json, decision.strategy_params)  # they are stored
     if not isinstance(decision, Slice):
         return decision
     if now_ns < task.end_ns:
@@ -42,13 +45,10 @@ def _wrong(decision: Any, task: Task) -> str:
     match decision:
         case Wait(until_ns):
             return "" if isinstance(until_ns, int) else f"a wait until {until_ns!r}, which is no time"
-        case Slice(qty, expires_ns, _, limit):
-            whole = isinstance(qty, int) and isinstance(expires_ns, int) and isinstance(limit, int | None)
-            if whole and qty >= 0:
-                return ""
-            return (
-                f"a slice of {qty!r} at {limit!r} until {expires_ns!r}, which are no quantity, price and time"
-            )
+        case Slice():
+            return _wrong_slice(decision)
+        case Recall(_, why) | Replan(_, why) | Finish(_, why) if not isinstance(why, str):
+            return f"a decision with {why!r} for words"
         case Recall(slice_no):
             known = any(one.no == slice_no and not one.recalled for one in task.working)
             return "" if known else f"a recall of slice {slice_no!r}, which is not at work, or is recalled"
@@ -59,6 +59,21 @@ def _wrong(decision: Any, task: Task) -> str:
             known = isinstance(reason, Code) and reason is not Code.CANCELED
             return "" if known else f"an end for {reason!r}"
     return f"no decision, but a {type(decision).__name__}"
+
+
+def _wrong_slice(wanted: Slice) -> str:
+    """Why it could not be stored and read back, as a sentence; empty where it can."""
+    qty, expires_ns, limit, least = wanted.qty, wanted.expires_ns, wanted.limit, wanted.min_fill
+    whole = isinstance(qty, int) and isinstance(expires_ns, int) and isinstance(limit, int | None)
+    if not (whole and qty >= 0 and 0 <= expires_ns < FOREVER_NS):
+        return f"a slice of {qty!r} at {limit!r} until {expires_ns!r}, which are no quantity, price and time"
+    if not (isinstance(wanted.display, int) and isinstance(least, int)):
+        return f"a slice that shows {wanted.display!r} and fills {least!r} at least, which are no quantities"
+    if not (isinstance(wanted.tif, Tif) and isinstance(wanted.why, str) and isinstance(wanted.strategy, str)):
+        return f"a slice for {wanted.tif!r} by {wanted.strategy!r} with {wanted.why!r} for words"
+    if wanted.venues is not None and not all(isinstance(one, str) for one in wanted.venues):
+        return f"a slice for {wanted.venues!r}, which are no venues"
+    return ""
 
 
 def _would(task: Task, price: int, now_ns: int) -> Slice | Recall | None:

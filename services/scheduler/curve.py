@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from bestex.clock import SECOND, Time
+from bestex.clock import FOREVER_NS, SECOND, Time
 from bestex.instruments import Instrument
 from bestex.messages import SchedulePoint
 
@@ -36,6 +36,15 @@ class Curve:
         columns = zip(*points, strict=True)
         self._columns = tuple(tuple(same.setdefault(one, one) for one in column) for column in columns)
         self.why = why
+
+    def problem(self) -> str:
+        """Why it could not be stored and read back, as a sentence; empty where it can. An algorithm made it."""
+        times, *totals = self._columns
+        if any(set(map(type, column)) - {int, Time} for column in self._columns):
+            return "a curve through what are no whole numbers"
+        if not 0 <= min(times) <= max(times) < FOREVER_NS or min(map(min, totals)) < 0:
+            return "a curve through what are no times and quantities"
+        return "" if isinstance(self.why, str) else "a curve without words for why"
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -13,6 +13,7 @@ from bestex.clock import Time
 from bestex.contained import PluginFailed, asked
 from bestex.core import Fact
 from bestex.errors import Code
+from bestex.instruments import Instrument
 from services.scheduler.algos.base import Params, Slice, Task
 from services.scheduler.curve import Curve, to_schedule
 from services.scheduler.market import Market
@@ -31,10 +32,25 @@ def traded(parent: Parent, market: Market) -> m.Traded | None:
 
 def planned(params: Params, task: Task, now_ns: int) -> Curve:
     """The curve that the algorithm plans. Raises PluginFailed where it is none."""
-    curve = asked(params, params.curve, task, now_ns)
-    if not isinstance(curve, Curve):
-        raise PluginFailed(params, TypeError(f"its curve is a {type(curve).__name__}"))
-    return curve
+    return asked(params, params.curve, task, now_ns, gives=Curve)
+
+
+def schedule_of(params: Params, curve: Curve, instrument: Instrument) -> list[m.SchedulePoint]:
+    """The algorithm's curve as it is stored. Raises PluginFailed where it could not be read back."""
+    if wrong := curve.problem():
+        raise PluginFailed(params, ValueError(wrong))
+    return to_schedule(curve, instrument)
+
+
+def chosen(
+    params: Params, task: Task, algos: Mapping[str, type[Params]], name: str = ""
+) -> tuple[Params, str]:
+    """What the algorithm chooses to work the order, and why. Raises PluginFailed where that is none."""
+    found: Any = asked(params, params.choose, task, algos, name, gives=tuple)
+    match found:
+        case (Params() as kind, str() as why):
+            return kind, why
+    raise PluginFailed(params, TypeError("it chooses no parameters of an algorithm with a reason"))
 
 
 def failed(parent: Parent, code: Code, text: str, market: Market, now_ns: int) -> Fact:
@@ -52,7 +68,7 @@ def started(parent: Parent, market: Market, end_ns: int, why: str, now_ns: int) 
             **parent.standing(now_ns),
             arrival_px=None if mid is None else parent.instrument.price(mid) / 2,
             end_at=Time(end_ns),
-            schedule=to_schedule(curve, parent.instrument),
+            schedule=schedule_of(parent.params, curve, parent.instrument),
             traded=traded(parent, market),
             text=together(why, curve.why),
         )
@@ -73,19 +89,19 @@ def switched(
         **parent.standing(now_ns),
         order=replace(parent.order, params=other.params, limit_price=other.limit_price, otherwise=None),
         works_as=other.algo,
-        end_at=Time(asked(params, params.end_ns, market, now_ns)),
+        end_at=Time(asked(params, params.end_ns, market, now_ns, gives=int)),
         text=why,
     )
-    chosen, reason = asked(params, params.choose, parent.after_switch(event, params).task(market), algos)
-    after = parent.after_switch(event, chosen)
-    curve = planned(chosen, after.task(market), now_ns)
+    works, reason = chosen(params, parent.after_switch(event, params).task(market), algos)
+    after = parent.after_switch(event, works)
+    curve = planned(works, after.task(market), now_ns)
     return fact(
         replace(
             event,
-            works_as=chosen.name,
-            params=chosen.stored(),
-            schedule=to_schedule(curve, parent.instrument),
-            traded=after.tally.mark(market) if chosen.watches_volume else None,
+            works_as=works.name,
+            params=works.stored(),
+            schedule=schedule_of(works, curve, parent.instrument),
+            traded=after.tally.mark(market) if works.watches_volume else None,
             text=together(why, reason, curve.why),
         )
     )
@@ -137,7 +153,7 @@ def replanned(parent: Parent, curve: Curve, why: str, market: Market, now_ns: in
     return fact(
         m.ParentReplanned(
             **parent.standing(now_ns),
-            schedule=to_schedule(curve, parent.instrument),
+            schedule=schedule_of(parent.params, curve, parent.instrument),
             text=why,
             traded=traded(parent, market),
         )

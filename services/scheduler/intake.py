@@ -177,7 +177,7 @@ class Intake:
         params: Params = asked(kind, _typed, given, kind, Code.INVALID_PARAMETER, passes=(Refused,))
         if params.needs_limit and order.limit_price is None:
             raise Refused(Code.MISSING_PARAMETER, f"{order.algo} needs a limit_price")
-        problem = asked(params, params.problem)
+        problem = asked(params, params.problem, gives=str)
         if params.would_price is not None and not problem:
             self._price(params.would_price, instrument, "would_price")
         if problem:

@@ -17,7 +17,6 @@ from bestex.instruments import Instrument
 from services.scheduler import facts
 from services.scheduler.algos.base import Params
 from services.scheduler.conditions import waits_until
-from services.scheduler.curve import to_schedule
 from services.scheduler.facts import fact
 from services.scheduler.intake import Intake, Refused, Request
 from services.scheduler.market import Market
@@ -51,10 +50,10 @@ class Requests:
         if at_work >= self._config.limits.max_open_parents:
             raise Refused(Code.LIMIT_EXCEEDED, f"{at_work} parents are open, limits.max_open_parents")
         wanted_ns = max(params.start_time or now_ns, now_ns)
-        start_ns = asked(params, params.begins_ns, market, wanted_ns)
+        start_ns = asked(params, params.begins_ns, market, wanted_ns, gives=int)
         if params.end_time is not None and params.end_time <= wanted_ns:
             raise Refused(Code.EXPIRED, f"end_time {params.end_time} has passed")
-        end_ns = asked(params, params.end_ns, market, start_ns)
+        end_ns = asked(params, params.end_ns, market, start_ns, gives=int)
         if end_ns <= start_ns:
             raise Refused(
                 Code.INVALID_PARAMETER,
@@ -80,7 +79,7 @@ class Requests:
             prior=self._known.tried(instrument.symbol),
         )
         task = Parent(event, instrument, params).task(market)
-        chosen, why = asked(params, params.choose, task, self._intake.algos)
+        chosen, why = facts.chosen(params, task, self._intake.algos)
         event = msgspec.structs.replace(
             event,
             **_working_as(order, chosen),
@@ -151,7 +150,7 @@ class Requests:
             end_ns = params.end_time
         elif "duration" in request.message.params:
             end_ns = parent.start_ns + params.duration
-        end_ns = asked(params, params.ends_ns, market, parent.start_ns, end_ns)
+        end_ns = asked(params, params.ends_ns, market, parent.start_ns, end_ns, gives=int)
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
         self._intake.check_value(order, instrument, market.mid_half)
@@ -159,7 +158,7 @@ class Requests:
         base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
         event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))
         task = parent.changed(event, params).task(market)
-        chosen, _ = asked(params, params.choose, task, self._intake.algos, parent.params.name)
+        chosen, _ = facts.chosen(params, task, self._intake.algos, parent.params.name)
         event = msgspec.structs.replace(event, **_working_as(order, chosen))
         return self._planned(parent.changed(event, chosen), event, market, now_ns)
 
@@ -168,7 +167,7 @@ class Requests:
         curve = facts.planned(parent.params, parent.task(market), now_ns)
         name = _WHY[type(event)]
         said = {name: facts.together(getattr(event, name), curve.why)}
-        schedule = to_schedule(curve, parent.instrument)
+        schedule = facts.schedule_of(parent.params, curve, parent.instrument)
         return msgspec.structs.replace(event, schedule=schedule, traded=facts.traded(parent, market), **said)
 
 

@@ -96,7 +96,7 @@ class Working:
             why = told(trigger, side, stop, twice, instrument)
             if parent.started:
                 return [self._switch(parent, market, why, now_ns)]
-            end_ns = asked(parent.params, parent.params.end_ns, market, now_ns)
+            end_ns = asked(parent.params, parent.params.end_ns, market, now_ns, gives=int)
             return [facts.started(parent, market, end_ns, why, now_ns)]
         new = followed(trigger, side, stop, twice, instrument)
         if new is None or now_ns < parent.trailed_ns + STEP_NS:

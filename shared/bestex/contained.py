@@ -25,7 +25,7 @@ class PluginFailed(Exception):
     def __init__(self, plugin: Any, error: Exception) -> None:
         kind: Any = plugin if isinstance(plugin, type) else type(plugin)
         # An object without a text of its own shows its address, which is another one in every process.
-        said = _ADDRESS.sub("0x...", str(error))[:TEXT_CHARS_MAX]
+        said = _ADDRESS.sub("0x...", _said(error))[:TEXT_CHARS_MAX]
         what = f"{type(error).__name__}: {said}" if said else type(error).__name__
         where = _place(kind, error)
         self.error = error
@@ -33,15 +33,32 @@ class PluginFailed(Exception):
         super().__init__(self.text)
 
 
-def asked(plugin: Any, what: Callable[..., T], *args: Any, passes: tuple[type[Exception], ...] = ()) -> T:
+def asked(
+    plugin: Any,
+    what: Callable[..., T],
+    *args: Any,
+    gives: Any = None,
+    passes: tuple[type[Exception], ...] = (),
+) -> T:
     """`what(*args)`. Raises PluginFailed for whatever that raises, but for `passes`, and for want of memory, which is
-    the process's own trouble."""
+    the process's own trouble; and where it gives something else than `gives`, if that is said."""
     try:
-        return what(*args)
+        found = what(*args)
     except Exception as error:
         if isinstance(error, (MemoryError, PluginFailed, *passes)):
             raise
         raise PluginFailed(plugin, error) from error
+    if gives is not None and not isinstance(found, gives):
+        raise PluginFailed(plugin, TypeError(f"{what.__name__} gives a {type(found).__name__}"))
+    return found
+
+
+def _said(error: Exception) -> str:
+    """What an exception says, as text that can be stored: it is a user's own class, and may fail at this too."""
+    try:
+        return str(error).encode("utf-8", "replace").decode()
+    except Exception:  # noqa: BLE001 - whatever it is, it is not worth more words
+        return ""
 
 
 def _place(kind: type[Any], error: Exception) -> str:

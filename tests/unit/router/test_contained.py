@@ -65,6 +65,11 @@ WRONG: dict[str, Any] = {
     "too much": Route([Allocation("sim_a", 10**6, 60_001_00, 1)]),
     "half": Route([Allocation("sim_a", 0.5, 60_001_00, 1)]),  # type: ignore[arg-type]
     "less": Route([Allocation("sim_a", -1, 60_001_00, 1)]),
+    "half shown": Route([Allocation("sim_a", 10, 60_001_00, 1, display=0.5)]),  # type: ignore[arg-type]
+    "half paid": Route([Allocation("sim_a", 10, 60_001_00, 0.5)]),  # type: ignore[arg-type]
+    "no word": Route(why=None),  # type: ignore[arg-type]
+    "no reason": Route(left_out={"sim_a": None}),  # type: ignore[dict-item]
+    "no time": Route(review_ns=0.5),  # type: ignore[arg-type]
     "elsewhere": Route([Allocation("nowhere", 10, 60_001_00, 1)]),
 }
 

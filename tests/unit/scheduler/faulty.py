@@ -11,7 +11,7 @@ from bestex import plugins
 from bestex.clock import SECOND
 from bestex.errors import Code
 from services.scheduler.algos.base import Decision, Finish, Params, Recall, Replan, Slice, Task, Wait
-from services.scheduler.curve import Curve
+from services.scheduler.curve import Curve, Point
 
 FAULTY = "faulty"
 WRONG: dict[str, Any] = {
@@ -21,13 +21,32 @@ WRONG: dict[str, Any] = {
     "less than nothing": Slice(-1, expires_ns=0),
     "half": Slice(0.5, expires_ns=0),  # type: ignore[arg-type]
     "half price": Slice(10, expires_ns=0, limit=0.5),  # type: ignore[arg-type]
+    "half shown": Slice(10, expires_ns=2**62, display=0.5),  # type: ignore[arg-type]
+    "half filled": Slice(10, expires_ns=2**62, min_fill=0.5),  # type: ignore[arg-type]
+    "beyond all times": Slice(10, expires_ns=10**30),
+    "no word": Slice(10, expires_ns=2**62, why=3),  # type: ignore[arg-type]
+    "no venue": Slice(10, expires_ns=2**62, venues=(3,)),  # type: ignore[arg-type]
+    "what cannot be stored": Slice(10, expires_ns=2**62, strategy_params={"a": object()}),
     "strategy": Slice(10, expires_ns=2**62, strategy="nobody's"),
     "never": Wait(float("inf")),  # type: ignore[arg-type]
     "unknown slice": Recall(99, ""),
     "flat": Replan([], ""),  # type: ignore[arg-type]
+    "half a plan": Replan(Curve([Point(0, 0.5, 0, 1)]), ""),  # type: ignore[arg-type]
+    "a plan for never": Replan(Curve([Point(10**30, 1, 0, 1)]), ""),
+    "a plan with no word": Replan(Curve([Point(1, 1, 0, 1)]), None),  # type: ignore[arg-type]
     "cancelled": Finish(Code.CANCELED),
     "wordless": Finish("enough"),  # type: ignore[arg-type]
 }
+
+
+class Unspeakable(Exception):
+    """Whose text is an error of its own."""
+
+    def __str__(self) -> str:
+        raise KeyError("no words")
+
+
+NOTHING = object()
 
 
 class Faulty(Params, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,26 +56,32 @@ class Faulty(Params, frozen=True, kw_only=True, omit_defaults=True):
 
     fails_at: int = 0
     fails_in: Literal["decide", "curve", "problem", "choose", "begin", "making", ""] = "decide"
+    gives: Literal["", "nothing", "halves", "unspeakable"] = ""  # instead of an error, where it fails
     wrong: str = ""
 
     def __post_init__(self) -> None:
         assert self.fails_in != "making", "made wrong"
 
     def problem(self) -> str:
-        assert self.fails_in != "problem", "no problem"
-        return super().problem()
+        return self._bad("problem", 0.5) or super().problem()
 
     def begins_ns(self, market: Any, at_ns: int) -> int:
-        assert self.fails_in != "begin", "no beginning"
-        return super().begins_ns(market, at_ns)
+        return self._bad("begin", at_ns + 0.5) or super().begins_ns(market, at_ns)
 
     def choose(self, task: Task, algos: Mapping[str, type[Params]], name: str = "") -> tuple[Params, str]:
-        assert self.fails_in != "choose", "no choice"
-        return super().choose(task, algos, name)
+        return self._bad("choose", (self, 0.5)) or super().choose(task, algos, name)
 
     def curve(self, task: Task, now_ns: int) -> Curve:
-        assert self.fails_in != "curve", "no curve"
-        return super().curve(task, now_ns)
+        halves: Any = task.qty / 2
+        return self._bad("curve", Curve([Point(now_ns, halves, 0, task.qty)])) or super().curve(task, now_ns)
+
+    def _bad(self, where: str, halves: Any) -> Any:
+        if self.fails_in != where:
+            return None
+        assert self.gives, f"no {where}"
+        if self.gives == "unspeakable":
+            raise Unspeakable
+        return halves if self.gives == "halves" else NOTHING
 
     def decide(self, task: Task, now_ns: int) -> Decision:
         if now_ns >= task.end_ns and not self.wrong:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from bestex import codec
 from bestex import messages as m
 from bestex.clock import SECOND
+from bestex.contained import PluginFailed
 from bestex.errors import Code
 from bestex.status import State, status_of
 from services.scheduler.algos.base import Params
+from services.scheduler.algos.twap import Twap
 from services.scheduler.parent import Parent
 from tests.unit.scheduler.bench_core import Bench
 from tests.unit.scheduler.faulty import FAULTY, WRONG, faulty
@@ -126,6 +129,22 @@ def test_an_order_whose_algorithm_fails_when_it_is_handed_in_is_refused(where: s
     assert PLACE in answer.text
     (alarm,) = played.bench.alarms
     assert (alarm.code, str(alarm.error) in answer.text) == (Code.ALGO_FAILED, True)
+
+
+@pytest.mark.parametrize("gives", ["nothing", "halves", "unspeakable"])
+@pytest.mark.parametrize("where", ["curve", "problem", "choose", "begin"])
+def test_an_order_whose_algorithm_gives_what_cannot_be_is_refused(where: str, gives: str) -> None:
+    played = play(fails_in=where, gives=gives)
+    (answer,) = played.facts
+    assert (type(answer), answer.code) == (m.ParentRejected, Code.ALGO_FAILED)
+    assert len(played.bench.alarms) == 1
+    assert (gives == "unspeakable") == (f"Unspeakable ({PLACE}" in answer.text)
+
+
+def test_what_an_error_says_can_always_be_stored() -> None:
+    failed = PluginFailed(Twap, ValueError("half of a pair: \ud800, and " + 1000 * "a book "))
+    assert "half of a pair: ?, and a book" in failed.text
+    assert len(codec.to_json(failed.text)) < 500
 
 
 def test_a_refused_order_is_refused_once() -> None:
