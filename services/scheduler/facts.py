@@ -149,13 +149,16 @@ def recalled(parent: Parent, slice_no: int, reason: Code, text: str, now_ns: int
     return fact(m.ParentRecalled(**parent.standing(now_ns), slice_no=slice_no, reason=reason, text=text))
 
 
-def replanned(parent: Parent, curve: Curve, why: str, market: Market, now_ns: int) -> Fact:
+def replanned(
+    parent: Parent, curve: Curve, why: str, market: Market, now_ns: int, counts_anew: bool = False
+) -> Fact:
     return fact(
         m.ParentReplanned(
             **parent.standing(now_ns),
             schedule=schedule_of(parent.params, curve, parent.instrument),
             text=why,
             traded=traded(parent, market),
+            counts_anew=counts_anew,
         )
     )
 

@@ -369,7 +369,7 @@ class Parent:
 
     def replanned(self, event: m.ParentReplanned) -> None:
         self._plan(event)
-        self._count(event, not self.paused)
+        self._count(event, not self.paused, anew=event.counts_anew)
 
 
 def _otherwise(order: m.ParentOrder) -> m.Trigger | None:

@@ -115,8 +115,8 @@ class Working:
                 return self._wake(key, parent, max(until_ns, now_ns + MS))
             case Recall(slice_no, why):
                 return [facts.recalled(parent, slice_no, Code.REPLACED, why, now_ns)]
-            case Replan(curve, why):
-                return [facts.replanned(parent, curve, why, task.market, now_ns)]
+            case Replan(curve, why, counts_anew):
+                return [facts.replanned(parent, curve, why, task.market, now_ns, counts_anew)]
             case Finish(reason, text):
                 return self._end(parent, reason, text, now_ns)
             case Slice() as wanted:

@@ -309,11 +309,13 @@ class ParentModified(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class ParentReplanned(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="replanned"):
-    """The algorithm changed its own schedule, and says why. What is at work stays."""
+    """The algorithm changed its own schedule, and says why. What is at work stays. `counts_anew`: what the market
+    traded before says nothing of what it will from here on."""
 
     schedule: list[SchedulePoint]
     text: str = ""
     traded: Traded | None = None
+    counts_anew: bool = False
 
 
 class ParentCanceling(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="canceling"):

@@ -315,10 +315,11 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Replan:
-    """From now on this is the planned curve."""
+    """From now on this is the planned curve. `counts_anew`: and `Task.unbroken` begins here."""
 
     curve: Curve
     why: str
+    counts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 An order that trades in proportion to the market pays the market's average price (Berkowitz, Logue and Noser 1988;
 Konishi 2002: where prices and volumes have nothing to do with each other, the expected volume curve is the optimal
 schedule). The curve is the profile of the days before; as the day's own volume departs from it, it is made anew
-(`services.scheduler.volume_profile`).
+(`services.scheduler.volume_profile`). Each session of an order over several is a day of its own.
 """
 
 from __future__ import annotations
@@ -90,11 +90,13 @@ class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
     def _replanned(self, task: Task, now_ns: int) -> Replan | None:
         """The plan anew, where what has been traded since speaks for another by enough to matter."""
         since = task.unbroken
-        period_ns = max(REPLAN_NS, (task.end_ns - task.start_ns) // REPLANS_MAX)
+        period_ns = max(REPLAN_NS, self.open_ns(task, task.start_ns) // REPLANS_MAX)
+        if since is not None and self._is_another_day(task, since.at_ns, now_ns):
+            return Replan(task.plan, "another session: the market's volume is counted from here on", True)
         if since is None or now_ns - max(task.planned_ns, since.at_ns) < period_ns or not task.unsent:
             return None
         expected = self._expected(task, since.at_ns)
-        if not expected.is_known or task.market.hours.until(since.at_ns, now_ns) < now_ns:
+        if not expected.is_known:
             return None
         traded = (task.traded - since.traded) / 10**task.market.instrument.qty_scale
 
@@ -114,6 +116,15 @@ class Vwap(Scheduled, frozen=True, kw_only=True, omit_defaults=True):
         totals = [sent] * (len(times) - len(later)) + [wanted(at_ns) for at_ns in later]
         of = f"{traded:.6g} traded where {expected.until(now_ns):.6g} was expected"
         return Replan(self._bounded(task, times, totals, ""), of)
+
+    def _is_another_day(self, task: Task, since_ns: int, now_ns: int) -> bool:
+        """Whether it has been closed for a night since then: what was traded before, and while it was closed to us,
+        says nothing of this day. A break in the day is no end of it, and midnight none where it is never closed."""
+        hours = task.market.hours
+        if hours.until(since_ns, now_ns) >= now_ns:
+            return False
+        then, now = hours.after(since_ns), hours.after(now_ns)
+        return then is not None and now is not None and then.date != now.date
 
     def _begins(self, task: Task, now_ns: int) -> tuple[int, int]:
         """Where a new plan begins, and when more is due: what went out last was for the time until then."""
