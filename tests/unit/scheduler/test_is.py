@@ -142,6 +142,18 @@ def test_the_half_life_of_an_urgency_holds_at_the_configured_volatility() -> Non
     assert shares == pytest.approx([0.5566, 0.7875, 0.9889], abs=1e-4)
 
 
+def test_a_late_start_and_a_change_say_by_what_they_are_planned_too() -> None:
+    play = Play(steady(volatility_bps=1.0))
+    play.order("is", **IS, permanent_impact=2e-6, start_time="2023-11-14T22:13:30Z")  # ten seconds after
+    play.until(20 * SECOND)
+    play.request("modify", params={"urgency": "high"})
+    (started,) = play.of(m.ParentStarted)
+    (modified,) = play.of(m.ParentModified)
+    assert started.text.startswith("half-life 1m6.667s by medium urgency; volatility 2.939% a day (live), impact")
+    assert "permanent impact 2e-06 for a base (given), expected cost" in started.text
+    assert modified.text.startswith("half-life 20s by high urgency; ")
+
+
 def test_where_there_is_nothing_to_weigh_it_says_so() -> None:
     play = Play(steady(volatility_bps=None))
     play.order("is", **IS, risk_aversion=1e-2)
