@@ -68,9 +68,15 @@ class CcxtSource:
     def _streams(self, deliver: Deliver) -> Streams:
         return Streams(Stream(*terms, self._clock, deliver) for terms in self._listed)
 
+    def _create(self, kind: type) -> Any:
+        exchange = ccxt_client.create(self._venue, self._config, TIMEOUT_S, kind=kind)
+        name, market_type = ccxt_client.exchange_of(self._venue)
+        inverse = any(listing.inverse for _, listing in self._listed)
+        exchange.options |= quirk_of(name).options(market_type, inverse=inverse)
+        return exchange
+
     async def _hold(self, session: Session, now_ns: Callable[[], int]) -> None:
-        exchange = ccxt_client.create(self._venue, self._config, TIMEOUT_S, kind=session.kind)
-        session.exchange = exchange
+        session.exchange = exchange = self._create(session.kind)
         old = await self._markets.load(exchange, now_ns())
         self._check(session)
         tasks = [asyncio.create_task(self._refresh(now_ns))] if old else []
@@ -103,7 +109,7 @@ class CcxtSource:
 
     async def _refresh(self, now_ns: Callable[[], int]) -> None:
         """The file of markets, by an exchange of its own: those in use stay as they are until the next session."""
-        exchange = ccxt_client.create(self._venue, self._config, TIMEOUT_S)
+        exchange = self._create(self._kind)
         try:
             await self._markets.fetch(exchange, now_ns())
         except Exception as error:  # noqa: BLE001 - the old file is good for days

@@ -113,6 +113,10 @@ class Stream:
             self.is_known = False
             self._update(0, 0, recv_ns, True, [], [])
 
+    def end(self, recv_ns: int) -> None:
+        self.unknown(recv_ns)
+        self._deliver = _to_nobody
+
     def _update(self, seq: int, venue_ns: int, recv_ns: int, whole: bool, bids: Levels, asks: Levels) -> None:
         at_ns = self._clock.ours(venue_ns, recv_ns)
         self._deliver(DepthUpdate(*self._head, seq, at_ns, recv_ns, *self._scales, whole, bids, asks))

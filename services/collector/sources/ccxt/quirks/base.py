@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from bestex.clock import SECOND
 from services.collector.sources.ccxt.stream import Streams
@@ -22,12 +22,23 @@ class Quirk:
     """
 
     BOOK_LIMIT: int | None = None  # levels to subscribe to; None for ccxt's own choice
+    MARKET_TYPES: ClassVar[
+        Mapping[str, Sequence[str]]
+    ] = {}  # what `fetch_markets` asks for; all of them where not said
 
     def __init__(
         self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
     ) -> None:
         """`broken` is told of what fails out of `hear`."""
         self.streams, self.broken, self.now_ns = streams, broken, now_ns
+
+    @classmethod
+    def options(cls, market_type: str, *, inverse: bool) -> dict[str, Any]:
+        """Of the ccxt exchange, for its spot or swap markets, with inverse ones among them or not."""
+        types = list(cls.MARKET_TYPES.get(market_type, ()))
+        if types and inverse and market_type == "swap" and "linear" in types:
+            types.append("inverse")
+        return {"fetchMarkets": {"types": types}} if types else {}
 
     def prepare(self, exchange: Any) -> None:
         """The exchange has its markets, and nothing is subscribed to."""

@@ -4,8 +4,8 @@ begins the chain. The rules are those of recordings, and so is the code (`bestex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from bestex.clock import MS
 from bestex.importers.binance_book import BookBuilder, Diff, Snapshot
@@ -17,6 +17,8 @@ AGAIN_S = 0.25  # a snapshot that is older than the first update that was heard 
 
 
 class Binance(Quirk):
+    MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["linear"]}
+
     def __init__(
         self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
     ) -> None:

@@ -3,8 +3,8 @@ the matching engine's own and only grows, whatever else is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from bestex.clock import MS
 from services.collector.sources.ccxt.hooks import FeedBroken
@@ -14,6 +14,7 @@ from services.collector.sources.ccxt.stream import Stream, Streams
 
 class Bybit(Quirk):
     BOOK_LIMIT = 50  # at 20 ms; 200 come at 100 ms
+    MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["linear"]}
 
     def __init__(
         self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]

@@ -3,8 +3,8 @@ nothing changed for a while, an empty update repeats its id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from bestex.clock import MS
 from services.collector.sources.ccxt.hooks import FeedBroken
@@ -14,6 +14,8 @@ from services.collector.sources.ccxt.stream import Stream, Streams
 
 class Okx(Quirk):
     """Books without sequence ids, as they once were, are left to ccxt."""
+
+    MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["swap"]}
 
     def __init__(
         self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
