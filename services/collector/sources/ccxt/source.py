@@ -165,6 +165,8 @@ class Session:
         try:
             done, _ = await asyncio.wait([self._broken, *watching], return_when=asyncio.FIRST_COMPLETED)
             for one in done:
+                if one.cancelled():  # ccxt cancels what waits on a connection that it closes by itself
+                    raise FeedBroken("the connection was closed")
                 one.result()
         finally:
             for task in watching:

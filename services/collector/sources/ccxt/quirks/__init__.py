@@ -10,6 +10,8 @@ _HERE = "services.collector.sources.ccxt.quirks"
 QUIRKS = {
     "binance": f"{_HERE}.binance:Binance",
     "binanceusdm": f"{_HERE}.binance:Binance",
+    "binancecoinm": f"{_HERE}.binance:Binance",
+    "binanceus": f"{_HERE}.binance:Binance",
     "bybit": f"{_HERE}.bybit:Bybit",
     "okx": f"{_HERE}.okx:Okx",
     "kraken": f"{_HERE}.kraken:Kraken",

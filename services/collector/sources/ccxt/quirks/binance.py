@@ -1,4 +1,4 @@
-"""Binance, spot and USD-M: `U` and `u` (spot) or `pu` and `u` chain the updates of a symbol, and a snapshot over REST
+"""Binance, spot, USD-M and COIN-M: `U` and `u` (spot) or `pu` and `u` chain the updates of a symbol, and a snapshot over REST
 begins the chain. The rules are those of recordings, and so is the code (`bestex.importers.binance_book`)."""
 
 from __future__ import annotations
@@ -78,8 +78,10 @@ class Binance(Quirk):
     async def _snapshot(self, exchange: Any, symbol: str) -> None:
         """Until there is one that the updates join."""
         stream, builder = self.streams.by_symbol[symbol], self._builders[symbol]
-        linear = exchange.market(symbol)["swap"]
-        ask = exchange.fapiPublicGetDepth if linear else exchange.publicGetDepth
+        market = exchange.market(symbol)
+        ask = exchange.publicGetDepth
+        if market["contract"]:
+            ask = exchange.fapiPublicGetDepth if market["linear"] else exchange.dapiPublicGetDepth
         try:
             while builder.needs_snapshot:
                 said = await ask({"symbol": stream.market_id, "limit": SNAPSHOT_LEVELS})
