@@ -1,7 +1,7 @@
 """Recorded frames of exchanges, and a ccxt exchange that hears them instead of a network.
 
-The archive holds, by exchange, what was asked over HTTP (`NAME.0`, `NAME.http.0.0`: lines `url -> time: body`) and what
-came over websockets (`NAME.ws.ID.0`: `time: frame`, and lines that begin with the address for what was sent).
+The archive holds, by exchange, what was asked over HTTP (`NAME.0`, `NAME.http.0.0`: lines `url -> time: body`) and
+what came over websockets (`NAME.ws.ID.0`: `time: frame`, and lines that begin with the address for what was sent).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -87,29 +87,36 @@ def _text(frame: bytes) -> str:
 def recordings(path: Path = ARCHIVE) -> Iterator[Recording]:
     """One exchange after the other, in the order of the names: the archive is read once."""
     made: dict[str, Recording] = {}
-    with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as plain:
-        with tarfile.open(fileobj=io.BufferedReader(plain), mode="r|") as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is not None:
-                    name = member.name.removeprefix("./").removesuffix(".0")
-                    for part in (".http.0", ".ws."):
-                        name = name.partition(part)[0]
-                    made.setdefault(name, Recording(name)).add(file.read())
+    with (
+        path.open("rb") as packed,
+        zstandard.ZstdDecompressor().stream_reader(packed) as plain,
+        tarfile.open(fileobj=io.BufferedReader(plain), mode="r|") as archive,
+    ):
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None:
+                name = member.name.removeprefix("./").removesuffix(".0")
+                for part in (".http.0", ".ws."):
+                    name = name.partition(part)[0]
+                made.setdefault(name, Recording(name)).add(file.read())
     yield from (made[name] for name in sorted(made))
 
 
 def offline(kind: type, recording: Recording, answers: Mapping[str, Any]) -> type:
     """The class `kind`, answered from the recording and connected to nothing.
 
-    `answers`, by path: what it is answered where that was not recorded; a text names the path to answer from instead.
-    KeyError for what nobody can answer.
+    `answers`, by path: what it is answered where that was not recorded; a text names the path to answer from instead,
+    and a function changes what was recorded. KeyError for what nobody can answer. `sent` has what it sends.
     """
 
     class Offline(kind):  # type: ignore[misc]
+        sent: list[Any] = []  # noqa: RUF012 - of this class, which is made for one recording
+
         async def fetch(self, url: str, *_: Any, **__: Any) -> Any:
             path = urlsplit(url).path
             answer = answers.get(path, path)
+            if callable(answer):
+                return answer(orjson.loads(recording.body(url)))
             if not isinstance(answer, str):
                 return answer
             return orjson.loads(recording.body(url.replace(path, answer)))
@@ -119,8 +126,8 @@ def offline(kind: type, recording: Recording, answers: Mapping[str, Any]) -> typ
             if not client.connected.done():
                 client.connected.resolve(url)
 
-                async def send(_: Any) -> None:
-                    """Nobody is there."""
+                async def send(message: Any) -> None:
+                    self.sent.append(message)
 
                 client.send = send
             return client
@@ -144,7 +151,11 @@ class Case:
     answers: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)
-    off_tick: str = ""
+    edit: Callable[[str], str] = str  # a frame as it would be if ccxt had subscribed
+    ack: Callable[[Any], Any] | None = (
+        None  # what answers a subscription that was sent, where ccxt waits for it
+    )
+    keys: bool = False  # whether the class wants keys for public data
 
     def __str__(self) -> str:
         return self.recording
@@ -171,7 +182,7 @@ class Heard:
     @property
     def row(self) -> str:
         case = self.case
-        why = "; ".join(case.lacks.values()) or case.off_tick or self.error
+        why = "; ".join(case.lacks.values()) or self.error
         return (
             f"{case.recording:17} {case.exchange:17} {self.markets:7} {self.frames:6} {self.books:6} "
             f"{self.trades:6}  {self.best:34} {why}"
@@ -196,7 +207,7 @@ async def play(case: Case, recording: Recording) -> Heard:
     heard = Heard(case, frames=len(recording.frames))
     kind = offline(getattr(ccxt.pro, case.exchange), recording, case.answers)
     now = [recording.frames[0][0]]
-    markets = await _markets(case, kind, heard)
+    markets = await _markets(case, kind)
     symbols = _symbols(markets, recording)
     heard.symbols, heard.markets = len(symbols), 0 if case.made else len(markets)
     books, ticks = Books(20), dict[str, int]()
@@ -217,14 +228,14 @@ async def play(case: Case, recording: Recording) -> Heard:
     await exchange.load_markets()
     session.streams.name(exchange.markets)
     listening = asyncio.create_task(session.listen(math.inf))
-    async with asyncio.timeout(5):
-        while not exchange.clients and not listening.done():
-            await asyncio.sleep(0)
-    for _ in range(20):
+    for _ in range(100):  # an address may be asked for first
         await asyncio.sleep(0)
+    if case.ack is not None:
+        for message in exchange.sent:
+            exchange.handle_message(next(iter(exchange.clients.values())), case.ack(message))
     for now[0], frame in recording.frames[:FRAMES]:
         for client in list(exchange.clients.values())[:1]:
-            client.handle_text_or_binary_message(frame)
+            client.handle_text_or_binary_message(case.edit(frame))
         for _ in range(3):  # a snapshot is asked for in tasks of their own
             await asyncio.sleep(0)
     if listening.done():
@@ -236,13 +247,14 @@ async def play(case: Case, recording: Recording) -> Heard:
 
 
 def _exchange(kind: type, case: Case) -> Any:
-    made = kind({"enableRateLimit": False, "apiKey": "none", "secret": "bm9uZQ==", "password": "none"})
+    keys = {"apiKey": "none", "secret": "bm9uZQ==", "password": "none"} if case.keys else {}
+    made = kind({"enableRateLimit": False, **keys})
     made.has["fetchCurrencies"] = False
     made.options |= case.options
     return made
 
 
-async def _markets(case: Case, kind: type, heard: Heard) -> dict[str, Any]:
+async def _markets(case: Case, kind: type) -> dict[str, Any]:
     exchange = _exchange(kind, case)
     try:
         if case.made:
@@ -258,7 +270,14 @@ async def _markets(case: Case, kind: type, heard: Heard) -> dict[str, Any]:
 def _market(exchange: Any, market_id: str, symbol: str) -> Any:
     base, _, quote = symbol.partition("/")
     said = {"id": market_id, "symbol": symbol, "base": base, "quote": quote, "type": "spot", "spot": True}
-    said |= {"baseId": base, "quoteId": quote, "swap": False, "future": False, "option": False, "contract": False}
+    said |= {
+        "baseId": base,
+        "quoteId": quote,
+        "swap": False,
+        "future": False,
+        "option": False,
+        "contract": False,
+    }
     return exchange.safe_market_structure(said | {"active": True, "info": {"id": market_id}})
 
 
@@ -267,7 +286,6 @@ def _symbols(markets: Mapping[str, Any], recording: Recording) -> list[str]:
     text = "\n".join(frame for _, frame in recording.frames[:FRAMES]).lower()
     words = set(re.findall(r"[a-z0-9_\-/]+", text)) | set(re.findall(r"[a-z0-9\-]+", text))
     found = [symbol for symbol, market in markets.items() if str(market["id"]).lower() in words]
-    found = [symbol for symbol in found if not markets[symbol]["option"]]
     swaps = [symbol for symbol in found if markets[symbol]["swap"]]
     return (swaps or found)[:SYMBOLS]
 

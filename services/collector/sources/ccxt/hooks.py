@@ -124,7 +124,7 @@ class Told:
         for trade in trades:
             stream = self._streams.by_symbol.get(trade["symbol"])
             at_ms = int(trade.get("timestamp") or 0)
-            if stream is None or (at_ms and at_ms < self._since_ms):
+            if stream is None or (at_ms and at_ms < self._since_ms) or not trade.get("amount"):
                 continue
             try:
                 stream.trade(

@@ -1,5 +1,6 @@
-"""Binance, spot, USD-M and COIN-M: `U` and `u` (spot) or `pu` and `u` chain the updates of a symbol, and a snapshot over REST
-begins the chain. The rules are those of recordings, and so is the code (`bestex.importers.binance_book`)."""
+"""Binance, spot, USD-M and COIN-M: `U` and `u` (spot) or `pu` and `u` chain the updates of a symbol, and a snapshot
+over REST begins the chain. The rules are those of recordings, and so is the code (`bestex.importers.binance_book`).
+"""
 
 from __future__ import annotations
 
