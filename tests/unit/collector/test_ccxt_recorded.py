@@ -25,17 +25,20 @@ CLOCK = AffineClock()
 
 
 def told_by(events: Any, price_scale: int, qty_scale: int) -> tuple[dict[int, Any], list[Any]]:
-    """The best levels by update id, and the trades, all at the scales given."""
-    books, tops, trades = Books(LEVELS), dict[int, Any](), []
+    """The best levels by update id, and the trades, at the scales given; finer sizes are rounded down."""
+    books, tops, trades = Books(2 * LEVELS), dict[int, Any](), []
     for event in events:
-        px, qty = 10 ** (price_scale - event.price_scale), 10 ** (qty_scale - event.qty_scale)
+        px = 10 ** (price_scale - event.price_scale)
+        qty_one, one = 10**qty_scale, 10**event.qty_scale
         if isinstance(event, MarketTrade):
-            trades.append((event.trade_id, event.price * px, event.qty * qty, event.aggressor))
+            qty = event.qty * qty_one // one
+            trades.append((event.trade_id, event.price * px, qty, event.aggressor))
             continue
         made: Any = books.take(event)
-        tops[event.seq] = (
-            [(p * px, q * qty) for p, q in zip(made.bid_px, made.bid_qty, strict=True)],
-            [(p * px, q * qty) for p, q in zip(made.ask_px, made.ask_qty, strict=True)],
+        sides = zip(made.bid_px, made.bid_qty, strict=True), zip(made.ask_px, made.ask_qty, strict=True)
+        tops[event.seq] = tuple(
+            [(price * px, units) for price, size in side if (units := size * qty_one // one)][:LEVELS]
+            for side in sides
         )
     return tops, trades
 

@@ -99,6 +99,8 @@ class Told:
         made: Levels = []
         for level in side:
             price, qty = stream.prices[level[0]], stream.qtys[level[1]]
+            if not qty:
+                continue  # less than one unit
             if not made or way * price > way * made[-1][0]:
                 if len(made) == self._levels:
                     break

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from bestex import ccxt_client
-from bestex.clock import MS, AffineClock
+from bestex.clock import MS, SECOND, AffineClock
 from bestex.config import Config
 from bestex.errors import ConfigError
 from bestex.instruments import Instrument, Listing
@@ -30,6 +30,7 @@ from services.collector.sources.ccxt.stream import Stream, Streams, VenueClock
 TIMEOUT_S = 10.0
 SILENCE_S = 60.0
 RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.25, 30.0
+LASTED_NS = 30 * SECOND  # a shorter session has not shown that it works, and each costs a snapshot
 TOLD_BEFORE_MS = 5_000  # clocks differ, and trades of this long before the session are still news
 
 
@@ -50,6 +51,7 @@ class CcxtSource:
     async def run(self, deliver: Deliver, now_ns: Callable[[], int]) -> None:
         pause = RECONNECT_FIRST_S
         while True:
+            began_ns = now_ns()
             session = Session(self._kind, self._streams(deliver), self._config.market_data.levels, now_ns)
             text = "ended"
             try:
@@ -59,7 +61,7 @@ class CcxtSource:
             finally:
                 session.streams.end(now_ns())
                 await session.close()
-            if session.heard:
+            if now_ns() - began_ns > LASTED_NS:
                 pause = RECONNECT_FIRST_S
             self._log.warning("no market data", error=text, again_in_s=pause)
             await asyncio.sleep(pause)
@@ -72,6 +74,7 @@ class CcxtSource:
         exchange = ccxt_client.create(self._venue, self._config, TIMEOUT_S, kind=kind)
         name, market_type = ccxt_client.exchange_of(self._venue)
         inverse = any(listing.inverse for _, listing in self._listed)
+        exchange.options["adjustForTimeDifference"] = False  # nothing is signed
         exchange.options |= quirk_of(name).options(market_type, inverse=inverse)
         return exchange
 
@@ -126,7 +129,7 @@ def _listed(venue: str, config: Config) -> Iterator[tuple[Instrument, Listing]]:
 
 
 class Session:
-    """One exchange object, and what its ears do (`hooks.Hearing`). `heard`: whether any book or trade came."""
+    """One exchange object, and what its ears do (`hooks.Hearing`)."""
 
     def __init__(self, kind: type, streams: Streams, levels: int, now_ns: Callable[[], int]) -> None:
         self.exchange: Any = None
@@ -137,10 +140,6 @@ class Session:
         self._told = Told(streams, levels, now_ns() // MS - TOLD_BEFORE_MS)
         self.quirk = quirk_of(kind.__name__)(streams, self.broken, now_ns)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def heard(self) -> bool:
-        return self._frames > 0
 
     def hear(self, exchange: Any, client: Any, message: Any) -> bool:
         if self._broken.done():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
 from bestex.depth import MAX_TEXTS, units_of_text
@@ -27,21 +27,25 @@ Deliver = Callable[[FeedEvent | VenueBook], None]
 
 
 class Numbers(dict[Any, int]):
-    """`numbers[said]` is the exact units of what a venue or ccxt says: text, or a float that was text. Remembered."""
+    """`numbers[said]` is the units of what a venue or ccxt says: text, or a float that was text. Remembered.
 
-    __slots__ = ("scale",)
+    Exact, or with `floor` rounded down: sizes finer than the lot rest at real venues, from before a coarser one, and
+    a little less than there is can be shown without harm.
+    """
 
-    def __init__(self, scale: int) -> None:
-        self.scale = scale
+    __slots__ = ("floor", "scale")
+
+    def __init__(self, scale: int, *, floor: bool = False) -> None:
+        self.scale, self.floor = scale, floor
 
     def __missing__(self, said: Any) -> int:
-        """UnitError for what is no number, or finer than the scale: it is never rounded."""
+        """UnitError for what is no number, or, without `floor`, finer than the scale."""
         text = said if isinstance(said, str) else repr(said)
         try:
             units = units_of_text(text, self.scale)
         except UnitError:
             try:
-                units = to_units(Decimal(text), self.scale)  # "1e-07" and the like
+                units = self._units(Decimal(text))  # "1e-07" and the like, and what is finer
             except InvalidOperation:
                 raise UnitError(f"{text[:40]!r} is no number") from None
             if units < 0:
@@ -50,6 +54,11 @@ class Numbers(dict[Any, int]):
             self.clear()
         self[said] = units
         return units
+
+    def _units(self, number: Decimal) -> int:
+        if self.floor and number.is_finite():
+            number = number.quantize(Decimal(1).scaleb(-self.scale), ROUND_FLOOR)
+        return to_units(number, self.scale)
 
 
 class VenueClock:
@@ -88,7 +97,8 @@ class Stream:
         self.instrument, self.listing = instrument, listing
         self.symbol = listing.symbol
         self.market_id = ""
-        self.prices, self.qtys = Numbers(instrument.price_scale), Numbers(instrument.qty_scale)
+        self.prices = Numbers(instrument.price_scale)
+        self.qtys = Numbers(instrument.qty_scale, floor=True)
         self.is_known = False
         self._head = listing.venue, listing.symbol
         self._scales = instrument.price_scale, instrument.qty_scale
