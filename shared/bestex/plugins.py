@@ -47,6 +47,7 @@ GATEWAYS = {
 COLLECTORS = {
     "sim": "services.collector.sources.sim:SimSource",
     "recording": "services.collector.sources.recording:RecordingSource",
+    "ccxt": "services.collector.sources.ccxt.source:CcxtSource",
 }
 
 

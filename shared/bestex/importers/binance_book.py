@@ -77,6 +77,11 @@ class BookBuilder:
         self._tops: dict[int, Top] = {}
         self._tickers: dict[int, Top] = {}
 
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether the book is unknown, and no snapshot waits for the difference that joins it."""
+        return not self.is_known and self._snapshot is None
+
     def on_snapshot(self, snapshot: Snapshot) -> Change | None:
         self._snapshot = snapshot
         return None if self.is_known else self._join(count_failure=True)

@@ -1,0 +1,1 @@
+"""Market data of the exchanges that ccxt speaks to."""

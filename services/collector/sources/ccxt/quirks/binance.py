@@ -1,0 +1,109 @@
+"""Binance, spot, USD-M and COIN-M: `U` and `u` (spot) or `pu` and `u` chain the updates of a symbol, and a snapshot
+over REST begins the chain. The rules are those of recordings, and so is the code (`bestex.importers.binance_book`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from bestex.clock import MS
+from bestex.importers.binance_book import BookBuilder, Diff, Snapshot
+from services.collector.sources.ccxt.quirks.base import Quirk
+from services.collector.sources.ccxt.stream import Stream, Streams
+
+SNAPSHOT_LEVELS = 1_000
+AGAIN_S = 0.25  # a snapshot that is older than the first update that was heard is asked for again
+
+
+class Binance(Quirk):
+    MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["linear"]}
+
+    def __init__(
+        self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
+    ) -> None:
+        super().__init__(streams, broken, now_ns)
+        self._builders = {symbol: _builder(stream) for symbol, stream in streams.by_symbol.items()}
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+
+    def prepare(self, exchange: Any) -> None:
+        def subscribed(client: Any, message: Any, subscription: Any) -> None:  # noqa: ARG001 - ccxt's
+            for symbol in self.streams.by_symbol:
+                self._fetch(exchange, symbol)
+
+        exchange.handle_order_book_subscription = subscribed  # instead of ccxt's own snapshot
+
+    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002
+        if not isinstance(message, dict):
+            return False
+        body = message.get("data", message) if "stream" in message else message
+        kind = body.get("e") if isinstance(body, dict) else None
+        if kind == "depthUpdate":
+            stream = self.streams.by_id.get(body["s"])
+            if stream is not None:
+                self._diff(exchange, stream, body, recv_ns)
+            return True
+        if kind in ("trade", "aggTrade"):
+            stream = self.streams.by_id.get(body["s"])
+            if stream is not None:
+                trade_id = str(body["t"] if kind == "trade" else body["a"])
+                aggressor = -1 if body["m"] else 1
+                stream.trade(trade_id, body["T"] * MS, recv_ns, body["p"], body["q"], aggressor)
+            return True
+        return False
+
+    def _diff(self, exchange: Any, stream: Stream, body: Any, recv_ns: int) -> None:
+        builder = self._builders[stream.symbol]
+        event_ns = body["E"] * MS
+        bids, asks = stream.read(body["b"]), stream.read(body["a"])
+        change = builder.on_diff(Diff(body["U"], body["u"], body.get("pu"), event_ns, bids, asks))
+        if change is not None:
+            self._tell(stream, change, body.get("T", body["E"]) * MS, recv_ns)
+        if builder.needs_snapshot:
+            self._fetch(exchange, stream.symbol)
+
+    def _tell(self, stream: Stream, change: Any, venue_ns: int, recv_ns: int) -> None:
+        builder = self._builders[stream.symbol]
+        if not change.whole:
+            stream.change(builder.last_id, venue_ns, recv_ns, change.bids, change.asks)
+        elif builder.is_known:
+            stream.whole(builder.last_id, venue_ns, recv_ns, change.bids, change.asks)
+        else:
+            stream.unknown(recv_ns)
+
+    def _fetch(self, exchange: Any, symbol: str) -> None:
+        if symbol not in self._fetches:
+            self._fetches[symbol] = asyncio.create_task(self._snapshot(exchange, symbol))
+
+    async def _snapshot(self, exchange: Any, symbol: str) -> None:
+        """Until there is one that the updates join."""
+        stream, builder = self.streams.by_symbol[symbol], self._builders[symbol]
+        market = exchange.market(symbol)
+        ask = exchange.publicGetDepth
+        if market["contract"]:
+            ask = exchange.fapiPublicGetDepth if market["linear"] else exchange.dapiPublicGetDepth
+        try:
+            while builder.needs_snapshot:
+                said = await ask({"symbol": stream.market_id, "limit": SNAPSHOT_LEVELS})
+                bids, asks = stream.read(said["bids"]), stream.read(said["asks"])
+                change = builder.on_snapshot(Snapshot(int(said["lastUpdateId"]), bids, asks))
+                if change is not None:
+                    venue_ns = int(said.get("T") or said.get("E") or 0) * MS
+                    self._tell(stream, change, venue_ns, self.now_ns())
+                if builder.needs_snapshot:
+                    await asyncio.sleep(AGAIN_S)
+        except Exception as error:  # noqa: BLE001 - without a snapshot there is no book: the session ends
+            self.broken(error)
+        finally:
+            del self._fetches[symbol]
+
+    async def stop(self) -> None:
+        tasks = list(self._fetches.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _builder(stream: Stream) -> BookBuilder:
+    return BookBuilder(stream.prices.scale, stream.qtys.scale, compares=False)

@@ -1,0 +1,55 @@
+"""OKX: `prevSeqId` of an update is `seqId` of the one before. After maintenance ids may begin anew, and say so; where
+nothing changed for a while, an empty update repeats its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from bestex.clock import MS
+from services.collector.sources.ccxt.hooks import FeedBroken
+from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk
+from services.collector.sources.ccxt.stream import Stream, Streams
+
+
+class Okx(Quirk):
+    """Books without sequence ids, as they once were, are left to ccxt."""
+
+    MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["swap"]}
+
+    def __init__(
+        self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
+    ) -> None:
+        super().__init__(streams, broken, now_ns)
+        self._last: dict[str, int] = {}
+
+    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002
+        if not isinstance(message, dict) or "data" not in message or "arg" not in message:
+            return False
+        channel, stream = message["arg"]["channel"], self.streams.by_id.get(message["arg"].get("instId"))
+        if stream is None:
+            return False
+        if channel == "books" and "prevSeqId" in message["data"][0]:
+            for data in message["data"]:
+                self._book(stream, message["action"] == "snapshot", data, recv_ns)
+            return True
+        if channel == "trades":
+            for trade in message["data"]:
+                at_ns, aggressor = int(trade["ts"]) * MS, BUY_SELL[trade["side"]]
+                stream.trade(trade["tradeId"], at_ns, recv_ns, trade["px"], trade["sz"], aggressor)
+            return True
+        return False
+
+    def _book(self, stream: Stream, whole: bool, data: Any, recv_ns: int) -> None:
+        seq, previous, at_ns = int(data["seqId"]), int(data["prevSeqId"]), int(data["ts"]) * MS
+        bids, asks = stream.read(data["bids"]), stream.read(data["asks"])
+        if whole:
+            self._last[stream.symbol] = seq
+            stream.whole(seq, at_ns, recv_ns, bids, asks)
+            return
+        last = self._last.get(stream.symbol)
+        if last is None or previous != last:
+            raise FeedBroken(f"{stream.symbol}: an update after {previous} follows {last}")
+        self._last[stream.symbol] = seq
+        if bids or asks:
+            stream.change(seq, at_ns, recv_ns, bids, asks)
