@@ -149,7 +149,7 @@ def test_a_late_start_and_a_change_say_by_what_they_are_planned_too() -> None:
     play.request("modify", params={"urgency": "high"})
     (started,) = play.of(m.ParentStarted)
     (modified,) = play.of(m.ParentModified)
-    assert started.text.startswith("half-life 1m6.667s by medium urgency; volatility 2.939% a day (live), impact")
+    assert started.text.startswith("half-life 1m7s by medium urgency; volatility 2.939% a day (live), impact")
     assert "permanent impact 2e-06 for a base (given), expected cost" in started.text
     assert modified.text.startswith("half-life 20s by high urgency; ")
 
