@@ -105,7 +105,12 @@ class VirtualDesk:
 
     def _query(self, look: Callable[[], Sequence[Any]]) -> None:
         """Look when the question arrives, and hear of it when the answer is back."""
-        self._exchange.travel(lambda: self._exchange.travel(partial(self._say, look())))
+        asked_ns = self._world.now_ns
+
+        def looked() -> list[Any]:
+            return [p.answered(said, asked_ns) for said in look()]
+
+        self._exchange.travel(lambda: self._exchange.travel(partial(self._say, looked())))
 
     def _say(self, said: Sequence[Any]) -> None:
         for one in said:

@@ -141,7 +141,7 @@ class Desk:
             self._pump(lane)
 
     async def _act(self, lane: Lane, request: p.Request) -> None:
-        venue = lane.venue
+        venue, asked_ns = lane.venue, self._now_ns()
         said: Any = ()
         match request:
             case p.Submit():
@@ -155,7 +155,6 @@ class Desk:
             case p.QueryOrder():
                 said = await venue.query_order(request)
             case p.PullFills():
-                asked_ns = self._now_ns()
                 fills = await venue.fills_since(request.since_ns)
                 if fills is not None:
                     said = [*fills, p.VenuePulled(request.venue, asked_ns)]
@@ -166,7 +165,8 @@ class Desk:
                 if not await venue.arm(request.timeout_ns):
                     self._log.warning("the dead-man switch was not armed", venue=request.venue)
         for one in said:
-            self._say(lane, one)
+            # Of an order's first words none is older than the order.
+            self._say(lane, one if isinstance(request, p.Submit) else p.answered(one, asked_ns))
 
     async def _submit(self, venue: p.Venue, order: p.Submit) -> Any:
         hold_ns = order.send_at_ns - self._now_ns()
@@ -215,7 +215,7 @@ class Desk:
         if lane.session != session:
             return  # the connection that was asked over is gone; the next one asks anew
         for one in said:
-            self._say(lane, one)
+            self._say(lane, p.answered(one, asked_ns))
         self._say(lane, p.VenuePulled(ask.venue, asked_ns))
         self._say(lane, p.SessionState(ask.venue, p.Session.RECONCILED))
 

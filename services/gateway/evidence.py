@@ -40,7 +40,7 @@ def _still_working(child: Child, chase: Chase, said: p.VenueAccepted, now: Time)
     if pending is not None and said.qty:
         if (said.qty, said.price) == (pending.qty, pending.price):
             out.append(_replaced_to(child, now, said.qty, said.price, said.venue_order_id))
-        elif now >= pending.deadline_ns + ABSENCE_MARGIN_NS:
+        elif said.asked_ns >= pending.deadline_ns + ABSENCE_MARGIN_NS:
             text = "the venue works the order as it was"
             out.append(facts.about(m.ExecReplaceRejected, child, now, code=Code.TIMEOUT, text=text))
     return out

@@ -144,9 +144,11 @@ class SessionState(msgspec.Struct, frozen=True):
 
 
 class VenueSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything that is said of one child."""
+    """Base of everything that is said of one child. `asked_ns`: when that was asked whose answer it is; 0 for what
+    was said out of turn, which may be old news."""
 
     child_id: str
+    asked_ns: int = 0
 
 
 class VenueAccepted(VenueSaid, frozen=True, kw_only=True):
@@ -250,6 +252,13 @@ class VenuePulled(msgspec.Struct, frozen=True):
 
     venue: str
     until_ns: int
+
+
+def answered(said: Any, asked_ns: int) -> Any:
+    """The same, as the answer to what was asked at `asked_ns`, unless the adapter has said when that was."""
+    if isinstance(said, VenueSaid) and not said.asked_ns:
+        return msgspec.structs.replace(said, asked_ns=asked_ns)
+    return said
 
 
 Said = (

@@ -6,8 +6,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
-from bestex.messages import ParentAccepted, PoolFindings, VenueTrial
-from services.scheduler.parent import fingerprint
+import msgspec
+
+from bestex import ids
+from bestex.messages import ParentAccepted, ParentOrder, PoolFindings, VenueTrial
 
 IDS_MAX = 1_000_000  # ids of ended parents; 100 bytes each, weeks of trading
 ENDED_MAX = 100_000  # ended parents whose last request may be redelivered; far more than in flight
@@ -79,3 +81,10 @@ def _note(table: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None
     table[key] = value
     if len(table) > most:
         table.popitem(last=False)
+
+
+def fingerprint(order: ParentOrder) -> int:
+    """64 bits that tell whether a second order under a known id is the same one, sent again."""
+    return ids.digest(msgspec.json.encode(msgspec.to_builtins(order, enc_hook=str), order="sorted")) & (
+        (1 << 64) - 1
+    )

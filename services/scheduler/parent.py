@@ -395,10 +395,3 @@ def average(notional: Decimal, cum: int, instrument: Instrument) -> Decimal | No
     exact = notional / instrument.qty(cum)
     rounded = exact.quantize(Decimal(1).scaleb(-instrument.price_scale - AVG_DIGITS))
     return rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
-
-
-def fingerprint(order: m.ParentOrder) -> int:
-    """64 bits that tell whether a second order under a known id is the same one, sent again."""
-    return ids.digest(msgspec.json.encode(msgspec.to_builtins(order, enc_hook=str), order="sorted")) & (
-        (1 << 64) - 1
-    )

@@ -20,8 +20,8 @@ from services.scheduler.conditions import waits_until
 from services.scheduler.facts import fact
 from services.scheduler.intake import Intake, Refused, Request
 from services.scheduler.market import Market
-from services.scheduler.memory import Memory
-from services.scheduler.parent import Parent, fingerprint
+from services.scheduler.memory import Memory, fingerprint
+from services.scheduler.parent import Parent
 
 NEVER_NS = 2**63 - 1
 # Where an event says why its curve is as it is; the choice of the algorithm stands before it.

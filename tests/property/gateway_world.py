@@ -90,8 +90,8 @@ class World:
                 parent_id="p1",
                 venue=VENUE,
                 symbol=SYMBOL,
-                qty=Decimal(self.random.choice(["0.005", "0.02"])),
-                price=Decimal("59000"),
+                qty=Decimal(self.random.choice(["0.005", "0.01", "0.02"])),
+                price=Decimal(self.random.choice(["59000", "60000"])),
                 expires_at=Time(self.bench.now + SECOND),
             )
             self.commands[child_id].append(order)
@@ -193,10 +193,11 @@ class World:
     def say(self, *said: Any) -> None:
         self.words += said
 
-    def state(self, order: Order) -> Any:
+    def state(self, order: Order, asked_ns: int = 0) -> Any:
         if order.state == "open":
             return p.VenueAccepted(
                 child_id=order.child_id,
+                asked_ns=asked_ns,
                 venue_order_id=f"v-{order.child_id}",
                 cum_qty=order.cum,
                 qty=order.qty,
@@ -265,13 +266,15 @@ class World:
     def take_replace(self, request: p.Replace) -> None:
         order = self.orders[request.child_id]
         if order.state != "open" or self.bench.now >= request.deadline_ns or request.qty <= order.cum:
-            no = p.VenueReplaceRejected(child_id=request.child_id, code=Code.TOO_LATE, text="no")
+            more: dict[str, Any] = {"asked_ns": self.random.choice([0, self.bench.now])}
+            no = p.VenueReplaceRejected(child_id=request.child_id, code=Code.TOO_LATE, text="no", **more)
             self.stream(no)
             return
         order.qty, order.price = request.qty, request.price
         self.stream(
             p.VenueReplaced(
                 child_id=request.child_id,
+                asked_ns=self.random.choice([0, self.bench.now]),
                 venue_order_id=f"v-{request.child_id}",
                 qty=request.qty,
                 price=request.price,
@@ -288,12 +291,13 @@ class World:
             )
             self.say(absent)
             return
-        self.say(self.state(order))
+        self.say(self.state(order, self.bench.now))
 
     def mass_status(self, request: p.MassStatus) -> None:
         known = [trade for order in self.orders.values() for trade in order.trades]
         said = [trade for trade in known if trade.venue_ns >= request.since_ns]
-        states = [self.state(order) for order in self.orders.values() if order.state == "open"]
+        asked_ns = self.bench.now
+        states = [self.state(order, asked_ns) for order in self.orders.values() if order.state == "open"]
         self.hear(*said, *states)
         for query in request.orders:
             self.query(query)

@@ -70,9 +70,14 @@ class Venue:
         self.state = how
         self.say(self.standing())
 
-    def standing(self) -> Any:
+    def standing(self, asked_ns: int = 0) -> Any:
         if self.is_open:
-            terms: dict[str, Any] = {"cum_qty": self.cum, "qty": self.qty, "price": self.price}
+            terms: dict[str, Any] = {
+                "asked_ns": asked_ns,
+                "cum_qty": self.cum,
+                "qty": self.qty,
+                "price": self.price,
+            }
             return p.VenueAccepted(child_id=ID, venue_order_id="v1", **terms)
         return p.VenueClosed(child_id=ID, how=self.state, cum_qty=self.cum)  # type: ignore[arg-type]
 
@@ -85,10 +90,11 @@ class Venue:
                 self.say(p.VenueCancelRejected(child_id=ID, code=Code.UNKNOWN_ORDER, text="no"))
             case p.Replace() if self.is_open and request.qty > self.cum and self.now < request.deadline_ns:
                 self.qty, self.price = request.qty, request.price
-                terms = {"venue_order_id": "v1", "qty": self.qty, "price": self.price}
+                terms = {"venue_order_id": "v1", "qty": self.qty, "price": self.price, "asked_ns": self.now}
                 self.say(p.VenueReplaced(child_id=ID, **terms))  # type: ignore[arg-type]
             case p.Replace():
-                self.say(p.VenueReplaceRejected(child_id=ID, code=Code.TOO_LATE, text="no"))
+                no = p.VenueReplaceRejected(child_id=ID, code=Code.TOO_LATE, text="no", asked_ns=self.now)
+                self.say(no)
             case p.QueryOrder():
                 self.say(*self.found(request))
             case p.PullFills():
@@ -102,7 +108,7 @@ class Venue:
         trades = self.trades if lists else []
         if self.order is None or (lists and not self.is_open):
             return [*trades, p.VenueAbsent(child_id=ID, endpoint=query.endpoint, asked_ns=self.now)]
-        return [*trades, self.standing()]
+        return [*trades, self.standing(self.now)]
 
 
 class ChildLife(RuleBasedStateMachine):

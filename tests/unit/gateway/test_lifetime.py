@@ -153,7 +153,13 @@ def test_a_replace_that_never_arrived_is_refused_after_its_time(bench: Bench) ->
     bench.hear(replace(), accepted(qty=QTY, price=6_000_000))
     assert bench.tags()[-1] == "replacing"
     bench.now += SECOND + ABSENCE_MARGIN_NS
-    bench.hear(accepted(qty=QTY, price=6_000_000))
+    for asked_ns in (0, bench.now - 1):
+        bench.hear(accepted(qty=QTY, price=6_000_000, asked_ns=asked_ns))
+        assert bench.tags()[-1] == "replacing", (
+            "what was said out of turn, or asked too early, may be old news"
+        )
+        assert bench.core.reserved == 2_000
+    bench.hear(accepted(qty=QTY, price=6_000_000, asked_ns=bench.now))
     assert bench.tags()[-1] == "replace_rejected"
     assert bench.core.reserved == QTY
 
