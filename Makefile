@@ -16,7 +16,7 @@ demo: setup ## work some thirty parent orders over four simulated venues, then a
 	$(BIN)/python -m bestex.demo $(ARGS)
 
 test: setup ## the whole test suite; ARGS goes to pytest, as in `make test ARGS=tests/unit`
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: setup ## lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -52,24 +52,30 @@ $(STAMP): requirements.lock pyproject.toml
 
 # The locks name no index and no place, and hold the hashes of every platform that a release was built for. A
 # person's own pip configuration stays out of it, because it may add indexes with other builds. The image gets
-# a lock of its own: the same versions, without the tools of development.
+# locks of its own: the same versions, without the tools of development, and one for each extra.
 LOCK_ENV := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND='make lock'
 LOCK := $(LOCK_ENV) $(VENV)/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-options \
   --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(ARGS)
 
-lock: setup ## requirements.lock anew from pyproject.toml; ARGS=--upgrade for newer versions
+EXTRA_LOCKS := ccxt equities
+
+lock: setup ## requirements.lock and the image's anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@test -x $(VENV)/lock/bin/pip-compile || \
 	  { $(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet 'pip-tools>=7.5'; }
 	@$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	  run = p["project"]["dependencies"] + p["build-system"]["requires"]; \
 	  print(*run, file=open("runtime.in", "w"), sep="\n"); \
-	  print(*p["dependency-groups"]["dev"], file=open("dev.in", "w"), sep="\n")'
+	  print(*p["dependency-groups"]["dev"], file=open("dev.in", "w"), sep="\n"); \
+	  [print(*p["project"]["optional-dependencies"][extra], file=open(f"{extra}.in", "w"), sep="\n") \
+	   for extra in "$(EXTRA_LOCKS)".split()]'
 	$(LOCK) --output-file requirements.lock runtime.in dev.in
 	$(LOCK) --output-file deploy/requirements.lock --constraint requirements.lock runtime.in
-	@rm runtime.in dev.in
+	@for extra in $(EXTRA_LOCKS); do set -x; \
+	  $(LOCK) --output-file deploy/requirements-$$extra.lock --constraint requirements.lock $$extra.in || exit 1; done
+	@rm runtime.in dev.in $(EXTRA_LOCKS:=.in)
 
 image: ## the container image of all services; SERVICE=router for one alone, EXTRAS=ccxt for its venues
-	docker build --file deploy/Dockerfile --build-arg SERVICE=$(SERVICE) --build-arg EXTRAS=$(EXTRAS) --tag bestex:dev .
+	docker build --file deploy/Dockerfile --build-arg SERVICE=$(SERVICE) --build-arg EXTRAS="$(EXTRAS)" --tag bestex:dev .
 
 clean: ## remove what can be made again; the data in .bestex stays
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,7 +24,7 @@ from bestex.config import MarketDataConfig
 from bestex.defects import Defect
 from bestex.instruments import Instrument, Listing
 from bestex.ladder import BPS_ONE
-from bestex.messages import BookStatus, ConsolidatedBook, VenueBook, VenueColumn
+from bestex.messages import BookStatus, ConsolidatedBook, MarkPrice, VenueBook, VenueColumn
 from services.aggregator.estimators import NEVER, Basis, Steadiness, Usual, Volume
 from services.aggregator.flow import Flow
 from services.aggregator.normalise import Columns, Normaliser
@@ -74,6 +74,7 @@ class Column:
         "heard_ns",
         "levels",
         "listing",
+        "mark",
         "mid_half",
         "normaliser",
         "recv_ns",
@@ -107,6 +108,7 @@ class Column:
         self.steadiness = Steadiness()
         self.usual_bids, self.usual_asks = Usual(), Usual()
         self.flow = Flow()
+        self.mark: MarkPrice | None = None
 
     def take(self, book: VenueBook, now_ns: int, max_skew_ns: int) -> None:
         self.venue_ns, self.recv_ns = book.venue_ns, book.recv_ns

@@ -16,7 +16,7 @@ from bestex.config import MarketDataConfig
 from bestex.core import BusBack, BusLost, Effect, Emit, Recovered, Wake, Wakeup
 from bestex.defects import Defect
 from bestex.instruments import Instruments
-from bestex.messages import MarketTrade, VenueBook
+from bestex.messages import MarketTrade, MarkPrice, VenueBook
 from services.aggregator.consolidation import Consolidation, Source
 from services.aggregator.estimators import NEVER
 from services.aggregator.statistics import Statistics
@@ -66,6 +66,9 @@ class AggregatorCore:
             self._on_book(message, now_ns, effects)
         elif isinstance(message, MarketTrade):
             self._on_trade(message, now_ns)
+        elif isinstance(message, MarkPrice):
+            for item, index in self._targets.get((message.venue, message.symbol), ()):
+                item.consolidation.columns[index].mark = message
         elif isinstance(message, Wakeup):
             if message.key == STATS_KEY:
                 self._on_second(now_ns, effects)

@@ -23,14 +23,15 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
 
 
 def _as_spoken(instruments: Instruments, config: Config) -> Instruments:
-    """A simulated venue states sizes in base, whatever contract it stands for: it has converted them."""
+    """A simulated venue, or one on paper, states sizes in base, whatever contract it stands for: it has converted
+    them."""
     return Instruments(
         tuple(
             msgspec.structs.replace(
                 instrument,
                 listings=tuple(
                     msgspec.structs.replace(listing, contract_size=1, inverse=False)
-                    if config.venues[listing.venue].adapter == "sim"
+                    if config.venues[listing.venue].in_exchange
                     else listing
                     for listing in instrument.listings
                 ),
@@ -38,6 +39,13 @@ def _as_spoken(instruments: Instruments, config: Config) -> Instruments:
             for instrument in instruments.all
         )
     )
+
+
+_SUBJECTS = {
+    "spot": (subjects.md_book, subjects.md_trade),
+    "dark": (subjects.md_book, subjects.md_trade),
+    "perp": (subjects.md_book, subjects.md_trade, subjects.md_mark),
+}
 
 
 def hears(instruments: Instruments) -> tuple[str, ...]:
@@ -48,7 +56,7 @@ def hears(instruments: Instruments) -> tuple[str, ...]:
                 subject(listing.venue, listing.symbol)
                 for instrument in instruments.all
                 for listing in instrument.listings
-                for subject in (subjects.md_book, subjects.md_trade)
+                for subject in _SUBJECTS[listing.kind]
             }
         )
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 from math import prod
+from typing import Any
 
-from bestex.clock import MS, SECOND, Time
+from bestex.clock import MINUTE, MS, SECOND, Time
 from bestex.ladder import BPS_ONE, Ladder
 from bestex.messages import BookStatus, Side, Stats, VenueStats
 from bestex.units import from_units
 from services.aggregator.consolidation import Column, Consolidation
 from services.aggregator.estimators import Steadiness, Usual, Volatility
 
+MARK_HOLD_NS = MINUTE  # venues tell mark prices once a second or more often
 DEPTH_BPS = 10  # how far from the mid depth still counts
 SPREAD_HALF_BPS = 5.0  # the spread at which the score's spread part is one half
 REFILL_HALF_S = 5.0  # the time to refill at which its resilience part is one half
@@ -110,6 +112,7 @@ class Statistics:
                     hidden_share=flow.hidden_share,
                     usual_bid_depth=self._usual(column.usual_bids),
                     usual_ask_depth=self._usual(column.usual_asks),
+                    **_marked(column, now_ns),
                 )
             )
             column.updates = 0
@@ -159,3 +162,15 @@ def _spread_bps(column: Column) -> float | None:
     if column.mid_half is None:
         return None
     return 2 * BPS_ONE * (column.levels.ask_px[0] - column.levels.bid_px[0]) / column.mid_half
+
+
+def _marked(column: Column, now_ns: int) -> dict[str, Any]:
+    """The mark price and the funding of a perpetual, if they were told of late."""
+    mark = column.mark
+    if mark is None or now_ns - mark.recv_ns > MARK_HOLD_NS:
+        return {}
+    return {
+        "mark": from_units(mark.mark, mark.price_scale),
+        "funding_rate": mark.funding_rate,
+        "next_funding": Time(mark.next_funding_ns) if mark.next_funding_ns else None,
+    }

@@ -41,7 +41,7 @@ class VirtualExchange:
     """`journals` are what every venue would have written to its disk, for the audit."""
 
     def __init__(self, config: Config, world: World) -> None:
-        self.sim = SimExchange(config.make_instruments(), config.enabled_venues())
+        self.sim = SimExchange(config.make_instruments(), config.enabled_venues(), config.calendars())
         self.latency_ns = int(config.exchange.latency)
         self.journals: dict[str, list[w.JournalLine]] = {
             venue: [w.JournalHeader(at_ns=world.now_ns, venue=venue, markets=self.sim.markets(venue))]

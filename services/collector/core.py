@@ -1,8 +1,8 @@
-"""What a collector publishes: every venue's book after each update, and every public trade."""
+"""What a collector publishes: each venue's book after each update, public trades, and mark prices of perpetuals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,9 @@ from bestex import subjects
 from bestex.core import Effect, Emit, Fact
 from bestex.errors import VenueError
 from bestex.feed import Books, DepthUpdate
-from bestex.messages import MarketTrade, VenueBook
+from bestex.messages import MarketTrade, MarkPrice, VenueBook
+
+SUBJECTS = {VenueBook: subjects.md_book, MarketTrade: subjects.md_trade, MarkPrice: subjects.md_mark}
 
 
 class SourceFailed(msgspec.Struct, frozen=True):
@@ -35,8 +37,8 @@ class CollectorCore:
 
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
         """Raises VenueError for a source that has failed: the process must start anew."""
-        if isinstance(message, DepthUpdate | MarketTrade | VenueBook):
-            out = self._books.take(message)
+        if isinstance(message, DepthUpdate | MarketTrade | VenueBook | MarkPrice):
+            out = message if isinstance(message, MarkPrice) else self._books.take(message)
             if now_ns - out.recv_ns > self._max_age_ns:
                 return ()
             return (Emit(self._subject(out), out),)
@@ -47,12 +49,9 @@ class CollectorCore:
     def apply(self, fact: Any) -> Sequence[Effect]:
         raise AssertionError(f"a collector keeps no history, and so no {type(fact).__name__}")
 
-    def _subject(self, out: VenueBook | MarketTrade) -> str:
+    def _subject(self, out: VenueBook | MarketTrade | MarkPrice) -> str:
         key = (type(out), out.venue, out.symbol)
         subject = self._subjects.get(key)
         if subject is None:
-            name: Callable[[str, str], str] = (
-                subjects.md_trade if isinstance(out, MarketTrade) else subjects.md_book
-            )
-            subject = self._subjects[key] = name(out.venue, out.symbol)
+            subject = self._subjects[key] = SUBJECTS[type(out)](out.venue, out.symbol)
         return subject

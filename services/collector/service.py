@@ -8,22 +8,32 @@ from typing import Any
 
 from bestex.clock import AffineClock
 from bestex.config import Config
+from bestex.config_venue import REAL
 from bestex.plugins import COLLECTORS, load
 from bestex.service import Service
 from services.collector.core import CollectorCore, SourceFailed
 from services.collector.sources import Source
+from services.collector.sources.renamed import Renamed
+from services.collector.sources.sim import SimSource
 
 
 def build(config: Config, names: tuple[str, ...]) -> Service:
     """The collector of the venues `names`; none means every enabled one.
 
+    A venue on paper is what the simulated exchange makes of it: the real market with our orders in it. That is told
+    under the venue's name, and the real market, which the exchange hears, under one of its own.
+
     Raises UsageError for a venue that is not there or not enabled, and for an unknown adapter.
     """
     clock = AffineClock.from_environment()
-    sources: dict[str, Source] = {
-        name: load(COLLECTORS, config.venues[name].adapter)(name, config, clock)
-        for name in config.chosen_venues(names)
-    }
+    sources: dict[str, Source] = {}
+    for name in config.chosen_venues(names):
+        adapter = load(COLLECTORS, config.venues[name].adapter)
+        if config.venues[name].is_paper:
+            if name not in config.exchange.recordings:  # which the exchange reads itself
+                sources[f"{name}{REAL}"] = Renamed(adapter(name, config, clock), f"{name}{REAL}")
+            adapter = SimSource
+        sources[name] = adapter(name, config, clock)
     market_data = config.market_data
     return Service(
         name="collector",

@@ -19,6 +19,7 @@ from bestex.config import Config
 from bestex.errors import BestexError, ConfigError
 from bestex.process import EXIT_FAILED, EXIT_MISCONFIGURED, PORT_MAX
 from services.exchange.api import make_app
+from services.exchange.heard import Ears
 from services.exchange.shell import Exchange
 
 SHUTDOWN_S = 2.0  # how long connections may take to close
@@ -73,12 +74,17 @@ async def _serve(config: Config, host: str, port: int, logger: structlog.stdlib.
         # Whoever has the port now may give it back: worth another start.
         raise BestexError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     logger.info("ready", host=host, port=runner.addresses[0][1], venues=exchange.sim.venues)
-    ticking = asyncio.create_task(exchange.run())
-    ticking.add_done_callback(lambda task: None if task.cancelled() else stop(EXIT_FAILED))
+    working = [asyncio.create_task(exchange.run())]
+    if heard := exchange.heard():
+        working.append(asyncio.create_task(Ears(config, heard, exchange.now_ns).run()))
+    for task in working:
+        task.add_done_callback(lambda task: None if task.cancelled() else stop(EXIT_FAILED))
     code = await stopped
-    if ticking.done() and (failure := ticking.exception()) is not None:
-        logger.error("failed", error=str(failure), exc_info=failure)
-    ticking.cancel()
+    for task in working:
+        if task.done() and (failure := task.exception()) is not None:
+            logger.error("failed", error=str(failure), exc_info=failure)
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
     logger.info("stopping")
     await runner.cleanup()
     await exchange.stop()

@@ -6,8 +6,8 @@ binary frame MessagePack (encode with `bestex.codec`: decimals travel as text in
 
 Order entry
     WS   /v1/trade
-        One `AnyRequest` a frame; one `Answer` for each, in the order of the requests, in the encoding of the
-        request, with the request's `id`. The answer to a submit already carries the order's state and its
+        One `AnyRequest` a frame; one `Answer` for each, in the order of the requests to one venue, in the encoding
+        of the request, with the request's `id`. The answer to a submit already carries the order's state and its
         immediate fills.
     POST /v1/trade
         The same with JSON: a request in, its `Answer` out (always 200).
@@ -49,8 +49,8 @@ Queries (GET, JSON)
 An order exists for ever once it has an `order_id`, also when it was rejected; "unknown_symbol",
 "unknown_venue" and "malformed" leave the client id unused. `account` is "default" where it is left out. A
 query that is wrong in itself is a 400 with an `Answer` that says why. Requests, answers and user events each
-travel `exchange.latency` long; queries travel with the requests and never overtake one. A request's effect is
-in the journal on disk before its answer leaves.
+travel `exchange.latency` long, or the venue's own `latency`; queries travel with the requests and never overtake
+one. A request's effect is in the journal on disk before its answer leaves.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from bestex import codec
 from bestex import sim_wire as w
 from bestex.errors import Code
 from bestex.matching.venue import MAX_TRADES_PAGE
-from services.exchange.shell import Exchange
+from services.exchange.shell import Exchange, Way
 from services.exchange.streams import MAX_LEVELS, Outbox, encode
 
 MAX_REQUEST_BYTES = 64 * 1024  # a hundred times the longest request
@@ -144,8 +144,7 @@ def _read(data: bytes, is_text: bool) -> w.AnyRequest | str:
     return request
 
 
-def _answer(exchange: Exchange, data: bytes, is_text: bool) -> bytes:
-    request = _read(data, is_text)
+def _answer(exchange: Exchange, request: w.AnyRequest | str, is_text: bool) -> bytes:
     if isinstance(request, str):
         return encode(_refusal(exchange, Code.MALFORMED, request), is_text)
     return encode(exchange.handle(request), is_text)
@@ -158,9 +157,9 @@ def _refusal(exchange: Exchange, code: Code, text: str) -> w.Answer:
 async def _trade_socket(request: web.Request) -> web.StreamResponse:
     exchange = request.app[EXCHANGE]
 
-    def arrive(outbox: Outbox, data: bytes, is_text: bool) -> None:
-        answer = _answer(exchange, data, is_text)
-        exchange.outbound.send(lambda: outbox.put(answer, is_text))
+    def arrive(way: Way, outbox: Outbox, request: w.AnyRequest | str, is_text: bool) -> None:
+        answer = _answer(exchange, request, is_text)
+        way.outbound.send(lambda: outbox.put(answer, is_text))
 
     async with _connection(request) as (socket, outbox):
         async for message in socket:
@@ -168,16 +167,19 @@ async def _trade_socket(request: web.Request) -> web.StreamResponse:
                 break
             is_text = message.type is WSMsgType.TEXT
             data = message.data.encode() if is_text else message.data
-            exchange.inbound.send(partial(arrive, outbox, data, is_text))
+            asked = _read(data, is_text)
+            way = exchange.way("" if isinstance(asked, str) else asked.venue)
+            way.inbound.send(partial(arrive, way, outbox, asked, is_text))
         return socket
 
 
 async def _trade_post(request: web.Request) -> web.Response:
     exchange = request.app[EXCHANGE]
-    data = await request.read()
-    await exchange.inbound.travel()
-    answer = _answer(exchange, data, True)
-    await exchange.outbound.travel()
+    asked = _read(await request.read(), True)
+    way = exchange.way("" if isinstance(asked, str) else asked.venue)
+    await way.inbound.travel()
+    answer = _answer(exchange, asked, True)
+    await way.outbound.travel()
     return web.Response(body=answer, content_type="application/json")
 
 
@@ -243,9 +245,10 @@ def _json(body: object, status: int = 200) -> web.Response:
 async def _asked(request: web.Request, ask: Callable[[Exchange], T]) -> T:
     """What `ask` finds when the query has arrived behind the requests that were sent before it."""
     exchange = request.app[EXCHANGE]
-    await exchange.inbound.travel()
+    way = exchange.way(request.query.get("venue", ""))
+    await way.inbound.travel()
     found = ask(exchange)
-    await exchange.outbound.travel()
+    await way.outbound.travel()
     return found
 
 

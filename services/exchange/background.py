@@ -12,6 +12,7 @@ from bestex.market import DarkFlow, MarketModel
 from bestex.market.dark import DarkFlowSettings
 from bestex.sim_wire import Trade
 from services.exchange.happening import Background, Happening
+from services.exchange.heard import heard
 from services.exchange.recordings import recorded
 
 
@@ -55,8 +56,8 @@ class DarkBackground:
 def backgrounds(
     config: Config, venues: Iterable[str], start_prices: dict[str, int], start_ns: int
 ) -> list[Background]:
-    """The recordings of those of `venues` that have some; for the others a model for each instrument, and a flow for
-    each dark listing.
+    """The recordings of those of `venues` that have some, and what is heard of those on paper; for the others a model
+    for each instrument, and a flow for each dark listing.
 
     `start_prices` are those of an earlier run by instrument, in units; the configured one is for the rest.
     """
@@ -64,7 +65,9 @@ def backgrounds(
     made: list[Background] = [
         recorded(venue, recordings[venue], instruments) for venue in venues if venue in recordings
     ]
-    modelled = set(venues) - set(recordings)
+    on_paper = [venue for venue in venues if config.venues[venue].is_paper and venue not in recordings]
+    made += [heard(venue, config, instruments) for venue in on_paper]
+    modelled = set(venues) - set(recordings) - set(on_paper)
     for instrument in instruments:
         lit = tuple(
             listing for listing in instrument.listings if listing.venue in modelled and listing.kind != "dark"

@@ -54,30 +54,26 @@ class Converter:
         )
 
 
-class RecordingBackground:
-    """One venue's part of a recording, in the order and at the (corrected) times of its receipt.
+class FeedBackground:
+    """What a feed tells of a venue's markets, as what happens there.
 
     Of an update, what disappears comes first, so that a book that moves does not cross itself on the way. A
-    snapshot removes what it does not show; an empty one, a break in the recording, removes everything.
+    snapshot removes what it does not show; an empty one, a break in the feed, removes everything.
     """
 
-    def __init__(self, venue: str, events: Iterable[FeedEvent], markets: dict[str, Converter]) -> None:
-        """`markets` by the symbol that they have in the recording; other symbols are passed over."""
+    def __init__(self, markets: dict[str, Converter]) -> None:
+        """`markets` by the symbol that they have in the feed."""
         self._markets = markets
         self._books: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in markets}
-        self._events = (event for event in events if event.venue == venue and event.symbol in markets)
-        self._next = next(self._events, None)
-
-    def step_until(self, now_ns: int) -> Iterator[Happening]:
-        while self._next is not None and self._next.recv_ns <= now_ns:
-            event, self._next = self._next, next(self._events, None)
-            if isinstance(event, DepthUpdate):
-                yield from self._levels(event)
-            else:
-                yield self._trade(event)
 
     def hear(self, trades: Iterable[Trade]) -> None:
-        """What was recorded does not answer."""
+        """What was really traded does not answer."""
+
+    def _happenings(self, event: FeedEvent) -> Iterator[Happening]:
+        if isinstance(event, DepthUpdate):
+            yield from self._levels(event)
+        else:
+            yield self._trade(event)
 
     def _trade(self, event: MarketTrade) -> Happening:
         price, qty = self._markets[event.symbol].trade(event)
@@ -94,6 +90,21 @@ class RecordingBackground:
         ]
         for change in sorted(changes, key=lambda change: change.qty > 0):
             yield Happening(event.symbol, change)
+
+
+class RecordingBackground(FeedBackground):
+    """One venue's part of a recording, in the order and at the (corrected) times of its receipt."""
+
+    def __init__(self, venue: str, events: Iterable[FeedEvent], markets: dict[str, Converter]) -> None:
+        """Symbols that are not of `markets` are passed over."""
+        super().__init__(markets)
+        self._events = (event for event in events if event.venue == venue and event.symbol in markets)
+        self._next = next(self._events, None)
+
+    def step_until(self, now_ns: int) -> Iterator[Happening]:
+        while self._next is not None and self._next.recv_ns <= now_ns:
+            event, self._next = self._next, next(self._events, None)
+            yield from self._happenings(event)
 
 
 def _changes(
@@ -114,9 +125,13 @@ def _changes(
 
 def recorded(venue: str, files: Iterable[str], instruments: Iterable[Instrument]) -> RecordingBackground:
     """The background of `venue` from `files`. RecordingError where one cannot be read."""
-    markets = {
+    return RecordingBackground(venue, open_recording(*files), converters(venue, instruments))
+
+
+def converters(venue: str, instruments: Iterable[Instrument]) -> dict[str, Converter]:
+    """Of what is listed there, by its symbol."""
+    return {
         listing.symbol: Converter(instrument, listing)
         for instrument in instruments
         if (listing := instrument.listing(venue)) is not None
     }
-    return RecordingBackground(venue, open_recording(*files), markets)

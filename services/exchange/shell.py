@@ -10,7 +10,9 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -23,12 +25,22 @@ from bestex.sim_journal import JournalWriter, journal_path, read_journal
 from services.exchange.background import backgrounds
 from services.exchange.delay import DelayLine
 from services.exchange.happening import Background
+from services.exchange.heard import HeardBackground
 from services.exchange.streams import MarketData, UserData
 
 TICK_S = 0.01  # books are published at most this often
 PRICES_INTERVAL_NS = SECOND  # how old the price may be at which the model goes on after a restart
 
 MakeBackgrounds = Callable[[Config, list[str], dict[str, int], int], list[Background]]
+
+
+class Way(NamedTuple):
+    inbound: DelayLine
+    outbound: DelayLine
+
+
+def _way(latency_s: float) -> Way:
+    return Way(DelayLine(latency_s), DelayLine(latency_s))
 
 
 class Exchange:
@@ -41,27 +53,42 @@ class Exchange:
         logger: structlog.stdlib.BoundLogger,
         make_backgrounds: MakeBackgrounds = backgrounds,
     ) -> None:
-        venues = [name for name in config.enabled_venues() if config.venues[name].adapter == "sim"]
+        venues = [name for name in config.enabled_venues() if config.venues[name].in_exchange]
         if not venues:
-            raise ConfigError("venues: none is enabled with adapter sim; the exchange has nothing to serve")
-        self.sim = SimExchange(config.make_instruments(), venues)
+            raise ConfigError(
+                "venues: none is enabled that is simulated or on paper; there is nothing to serve"
+            )
+        self.sim = SimExchange(config.make_instruments(), venues, config.calendars())
         self.market_data = MarketData(
             (info, self.sim.market(info.venue, info.symbol)) for info in self.sim.markets()
         )
         self.user_data = UserData()
-        latency_s = clock.wall_seconds(config.exchange.latency)
-        self.inbound, self.outbound = DelayLine(latency_s), DelayLine(latency_s)
+        self._way = _way(clock.wall_seconds(config.exchange.latency))
+        self._ways = {
+            name: _way(clock.wall_seconds(latency))
+            for name in venues
+            if (latency := config.venues[name].latency) is not None
+        }
         self.is_ready = False
         self._broken = False
         self._config, self._clock, self._log = config, clock, logger
         self._make_backgrounds = make_backgrounds
         self._backgrounds: list[Background] = []
+        self._heard: list[HeardBackground] = []
         self._journals: dict[str, JournalWriter] = {}
         self._unsynced: set[str] = set()
         self._syncing: asyncio.Future[None] | None = None
         self._prices_path = Path(config.data_dir) / "exchange" / "prices.json"
         self._prices_ns = 0
         self._now_ns = 0
+
+    def way(self, venue: str) -> Way:
+        """Between its clients and `venue`; the usual one for a venue of which nothing special is configured."""
+        return self._ways.get(venue, self._way)
+
+    def heard(self) -> list[HeardBackground]:
+        """The markets that wait to be told of."""
+        return [one for one in self._backgrounds if isinstance(one, HeardBackground)]
 
     def now_ns(self) -> int:
         """The clock, which never goes back here."""
@@ -79,6 +106,7 @@ class Exchange:
             if restored:
                 self._log.info("restored", venue=venue, steps=restored)
         self._backgrounds = self._make_backgrounds(self._config, self.sim.venues, self._last_prices(), now_ns)
+        self._heard = self.heard()
         self._feed(now_ns)
         self.sim.drain_prints()  # trades of the set-up are history: nobody listened
         self.sim.reopen(now_ns)
@@ -134,10 +162,17 @@ class Exchange:
         self._feed(now_ns)
         self.sim.advance(now_ns)
         self._record()
+        if self._heard:
+            self.market_data.heard_ns = self._heard_ns()
         self.market_data.publish(self.sim.drain_prints(), now_ns)
         self._sync()
         if now_ns - self._prices_ns >= PRICES_INTERVAL_NS:
             self._save_prices(now_ns)
+
+    def _heard_ns(self) -> dict[tuple[str, str], int]:
+        return {
+            (one.venue, symbol): one.heard_ns.get(symbol, 0) for one in self._heard for symbol in one.symbols
+        }
 
     def _feed(self, now_ns: int) -> None:
         for background in self._backgrounds:
@@ -158,8 +193,7 @@ class Exchange:
         for venue, mine in by_venue.items():
             self._journals[venue].append(mine)
             self._unsynced.add(venue)
-        if entries:
-            self.outbound.send(lambda: self._tell(entries))
+            self.way(venue).outbound.send(partial(self._tell, mine))
 
     def _tell(self, entries: list[w.JournalEntry]) -> None:
         for entry in entries:

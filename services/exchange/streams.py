@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from aiohttp import WSCloseCode, web
 
@@ -91,9 +91,10 @@ class Channel:
         )
         self._send(encode(frame, self._is_text))
 
-    def refresh(self, now_ns: int) -> None:
-        """Send the book if what is shown of it changed, or if nothing was sent for long."""
-        silent = now_ns - self._sent_ns >= HEARTBEAT_NS
+    def refresh(self, now_ns: int, heard_ns: int) -> None:
+        """Send the book if what is shown of it changed, or if nothing was sent for long; but a market that is heard
+        from elsewhere, last at `heard_ns`, is not repeated as if it were known to be so still."""
+        silent = now_ns - self._sent_ns >= HEARTBEAT_NS and heard_ns > self._sent_ns
         if self._market.version == self._version and not silent:
             return
         self._version = self._market.version
@@ -117,9 +118,11 @@ class Channel:
 
 
 class MarketData:
-    """The channels by market; one that nobody listens to costs nothing."""
+    """The channels by market; one that nobody listens to costs nothing. `heard_ns`: of the markets that are heard
+    from elsewhere, when they were last, 0 where nothing was yet."""
 
     def __init__(self, markets: Iterable[tuple[w.MarketInfo, Market]]) -> None:
+        self.heard_ns: Mapping[tuple[str, str], int] = {}
         self._markets = {(info.venue, info.symbol): (info, market) for info, market in markets}
         self._channels: dict[tuple[str, str], dict[tuple[int, bool], Channel]] = {
             key: {} for key in self._markets
@@ -146,7 +149,7 @@ class MarketData:
                 channel.print(trade)
         for key in self._markets:
             for channel in self._heard(key):
-                channel.refresh(now_ns)
+                channel.refresh(now_ns, self.heard_ns.get(key, now_ns))
 
     def _heard(self, key: tuple[str, str]) -> Iterator[Channel]:
         return (channel for channel in self._channels[key].values() if channel.listeners)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bestex import messages as m
-from bestex.clock import MS, SECOND, Time
+from bestex.clock import DAY, MS, SECOND, Time
 from bestex.core import Call, Effect, Fact, Wake
 from bestex.errors import Code
 from bestex.messages import Tif
+from bestex.sessions import ALWAYS, calendar
 from services.gateway import port as p
+from services.gateway.claims import Claims
 from services.gateway.facts import about, unknown
 from services.gateway.orders import Child, Status
 
@@ -31,8 +33,10 @@ _AT_ONCE = (Tif.IOC, Tif.FOK)
 
 @dataclass(slots=True)
 class Chase:
-    """What was merely heard of one child. Lost at a restart, and then asked for again."""
+    """What was merely heard of one child. Lost at a restart, and then asked for again. `claims` are its venue's,
+    where that takes no client ids."""
 
+    claims: Claims | None = None
     attempts: int = 0
     heard_ns: int = 0  # the last sign that the venue has it
     venue_cum: int = 0  # the most that the venue said has filled
@@ -53,7 +57,7 @@ def key(child: Child) -> str:
     return f"child:{child.child_id}"
 
 
-def submit(child: Child, event: m.ExecSubmitting) -> Call:
+def submit(child: Child, event: m.ExecSubmitting, capabilities: p.Capabilities) -> Call:
     display, least = event.display_qty, event.min_fill_qty
     return Call(
         p.Submit(
@@ -71,6 +75,23 @@ def submit(child: Child, event: m.ExecSubmitting) -> Call:
             display_qty=0 if display is None else child.instrument.qty_units(display),
             min_qty=0 if least is None else child.instrument.qty_units(least),
             conditional=event.conditional,
+            closes_ns=closes_ns(capabilities, event.at),
+        )
+    )
+
+
+def replace(child: Child, event: m.ExecReplacing, capabilities: p.Capabilities) -> Call:
+    return Call(
+        p.Replace(
+            venue=child.venue,
+            symbol=child.symbol,
+            child_id=child.child_id,
+            venue_order_id=child.venue_order_id,
+            side=child.side,
+            qty=child.instrument.qty_units(event.qty),
+            price=child.instrument.price_units(event.price),
+            deadline_ns=int(event.deadline),
+            closes_ns=closes_ns(capabilities, event.at),
         )
     )
 
@@ -106,8 +127,21 @@ def query(child: Child, chase: Chase) -> p.QueryOrder:
         side=child.side,
         qty=child.qty,
         price=child.price,
+        tif=child.tif,
         submitted_ns=int(child.submitted_at),
+        claimed=chase.claims.others(child) if chase.claims and not child.venue_order_id else (),
+        cum_qty=child.cum_qty,
+        notional=child.notional,
     )
+
+
+def closes_ns(capabilities: p.Capabilities, at_ns: int) -> int:
+    """When the session ends that the venue is in at `at_ns`; 0 where it does not within a day, `at_ns` where it is in
+    none."""
+    if capabilities.calendar == ALWAYS:
+        return 0
+    closes = calendar(capabilities.calendar).until(at_ns, at_ns + DAY)
+    return closes if closes < at_ns + DAY else 0
 
 
 def pull(child: Child) -> Call:
@@ -151,7 +185,8 @@ def pursue(
     if child.status is Status.SUBMITTING and chase.closed is None:
         return [unknown(child, now, Code.TIMEOUT, "no answer to the submission within its time")]
     if child.cancel is None and child.tif not in _AT_ONCE and now >= _good_till(child, capabilities):
-        return [about(m.ExecCanceling, child, now, reason=Code.EXPIRED)]
+        reason = Code.EXPIRED if now >= child.good_till else Code.MARKET_CLOSED
+        return [about(m.ExecCanceling, child, now, reason=reason)]
     if session is p.Session.DOWN:
         return [Wake(key(child), now + DOWN_PAUSE_NS)]
     asks: list[Fact | Effect] = []
@@ -164,6 +199,18 @@ def pursue(
     return [*asks, again(child, chase, capabilities, now)]
 
 
+def after_restart(child: Child, now: Time) -> Fact | Wake:
+    """An open child of the journal."""
+    if child.status is Status.SUBMITTING:
+        return unknown(child, now, Code.TIMEOUT, "the gateway restarted before the answer came")
+    return Wake(key(child), now)
+
+
 def _good_till(child: Child, capabilities: p.Capabilities) -> int:
+    """When we end it ourselves. No order outlives the session that it was sent in: whether the venue ended it by
+    itself is what is asked then."""
+    closes = closes_ns(capabilities, child.submitted_at)
+    if closes and closes < child.good_till:
+        return closes
     native = child.tif is Tif.GTD and Tif.GTD in capabilities.tifs
     return child.good_till + NATIVE_GRACE_NS if native else child.good_till

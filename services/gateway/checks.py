@@ -14,9 +14,11 @@ from bestex.halts import Halts
 from bestex.instruments import Instruments
 from bestex.limits import LimitsConfig
 from bestex.messages import ChildNew, ChildReplace, Tif
+from bestex.sessions import why_closed
 from bestex.units import UnitError, to_units
 from services.gateway.controls.controls import Controls
 from services.gateway.controls.wanted import Refusal, Wanted
+from services.gateway.holdings import Holdings
 from services.gateway.orders import Child, Status
 from services.gateway.port import Capabilities, Session
 
@@ -27,14 +29,19 @@ class Checks:
     """`build` is this process's own (`bestex.fleet`)."""
 
     def __init__(
-        self, venues: Mapping[str, Capabilities], instruments: Instruments, limits: LimitsConfig, build: str
+        self,
+        venues: Mapping[str, Capabilities],
+        instruments: Instruments,
+        limits: LimitsConfig,
+        build: str,
+        holdings: Holdings,
     ) -> None:
         self._venues = venues
         self._instruments = instruments
         self._limits = limits
         self._build = build
         self.halts = Halts()
-        self.controls = Controls(limits, instruments, self.halts)
+        self.controls = Controls(limits, instruments, self.halts, holdings)
 
     def new(self, order: ChildNew, session: Session, open_children: int, now_ns: int) -> Refusal | None:
         """Why `order` must not be sent now; None where it may. `open_children` counts its venue's."""
@@ -47,6 +54,10 @@ class Checks:
         )
         return refusal or self.controls.check(self.wanted(order), now_ns)
 
+    def closed(self, venue: str, now_ns: int) -> str:
+        """Why the venue's market does not trade now; empty where it does."""
+        return why_closed(self._venues[venue].calendar, now_ns)
+
     def wanted(self, order: ChildNew) -> Wanted:
         """An order whose terms have passed, as the controls look at it."""
         return Wanted.new(order, self._instruments.by_symbol[order.symbol])
@@ -58,6 +69,8 @@ class Checks:
             return Refusal(Code.HALTED, f"{scope} is halted")
         if not self._venues[order.venue].native_replace:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} cannot replace an order")
+        if why := self.closed(order.venue, now_ns):
+            return Refusal(Code.MARKET_CLOSED, f"{order.venue} is {why}")
         if refusal := self.terms(order.venue, order.symbol, order.qty, order.price):
             return refusal
         if child.status is not Status.WORKING or child.cancel is not None:
@@ -87,8 +100,11 @@ class Checks:
             return Refusal(Code.HALTED, f"{scope} is halted")
         if session is not Session.RECONCILED:
             return Refusal(Code.NOT_READY, f"the session with {order.venue} is {session}")
-        if open_count >= OPEN_MAX:
-            return Refusal(Code.LIMIT_EXCEEDED, f"{OPEN_MAX} children are open on {order.venue}")
+        if why := self.closed(order.venue, now_ns):
+            return Refusal(Code.MARKET_CLOSED, f"{order.venue} is {why}")
+        open_max = self._limits.open_orders.get(order.venue, OPEN_MAX)
+        if open_count >= open_max:
+            return Refusal(Code.LIMIT_EXCEEDED, f"{open_max} children are open on {order.venue}")
         if order.tif not in capabilities.tifs:
             return Refusal(Code.INVALID_PARAMETER, f"{order.venue} takes no {order.tif} orders")
         if order.post_only and not capabilities.post_only:
@@ -146,8 +162,9 @@ class Checks:
             return Refusal(Code.INVALID_PRICE, f"{price} is no price")
         if lots % listing.lot:
             return Refusal(Code.OFF_LOT, f"{qty} is not a multiple of {instrument.qty(listing.lot)}")
-        if ticks % listing.tick:
-            return Refusal(Code.OFF_TICK, f"{price} is not a multiple of {instrument.price(listing.tick)}")
+        if not listing.on_grid(ticks):
+            text = f"{price} is not a multiple of {instrument.price(listing.tick_at(ticks))}"
+            return Refusal(Code.OFF_TICK, text)
         if lots < listing.min_qty:
             return Refusal(Code.BELOW_MINIMUM, f"{qty} is below {instrument.qty(listing.min_qty)}")
         if listing.max_qty and lots > listing.max_qty:

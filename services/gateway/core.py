@@ -19,23 +19,24 @@ from bestex import messages as m
 from bestex.clock import SECOND, Time
 from bestex.config import Config
 from bestex.core import BusBack, BusLost, Call, Effect, Fact, Recovered, Wake, Wakeup
-from bestex.errors import Code, ConfigError
-from bestex.ids import base36, digest
+from bestex.errors import Code
 from bestex.instruments import Instruments
 from services.gateway import chase as chases
-from services.gateway import facts, firm_up
+from services.gateway import facts, firm_up, modes
 from services.gateway import port as p
 from services.gateway.chase import ABSENCE_MARGIN_NS, OVERLAP_NS, Chase
 from services.gateway.checks import Checks
+from services.gateway.claims import order_of
 from services.gateway.controls.wanted import Refusal
 from services.gateway.evidence import weigh
+from services.gateway.holdings import Holdings
 from services.gateway.memory import Memory, from_bytes, to_bytes
 from services.gateway.orders import Child, Status
+from services.gateway.reconcile import Reconciler
 
 EARLY_CANCELS = 1_000  # cancels that overtook their order in a redelivery
 PULL_EVERY_NS = 5 * SECOND
 DEAD_MAN_NS = 30 * SECOND  # several pulls long, so that one slow answer does not cancel everything
-TOKEN_LENGTH = 12
 BUS_GRACE = "bus"  # the timer that ends the patience with a bus that is away
 CHILD_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
@@ -50,7 +51,9 @@ class GatewayCore:
         self.instruments = instruments
         self.timeout_ns = int(config.execution.timeout)
         self.bus_loss_grace_ns = int(config.execution.bus_loss_grace)
-        self.checks = Checks(venues, instruments, config.limits, build)
+        self.modes = modes.Modes(venue for venue in venues if config.venues[venue].is_paper)
+        self.holdings = Holdings(venues, instruments, config)
+        self.checks = Checks(venues, instruments, config.limits, build, self.holdings)
         self.controls = self.checks.controls
         # Durable: a function of the journal, with what the controls rest on.
         self.memory = Memory.of(venues)
@@ -58,6 +61,7 @@ class GatewayCore:
         self.sessions: dict[str, p.Session] = dict.fromkeys(venues, p.Session.DOWN)
         self.chases: dict[str, Chase] = {}
         self.pulled_ns: dict[str, int] = {}
+        self.reconciler = Reconciler(self)
         self.bus_lost = False
         self.anomalies: Counter[str] = Counter()
         self._early_cancels: dict[str, Code] = {}
@@ -72,7 +76,9 @@ class GatewayCore:
             BusLost: self._bus_lost,
             BusBack: self._bus_back,
             p.SessionState: self._session,
+            p.KeysRefused: modes.refuse_keys,
             p.VenuePulled: self._pulled,
+            p.VenueHoldings: self.reconciler.answered,
         }
 
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
@@ -97,30 +103,12 @@ class GatewayCore:
             refusal = Refusal(Code.NOT_READY, "the bus is lost")
         if refusal is not None:
             refused = facts.about(m.ExecRejected, order, now, **refusal._asdict())
-            return [refused, *self._make_way(order, refusal, now)]
-        return [
-            facts.about(
-                m.ExecSubmitting,
-                order,
-                now,
-                token=base36(digest("send", order.child_id), TOKEN_LENGTH),
-                # The last moment at which it may leave: what absence is measured from.
-                deadline=Time(min(order.expires_at, now + self.timeout_ns)),
-                side=order.side,
-                qty=order.qty,
-                price=order.price,
-                tif=order.tif,
-                post_only=order.post_only,
-                good_till=order.good_till,
-                account=order.account,
-                algo=order.algo,
-                parent_qty=order.parent_qty,
-                send_at=order.send_at,
-                display_qty=order.display_qty,
-                min_fill_qty=order.min_fill_qty,
-                conditional=order.conditional,
-            )
-        ]
+            return [
+                refused,
+                *self._make_way(order, refusal, now),
+                *self.reconciler.refused(venue, refusal, now),
+            ]
+        return [facts.submitting(order, now, self.timeout_ns, paper=venue in self.modes.paper)]
 
     def _make_way(self, order: m.ChildNew, refusal: Refusal, now: Time) -> list[Fact | Effect]:
         """Cancel what the refused order would have traded with, where that is the policy."""
@@ -187,10 +175,15 @@ class GatewayCore:
             if said.child_id not in self.memory.known and isinstance(said, p.VenueFill | p.VenueAccepted):
                 self.anomalies[f"{type(said).__name__} of an order not known here"] += 1
             return []
+        child = self.memory.concerned(child, said)
+        if child is None:
+            self.anomalies["word that names no order"] += not order_of(said)
+            return []
         if isinstance(said, p.VenueInvited):
             self._chase(child).invitation = said
             return self._answer_invitation(child, now)
-        return weigh(child, self._chase(child), said, now)
+        out = weigh(child, self._chase(child), said, now)
+        return [*out, *self.reconciler.refused(child.venue, said, now)]
 
     def _answer_invitation(self, child: Child, now: Time) -> list[Fact]:
         ready = self.sessions[child.venue] is p.Session.RECONCILED and not self.bus_lost
@@ -204,13 +197,14 @@ class GatewayCore:
     def _session(self, said: p.SessionState, now: Time) -> list[Fact | Effect]:
         venue = said.venue
         self.sessions[venue] = said.state
+        self.reconciler.session(said)
         if said.state is p.Session.UP:
             orders = tuple(
                 chases.query(child, self._chase(child))
                 for child in self.memory.open[venue].values()
                 if child.status is not Status.SUBMITTING
             )
-            since = self._since(venue, now)
+            since = self.since(venue, now)
             return [Call(p.MassStatus(venue=venue, since_ns=since, orders=orders), always=True)]
         if said.state is p.Session.RECONCILED:
             invited = self._answer_invitations(venue, now)
@@ -221,14 +215,14 @@ class GatewayCore:
         """The timer of the venue: trades are pulled whatever the stream has told."""
         if self.sessions[venue] is not p.Session.RECONCILED:
             return []
-        call = Call(p.PullFills(venue=venue, since_ns=self._since(venue, now)), always=True)
+        call = Call(p.PullFills(venue=venue, since_ns=self.since(venue, now)), always=True)
         return [call, *self._arm(venue), Wake(f"pull:{venue}", now + PULL_EVERY_NS)]
 
     def _arm(self, venue: str) -> list[Fact | Effect]:
         armed = self.venues[venue].dead_man and not self.bus_lost
         return [Call(p.Arm(venue=venue, timeout_ns=DEAD_MAN_NS))] if armed else []
 
-    def _since(self, venue: str, now: Time) -> int:
+    def since(self, venue: str, now: Time) -> int:
         """Where the next pull begins: with an overlap before all that a finished one or the journal covers."""
         if venue in self.pulled_ns:
             return self.pulled_ns[venue] - OVERLAP_NS
@@ -237,9 +231,9 @@ class GatewayCore:
             starts.append(Time(self.memory.last_fill_ns[venue]))
         return min(starts, default=now) - OVERLAP_NS
 
-    def _pulled(self, said: p.VenuePulled, _now: Time) -> list[Fact | Effect]:
+    def _pulled(self, said: p.VenuePulled, now: Time) -> list[Fact | Effect]:
         self.pulled_ns[said.venue] = max(said.until_ns, self.pulled_ns.get(said.venue, 0))
-        return []
+        return self.reconciler.pulled(said.venue, now)
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -247,6 +241,8 @@ class GatewayCore:
         kind, _, name = wakeup.key.partition(":")
         if kind == "pull":
             return self._pull(name, now)
+        if kind == "look":
+            return self.reconciler.look(name, now)
         if wakeup.key == BUS_GRACE:
             return self._cancel_resting(now)
         child = self.memory.children.get(name)
@@ -286,28 +282,24 @@ class GatewayCore:
 
     def _recovered(self, _recovered: Recovered, now: Time) -> list[Fact | Effect]:
         """What was being submitted when we died may be at the venue or not: nobody knows, so it is asked."""
-        if self.memory.orphans:
-            names = ", ".join(sorted({event.symbol for event in self.memory.orphans.values()}))
-            raise ConfigError(f"open orders in {names}, which the configuration does not have any more")
-        out: list[Fact | Effect] = []
-        for child in self.memory.all_open():
-            if child.status is Status.SUBMITTING:
-                text = "the gateway restarted before the answer came"
-                out.append(facts.unknown(child, now, Code.TIMEOUT, text))
-            else:
-                out.append(Wake(chases.key(child), now))
-        return out
+        self.memory.check_orphans()
+        self.modes.check()
+        return [chases.after_restart(child, now) for child in self.memory.all_open()]
 
     def _chase(self, child: Child) -> Chase:
         if child.ended:
             return Chase()
-        return self.chases.setdefault(child.child_id, Chase())
+        claims = self.memory.claims.get(child.venue)
+        return self.chases.setdefault(child.child_id, Chase(claims=claims))
 
     # -- facts -------------------------------------------------------------------------------------------------
 
     def apply(self, event: Any) -> Sequence[Effect]:
         if isinstance(event, m.Fill):
             return self._apply_fill(event)
+        if isinstance(event, m.HoldingsEvent):
+            self.holdings.taken(event)
+            return []
         child = self.memory.children.get(event.child_id)
         if isinstance(event, m.ExecSubmitting):
             return self._apply_submitting(event)
@@ -321,8 +313,10 @@ class GatewayCore:
             return []
         child.advance(event)
         self.controls.advanced(child, event)
+        if isinstance(event, m.ExecAccepted | m.ExecReplaced | m.ExecEnded):
+            self.memory.claim(child, event.venue_order_id, event.at)
         if child.ended:
-            return self._apply_end(child)
+            return self._apply_end(child, event.at)
         if child.status is Status.SUBMITTING:
             return []  # its answer is on the way, and its timer already set
         chase = self._chase(child)
@@ -334,6 +328,7 @@ class GatewayCore:
 
     def _apply_submitting(self, event: m.ExecSubmitting) -> list[Effect]:
         assert event.child_id not in self.memory.known, f"{event.child_id} is submitted twice"
+        self.modes.see(event)
         self.memory.know(event.child_id)
         instrument = self.instruments.by_symbol.get(event.symbol)
         if instrument is None:
@@ -343,7 +338,7 @@ class GatewayCore:
         self.memory.submit(child)
         self.controls.submitted(child)
         overdue = child.deadline + self.timeout_ns + ABSENCE_MARGIN_NS
-        return [chases.submit(child, event), Wake(chases.key(child), overdue)]
+        return [chases.submit(child, event, self.venues[child.venue]), Wake(chases.key(child), overdue)]
 
     def _asks(self, child: Child, chase: Chase, event: m.ExecEvent) -> list[Effect]:
         """What follows at once from an event that leaves the child open."""
@@ -354,19 +349,9 @@ class GatewayCore:
         if isinstance(event, m.ExecUnknown):
             asks.append(chases.look(child, chase))
         if isinstance(event, m.ExecInvited):
-            asks += firm_up.request(child, event)
+            asks += firm_up.request(child, event, self.venues[child.venue])
         if isinstance(event, m.ExecReplacing):
-            replace = p.Replace(
-                venue=child.venue,
-                symbol=child.symbol,
-                child_id=child.child_id,
-                venue_order_id=child.venue_order_id,
-                side=child.side,
-                qty=child.instrument.qty_units(event.qty),
-                price=child.instrument.price_units(event.price),
-                deadline_ns=int(event.deadline),
-            )
-            asks.append(Call(replace))
+            asks.append(chases.replace(child, event, self.venues[child.venue]))
         return asks
 
     def _apply_fill(self, fill: m.Fill) -> list[Effect]:
@@ -377,21 +362,24 @@ class GatewayCore:
         instrument = self.instruments.by_symbol.get(fill.symbol)
         if instrument is not None and (child is None or child.count(fill)):
             self.controls.filled(fill, instrument, child)
+        if child is not None:
+            self.memory.claim(child, fill.venue_order_id, fill.at)
         return []
 
-    def _apply_end(self, child: Child) -> list[Effect]:
-        self.memory.end(child)
+    def _apply_end(self, child: Child, at: Time) -> list[Effect]:
+        self.memory.end(child, at)
         self.chases.pop(child.child_id, None)
         return [Wake(chases.key(child), 0)]
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def dump(self) -> bytes:
-        return to_bytes((self.memory, self.controls.durable()))
+        return to_bytes((self.memory, self.controls.durable(), self.holdings.durable()))
 
     def load(self, data: bytes) -> None:
-        self.memory, controls = from_bytes(data, self.instruments)
+        self.memory, controls, holdings = from_bytes(data, self.instruments)
         self.controls.restore(controls)
+        self.holdings.restore(holdings, self.memory.all_open())
 
     @property
     def reserved(self) -> int:

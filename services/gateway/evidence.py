@@ -57,7 +57,8 @@ def _rejected(child: Child, _chase: Chase, said: p.VenueRejected, now: Time) -> 
         return [facts.unknown(child, now, said.code, f"the venue has this id already: {said.text}")]
     if child.cum_qty:
         return [facts.unknown(child, now, said.code, f"refused though it has filled: {said.text}")]
-    return [facts.end(m.ExecRejected, child, now, code=said.code, text=said.text, evidence="refused")]
+    how: dict[str, Any] = {"code": said.code, "text": said.text, "evidence": "refused"}
+    return [facts.end(m.ExecRejected, child, now, venue_order_id=said.venue_order_id, **how)]
 
 
 def _rejected_after_all(child: Child, _chase: Chase, said: p.VenueRejected, now: Time) -> Out:
@@ -65,7 +66,8 @@ def _rejected_after_all(child: Child, _chase: Chase, said: p.VenueRejected, now:
     if child.cum_qty:
         return []
     text = f"absent at the venue, which refused it ({said.code}): {said.text}"
-    return [facts.end(m.ExecRejected, child, now, code=Code.TIMEOUT, text=text, evidence="refused")]
+    how: dict[str, Any] = {"code": Code.TIMEOUT, "text": text, "evidence": "refused"}
+    return [facts.end(m.ExecRejected, child, now, venue_order_id=said.venue_order_id, **how)]
 
 
 def _rejected_late(child: Child, chase: Chase, said: p.VenueRejected, now: Time) -> Out:
@@ -112,7 +114,11 @@ def _closed(child: Child, chase: Chase, said: p.VenueClosed, now: Time) -> Out:
         return [facts.closed(child, now, said)]
     # Fills are missing, or the venue's sum is behind its own trades: no end until the two agree.
     chase.closed = said
-    return [pull(child), Wake(key(child), now + chase.pause_ns())]
+    out: Out = []
+    if said.venue_order_id and child.status is not Status.WORKING:
+        # Whose the order is must be known from now on, and not only when its fills are.
+        out.append(facts.about(m.ExecAccepted, child, now, venue_order_id=said.venue_order_id))
+    return [*out, pull(child), Wake(key(child), now + chase.pause_ns())]
 
 
 def _absent(child: Child, chase: Chase, said: p.VenueAbsent, now: Time) -> Out:

@@ -16,6 +16,7 @@ from services.gateway.port import VenueClosed, VenueFill
 
 E = TypeVar("E", bound=m.ExecEvent)
 HASHED_TRADE_ID_LENGTH = 20
+TOKEN_LENGTH = 12
 
 
 def fact(event: m.ExecEvent) -> Fact:
@@ -38,6 +39,31 @@ def about(kind: type[E], child: Child | m.ChildNew, at: Time, **more: Any) -> Fa
     )
 
 
+def submitting(order: m.ChildNew, at: Time, timeout_ns: int, *, paper: bool) -> Fact:
+    return about(
+        m.ExecSubmitting,
+        order,
+        at,
+        token=base36(digest("send", order.child_id), TOKEN_LENGTH),
+        # The last moment at which it may leave: what absence is measured from.
+        deadline=Time(min(order.expires_at, at + timeout_ns)),
+        side=order.side,
+        qty=order.qty,
+        price=order.price,
+        tif=order.tif,
+        post_only=order.post_only,
+        good_till=order.good_till,
+        account=order.account,
+        algo=order.algo,
+        parent_qty=order.parent_qty,
+        send_at=order.send_at,
+        display_qty=order.display_qty,
+        min_fill_qty=order.min_fill_qty,
+        conditional=order.conditional,
+        paper=paper,
+    )
+
+
 def unknown(child: Child, at: Time, code: Code, text: str) -> Fact:
     return about(m.ExecUnknown, child, at, code=code, text=text)
 
@@ -57,13 +83,14 @@ def end(kind: type[m.ExecEnded], child: Child, at: Time, last: VenueFill | None 
 
 def closed(child: Child, at: Time, said: VenueClosed, last: VenueFill | None = None) -> Fact:
     """The end that the venue told of, once all of its fills are known."""
+    order = {} if child.venue_order_id else {"venue_order_id": said.venue_order_id}
     if said.cum_qty >= child.qty or said.how == "filled":
-        return end(m.ExecFilled, child, at, last)
+        return end(m.ExecFilled, child, at, last, **order)
     if said.how == "expired":
-        return end(m.ExecExpired, child, at, last, code=said.code or Code.EXPIRED)
+        return end(m.ExecExpired, child, at, last, code=said.code or Code.EXPIRED, **order)
     code = child.cancel or said.code or Code.CANCELED
     text = said.text or ("" if child.cancel else "canceled by the venue")
-    return end(m.ExecCanceled, child, at, last, code=code, text=text)
+    return end(m.ExecCanceled, child, at, last, code=code, text=text, **order)
 
 
 def fill(child: Child, at: Time, said: VenueFill) -> Fact:
@@ -92,5 +119,7 @@ def fill(child: Child, at: Time, said: VenueFill) -> Fact:
         at=at,
         flag=flag,  # type: ignore[arg-type]
         account=child.account,
+        fee_amount=said.fee_amount,
+        paper=child.paper,
     )
     return Fact(subjects.fill(child.venue, child.symbol, fill_id), event, lane=child.child_id, once=True)

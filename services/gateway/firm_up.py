@@ -18,7 +18,7 @@ from bestex.core import Call, Fact
 from bestex.errors import Code
 from bestex.halts import Halts
 from services.gateway import port as p
-from services.gateway.chase import ABSENCE_MARGIN_NS, Chase
+from services.gateway.chase import ABSENCE_MARGIN_NS, Chase, closes_ns
 from services.gateway.facts import about
 from services.gateway.orders import Child, Status
 
@@ -43,7 +43,7 @@ def answer(child: Child, chase: Chase, halts: Halts, ready: bool, timeout_ns: in
     return [about(m.ExecInvited, child, now, invitation=invitation, until=until, **what)]
 
 
-def request(child: Child, event: m.ExecInvited) -> list[Call]:
+def request(child: Child, event: m.ExecInvited, capabilities: p.Capabilities) -> list[Call]:
     """The only one that there is for this invitation."""
     if event.deadline is None:
         return []
@@ -54,6 +54,7 @@ def request(child: Child, event: m.ExecInvited) -> list[Call]:
         venue_order_id=child.venue_order_id,
         invitation=event.invitation,
         deadline_ns=int(event.deadline),
+        closes_ns=closes_ns(capabilities, event.at),
     )
     return [Call(firm)]
 

@@ -102,6 +102,7 @@ class Child:
     replacing: Replacing | None = None
     replaced_once: bool = False
     conditional: bool = False
+    paper: bool = False
     invitation: str = ""
     firm_by_ns: int = 0
     trades: dict[str, int] = field(default_factory=dict)
@@ -129,6 +130,7 @@ class Child:
             good_till=event.good_till,
             parent_qty=instrument.qty_units(event.parent_qty),
             conditional=event.conditional,
+            paper=event.paper,
         )
 
     @property
@@ -196,6 +198,8 @@ class Child:
                 self.conditional, self.firm_by_ns = False, 0
             case m.ExecFirmRejected():
                 self.firm_by_ns = 0
+            case m.ExecEnded():
+                self.venue_order_id = self.venue_order_id or event.venue_order_id
             case _:
                 pass
 

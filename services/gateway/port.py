@@ -19,13 +19,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from bestex.budget import RateBudget as RateBudget
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.messages import Side, Tif
+from services.gateway.capabilities import Capabilities as Capabilities
 
 # -- what the core asks for ----------------------------------------------------------------------------------
 
@@ -35,9 +37,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submit(Request, frozen=True, kw_only=True):
-    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. The venue is
-    to show `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once. A `conditional`
-    one is not to trade before it is firmed up."""
+    """Send once, before `deadline_ns` or never; not before `send_at_ns`, so that it arrives with others. From
+    `closes_ns` on, when the venue's session ends, nothing is sent; 0 where it has no end. The venue is to show
+    `display_qty` of it at a time, 0 for all; nothing below `min_qty` is to be traded at once. A `conditional` one is
+    not to trade before it is firmed up."""
 
     symbol: str
     child_id: str
@@ -52,6 +55,7 @@ class Submit(Request, frozen=True, kw_only=True):
     display_qty: int = 0
     min_qty: int = 0
     conditional: bool = False
+    closes_ns: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):
@@ -72,6 +76,7 @@ class Replace(Request, frozen=True, kw_only=True):
     qty: int
     price: int
     deadline_ns: int
+    closes_ns: int = 0
 
 
 class Firm(Request, frozen=True, kw_only=True):
@@ -82,6 +87,7 @@ class Firm(Request, frozen=True, kw_only=True):
     venue_order_id: str
     invitation: str
     deadline_ns: int
+    closes_ns: int = 0
 
 
 class Endpoint(StrEnum):
@@ -95,7 +101,9 @@ class QueryOrder(Request, frozen=True, kw_only=True):
     """Look for one order. LISTS reports the order's trades since `since_ns` before it says anything else.
 
     Its terms, and when it was submitted, are for a venue that takes no client ids: there an order without a
-    `venue_order_id` can only be known by what it is.
+    `venue_order_id` can only be known by what it is. `claimed` are the venue's ids of orders that may look like it
+    and are known to be other children's: none of them is the one that is looked for. `cum_qty` and `notional` (price
+    units x quantity units) are what has been counted of its fills, for a venue that tells of sums alone.
     """
 
     symbol: str
@@ -106,7 +114,11 @@ class QueryOrder(Request, frozen=True, kw_only=True):
     side: Side | None = None
     qty: int = 0
     price: int = 0
+    tif: Tif | None = None
     submitted_ns: int = 0
+    claimed: tuple[str, ...] = ()
+    cum_qty: int = 0
+    notional: int = 0
 
 
 class PullFills(Request, frozen=True, kw_only=True):
@@ -120,6 +132,10 @@ class MassStatus(Request, frozen=True, kw_only=True):
 
     since_ns: int
     orders: tuple[QueryOrder, ...] = ()
+
+
+class AskHoldings(Request, frozen=True, kw_only=True):
+    """Balances and positions as the venue has them; ends with VenueHoldings, or without an answer in nothing."""
 
 
 class Arm(Request, frozen=True, kw_only=True):
@@ -143,9 +159,22 @@ class SessionState(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+class KeysRefused(msgspec.Struct, frozen=True):
+    """The venue says of the keys what nobody may trade with. Ends the process: only a person can change it."""
+
+    venue: str
+    code: Code
+    text: str
+
+
 class VenueSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything that is said of one child. `asked_ns`: when that was asked whose answer it is; 0 for what
-    was said out of turn, which may be old news."""
+    was said out of turn, which may be old news.
+
+    Where the venue takes no client ids, what is said of an order names it by its `venue_order_id`: two children may
+    have the same terms. Such an id means one order for longer than a day; where the venue counts anew each day, the
+    adapter puts the date in front.
+    """
 
     child_id: str
     asked_ns: int = 0
@@ -170,6 +199,7 @@ class VenueRejected(VenueSaid, frozen=True, kw_only=True):
     code: Code
     text: str
     found: bool = False
+    venue_order_id: str = ""
 
 
 class VenueNotSent(VenueSaid, frozen=True, kw_only=True):
@@ -183,7 +213,8 @@ class VenueUnknown(VenueSaid, frozen=True, kw_only=True):
 
 
 class VenueFill(VenueSaid, frozen=True, kw_only=True):
-    """One trade. `trade_id` is the same wherever the venue tells of it, on the stream or in a query."""
+    """One trade. `trade_id` is the same wherever the venue tells of it, on the stream or in a query. `fee_amount` is
+    what was taken in a `fee_currency` that is not the quote."""
 
     trade_id: str
     venue_order_id: str
@@ -191,6 +222,7 @@ class VenueFill(VenueSaid, frozen=True, kw_only=True):
     qty: int
     fee: Decimal
     fee_currency: str = ""
+    fee_amount: Decimal | None = None
     liquidity: Literal["maker", "taker", "unknown"] = "unknown"
     venue_ns: int
 
@@ -202,6 +234,7 @@ class VenueClosed(VenueSaid, frozen=True, kw_only=True):
     cum_qty: int
     code: Code | None = None
     text: str = ""
+    venue_order_id: str = ""
 
 
 class VenueAbsent(VenueSaid, frozen=True, kw_only=True):
@@ -254,6 +287,17 @@ class VenuePulled(msgspec.Struct, frozen=True):
     until_ns: int
 
 
+class VenueHoldings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account holds in all, what open orders lock included, and the positions of this venue's perpetuals by
+    instrument symbol, in its units. True of some moment between `asked_ns` and `answered_ns`."""
+
+    venue: str
+    asked_ns: int
+    answered_ns: int
+    balances: dict[str, Decimal]
+    positions: dict[str, int]
+
+
 def answered(said: Any, asked_ns: int) -> Any:
     """The same, as the answer to what was asked at `asked_ns`, unless the adapter has said when that was."""
     if isinstance(said, VenueSaid) and not said.asked_ns:
@@ -279,34 +323,6 @@ Said = (
 
 
 # -- the adapter ---------------------------------------------------------------------------------------------
-
-
-class RateBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """`weight` per `window_ns` for `scope`: whatever the venue counts together (an address, an account)."""
-
-    scope: str
-    weight: float
-    window_ns: int
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venue can do, as its adapter uses it; `bestex venues` lists it."""
-
-    tifs: frozenset[Tif] = frozenset({Tif.IOC, Tif.GTC})
-    post_only: bool = False
-    client_id_length: int = 0  # 0: the venue takes none, so only its own ids find an order
-    native_replace: bool = False
-    ids_change: bool = False  # a replaced order has another id at the venue than before
-    late_rejects: bool = False  # an acknowledged order may still be refused
-    native_iceberg: bool = False
-    min_qty: bool = False  # it takes orders that trade nothing below a minimum at once
-    conditional: bool = False  # it takes orders that bind nobody until they are firmed up
-    dead_man: bool = False
-    in_flight_max: int = 16  # requests that wait for its answer at once
-    holdings: bool = False  # balances and positions are the account's own, and what it lacks is refused
-    sequence_checks: bool = False  # its market data says where something is missing
-    rates: tuple[RateBudget, ...] = ()
-    calendar: str = "24/7"  # when it trades, as in `bestex.sessions`
 
 
 class Say(Protocol):
@@ -352,7 +368,8 @@ class Venue(Protocol):
     async def mass_status(self, ask: MassStatus) -> Sequence[Said] | None:
         """None where any part went unanswered: the session is then not reconciled."""
 
-    async def balances(self) -> dict[str, Decimal] | None: ...
+    async def balances(self) -> dict[str, Decimal] | None:
+        """In all, by currency: free, and locked by open orders."""
 
     async def positions(self) -> dict[str, int] | None:
         """Net quantity by instrument symbol; empty where the venue has none."""
@@ -362,3 +379,12 @@ class Venue(Protocol):
 
     async def arm(self, timeout_ns: int) -> bool:
         """False where the switch could not be set. 0 disarms."""
+
+
+@runtime_checkable
+class Admits(Protocol):
+    """A venue whose orders may have to wait for its limits."""
+
+    async def admit(self, request: Submit | Replace) -> Sequence[Said]:
+        """Returns when it may be sent, or why it will not be: proof that nothing was. Asked before the last look at
+        the bus, the halts and the clock, so that nothing is awaited between that look and the send."""

@@ -23,6 +23,12 @@ FILLS = Counter("bestex_fills_total", "Fills.", ["venue", "symbol", "liquidity"]
 NOTIONAL = Counter("bestex_fill_notional_quote_total", "Filled notional, in quote.", ["venue", "symbol"])
 # A gauge, because rebates make it go down.
 FEES = Gauge("bestex_fees_quote", "Fees less rebates since this recorder started.", ["venue", "symbol"])
+HELD = Gauge("bestex_account_held", "The venue's last word on an account.", ["venue", "account", "name"])
+DIFFERENCES = Counter(
+    "bestex_holdings_differences_total",
+    "What venues' accounts held otherwise than our fills say. Explained: by perpetuals, or by other processes.",
+    ["venue", "account", "explained"],
+)
 SLIPPAGE = Histogram(
     "bestex_arrival_slippage_bps", "Cost against the mid on arrival.", ["algo"], buckets=BPS_BUCKETS
 )
@@ -46,6 +52,12 @@ def observe(message: Any) -> None:
             FILLS.labels(message.venue, message.symbol, message.liquidity).inc()
             NOTIONAL.labels(message.venue, message.symbol).inc(float(message.qty * message.price))
             FEES.labels(message.venue, message.symbol).inc(float(message.fee))
+        case m.HoldingsEvent():
+            for name, amount in message.amounts.items():
+                HELD.labels(message.venue, message.account, name).set(float(amount))
+            if isinstance(message, m.HoldingsAdjusted):
+                explained = "no" if message.code is not None else "yes"
+                DIFFERENCES.labels(message.venue, message.account, explained).inc()
 
 
 def observe_report(report: m.TcaReport) -> None:

@@ -46,7 +46,7 @@ class RouterCore:
         self._asking = Strategies(strategies, config)
         self._build = build
         self._halts = Halts()
-        self._venues = Venues(config)
+        self.venues = Venues(config)
         self._shadows = Shadows(config, strategies)
         self._slices: dict[str, SliceState] = {}
         self._children: dict[str, str] = {}
@@ -69,7 +69,7 @@ class RouterCore:
             case m.Stats():
                 self.stats[message.symbol] = message
             case m.VenueMetrics():
-                self._venues.hear(message)
+                self.venues.hear(message)
             case m.ExecEnded():
                 return self._child_ended(message, now_ns)
             case m.ParentSliced():
@@ -107,7 +107,7 @@ class RouterCore:
         return [self._fact(self._recall(state, event.reason, now_ns))]
 
     def _child_ended(self, end: m.ExecEnded, now_ns: int) -> Outputs:
-        self._venues.ended(end)
+        self.venues.ended(end)
         key = self._children.get(end.child_id)
         state = self._slices.get(key) if key else None
         if key is None or state is None or not state.hear_end(end):
@@ -161,7 +161,7 @@ class RouterCore:
             used=state.used,
             until_ns=state.expires_ns,
             stats=self.stats.get(sliced.symbol),
-            handicaps_e8=self._venues.handicaps_e8,
+            handicaps_e8=self.venues.handicaps_e8,
             seed=seed,
         )
 
@@ -215,7 +215,7 @@ class RouterCore:
         for listing in state.instrument.listings:
             if scope := self._halts.covers(listing.venue, sliced.account, sliced.algo, sliced.parent_id):
                 avoid[listing.venue] = f"{Code.HALTED}: {scope} is halted"
-            elif why := self._venues.avoid(listing.venue, now_ns):
+            elif why := self.venues.avoid(listing.venue, now_ns):
                 avoid.setdefault(listing.venue, why)
         return avoid
 
@@ -234,7 +234,7 @@ class RouterCore:
                 route = Route(left_out=route.left_out)  # nothing of it is taken
             elif state.display:
                 route = route.taken()  # what rests of it is shown in parts
-        holds = self._venues.holds_ns({a.venue for a in route.allocations if not a.rests})
+        holds = self.venues.holds_ns({a.venue for a in route.allocations if not a.rests})
         legs = [
             facts.leg(sliced, number, leg_no, allocation, instrument, now_ns, holds.get(allocation.venue, 0))
             for leg_no, allocation in enumerate(route.allocations)
@@ -363,7 +363,7 @@ class RouterCore:
         state.decided(event)
         for leg in event.legs:
             self._children[leg.child_id] = key
-            self._venues.sent(leg.venue, event.at)
+            self.venues.sent(leg.venue, event.at)
         children = [facts.child(state.slice, event, leg) for leg in event.legs]
         return [
             *(Publish(subjects.child(c.venue, c.symbol, c.child_id, "new"), c) for c in children),

@@ -16,7 +16,7 @@ from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
 from bestex.messages import ConsolidatedBook, Side, Stats, Tif
-from bestex.units import MAX_SCALE, floor_to, passive_price, to_units
+from bestex.units import MAX_SCALE, floor_to, to_units
 from services.router.strategies.base import Allocation, Route, RouteTask, Strategy, Terms, taken_side
 from services.router.visible import narrowed, usable
 
@@ -171,7 +171,7 @@ def rest_leg(
     for listing in instrument.listings:
         if listing.venue not in usable or listing.venue in skip or listing.inverse:
             continue
-        price = passive_price(limit, listing.tick, buy=side is Side.BUY)
+        price = listing.passive(limit, buy=side is Side.BUY)
         venue = config.venues[listing.venue]
         whole = venue.native_iceberg or not display or listing.kind == "dark"
         most = qty if whole else min(display, qty)

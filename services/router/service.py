@@ -8,7 +8,8 @@ from bestex import consumers, fleet, plugins, subjects
 from bestex.config import Config
 from bestex.errors import UsageError
 from bestex.service import Claim, Read, Service
-from services.router import plan
+from bestex.sessions import calendar
+from services.router import health, plan
 from services.router.core import RouterCore
 
 
@@ -18,6 +19,8 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
         raise UsageError("the router takes no names: it routes every symbol")
     strategies = {name: plugins.load(plugins.STRATEGIES, name) for name in plugins.STRATEGIES}
     instruments = config.make_instruments()
+    for venue in config.enabled_venues():
+        calendar(config.venues[venue].hours)  # loaded now, and not while a slice waits
     core = RouterCore(instruments, config, strategies, fleet.build())
     root = subjects.ROOT
     return Service(
@@ -41,5 +44,8 @@ def build(config: Config, names: tuple[str, ...]) -> Service:
             subjects.PLAN: partial(
                 plan.answer, market=plan.Market(instruments, config, strategies, core.books, core.stats)
             )
+        },
+        reports={
+            subjects.VENUES: partial(health.answer, names=config.enabled_venues(), venues=core.venues),
         },
     )

@@ -19,6 +19,7 @@ _AVOID_AFTER = frozenset(
         Code.NOT_READY,
         Code.VENUE_REJECTED,
         Code.INSUFFICIENT_FUNDS,
+        Code.HOLDINGS_DIFFER,
         Code.UNKNOWN_SYMBOL,
         Code.VENUE_DOWN,
         Code.TIMEOUT,
@@ -36,11 +37,13 @@ _AVOID_AFTER = frozenset(
 _PAUSE_AFTER = frozenset(
     {
         Code.RATE_LIMITED,
+        Code.MARKET_CLOSED,
         Code.MIXED_FLEET,
         Code.NO_REFERENCE,
         Code.PRICE_COLLAR,
         Code.POSITION_LIMIT,
         Code.OPEN_VALUE_LIMIT,
+        Code.NOT_HELD,
         Code.SELF_TRADE,
         Code.DUPLICATE_TERMS,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Mapping
-from math import gcd
 from operator import neg
 
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from bestex.errors import Code
 from bestex.instruments import FEE_ONE, Instrument, Listing
 from bestex.ladder import Ladder
 from bestex.messages import BookStatus, ConsolidatedBook, Side, VenueColumn
+from bestex.sessions import why_closed
 from services.router.strategies.base import Strategy, taken_side
 
 PERCENT_E8 = FEE_ONE // 100  # one percent, as a count of 1e-8
@@ -49,6 +49,8 @@ def usable(
             left_out[venue] = f"{Code.NOT_SELECTED}: the order names other venues"
         elif venue in avoid:
             left_out[venue] = avoid[venue]
+        elif closed := why_closed(config.venues[venue].hours, now_ns):
+            left_out[venue] = f"{Code.MARKET_CLOSED}: {closed}"
         elif listing.inverse:
             left_out[venue] = f"{Code.NOT_SELECTED}: an inverse contract has no exact size in base"
         elif reason := asked(strategy, strategy.excludes, listing, gives=str) or _unfit(
@@ -75,7 +77,7 @@ def _unfit(column: VenueColumn | None, listing: Listing, config: Config, now_ns:
     if now_ns - column.recv_ns > config.limits.max_book_age:
         return f"{Code.STALE_BOOK}: older than {config.limits.max_book_age}"
     match defect_of(column.bid_px, column.bid_qty, column.ask_px, column.ask_qty):
-        case None if gcd(listing.tick, *column.bid_px, *column.ask_px) != listing.tick:
+        case None if not listing.are_on_grid([*column.bid_px, *column.ask_px]):
             return f"{Code.BAD_BOOK}: a price is off the venue's tick"
         case None:
             return ""

@@ -13,7 +13,6 @@ from bestex.instruments import Instrument
 from bestex.ladder import Ladder, Level
 from bestex.messages import ConsolidatedBook, Side, Stats, Traded
 from bestex.sessions import Calendar, calendar
-from bestex.units import passive_price
 from services.scheduler.volume_profile import VolumeHistory
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Market:
                 one.shown
                 for one in own
                 if any(
-                    listing is not None and passive_price(one.limit, listing.tick, buy=buy) == level.own_price
+                    listing is not None and listing.passive(one.limit, buy=buy) == level.own_price
                     for level, listing in ticks
                 )
             )

@@ -104,6 +104,22 @@ def asking(client: Client) -> Asking:
     return held
 
 
+async def ask_all(client: Client, subject: str, payload: bytes, wait_s: float) -> list[bytes]:
+    """What everybody who listens there answers within that time."""
+    found: list[bytes] = []
+
+    async def take(message: Msg) -> None:
+        if message.data:  # an empty one says that nobody listens
+            found.append(message.data)
+
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox, cb=take)
+    await client.publish(subject, payload, reply=inbox)
+    await asyncio.sleep(wait_s)
+    await subscription.unsubscribe()
+    return found
+
+
 async def ask(
     client: Client, subject: str, payload: bytes, timeout_s: float, headers: dict[str, str] | None = None
 ) -> Msg:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import msgspec
 
 from bestex import codec
-from bestex.config import Config, SplittingConfig, VenueConfig
+from bestex.config import Config, SplittingConfig
 from bestex.config_terms import InstrumentConfig, ListingConfig
+from bestex.config_venue import VenueConfig
 from bestex.errors import UsageError
 from bestex.messages import BookStatus, ConsolidatedBook, VenueColumn
 from bestex.units import MAX_SCALE, UnitError, to_units

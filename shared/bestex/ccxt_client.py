@@ -1,7 +1,8 @@
 """One exchange of ccxt, as both the collector and the gateway use it: quiet, unretrying, and at the right address.
 
 Venues are named `{exchange}_spot` and `{exchange}_perp`. ccxt's own rate limiter is off (it is first in, first out,
-and a cancel would wait behind orders), and so are its retries (it would send a POST again after a time-out).
+and a cancel would wait behind orders), and so are its retries (it would send a POST again after a time-out) and those
+of aiohttp below it (which sends a PUT or DELETE again when a connection that was kept is torn down).
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ def keys_of(venue: str, config: Config) -> Keys | None:
     """The venue's keys, None where it names none. ConfigError where they cannot be used."""
     path = config.venues[venue].keys
     return read_keys(path) if path else None
+
+
+def order_entry(venue: str, config: Config) -> str:
+    """How orders go out where the venue has both: `options.order_entry`. ConfigError for a way that is none."""
+    way = str(config.venues[venue].options.get("order_entry", "websocket"))
+    if way not in ("websocket", "rest"):
+        raise ConfigError(f'venues.{venue}.options.order_entry: is "websocket" or "rest", and not {way!r}')
+    return way
 
 
 def create(
@@ -63,12 +72,25 @@ def create(
     if keys is not None:
         made.apiKey, made.secret = keys.get("key"), keys.get("secret")
         made.password = keys.optional("passphrase") or None
+    _send_once(made)
     made.has["fetchCurrencies"] = False  # needs keys, or megabytes, for what we do not use
     if settings.options.get("sandbox"):
         made.set_sandbox_mode(True)
     if settings.url:
         move(made, settings.url)
     return made
+
+
+def _send_once(exchange: Any) -> None:
+    """aiohttp has no public word for it. An amendment is a PUT at some; sent again, it might undo another."""
+    opened = exchange.open
+
+    def open_once(lazy: bool = False) -> None:
+        opened(lazy)
+        if exchange.session is not None:
+            exchange.session._retry_connection = False
+
+    exchange.open = open_once
 
 
 def class_of(venue: str) -> type:

@@ -12,14 +12,15 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from bestex import codec, plugins, sessions
 from bestex.clock import SECOND
-from bestex.config_terms import InstrumentConfig, Name, Port, Section, listing_of
+from bestex.config_terms import InstrumentConfig, Name, Port, Section, listing_of, mixed
+from bestex.config_venue import REAL, VenueConfig
 from bestex.errors import ConfigError, UsageError
 from bestex.human import Duration, Ratio
 from bestex.impact.settings import ImpactSettings, OwnImpact
@@ -42,24 +43,6 @@ class BusConfig(Section, frozen=True, kw_only=True):
     ca: str = ""
     replicas: Annotated[int, Meta(ge=1, le=5)] = 1
     max_age: Duration = Duration(7 * 86400 * SECOND)
-
-
-class VenueConfig(Section, frozen=True, kw_only=True):
-    """`adapter` is a name of the registry in `bestex.plugins`; a lower `priority` is preferred on a tie. With
-    `native_replace` an order's price is changed in place, with `native_iceberg` an order may rest there of which the
-    venue shows a part, each where its gateway can. `keys` is the file of its keys (`bestex.keys`). `mode`: whether a
-    real venue's orders are really sent."""
-
-    adapter: str = "sim"
-    mode: Literal["paper", "live"] = "paper"
-    keys: str = ""
-    enabled: bool = True
-    priority: Annotated[int, Meta(ge=1, le=100)] = 10
-    max_volume_pct: Ratio = Ratio(1.0)
-    native_replace: bool = False
-    native_iceberg: bool = False
-    url: str = ""
-    options: dict[str, Any] = {}
 
 
 class ExecutionConfig(Section, frozen=True, kw_only=True):
@@ -155,14 +138,21 @@ class Config(Section, frozen=True, kw_only=True):
                 raise UsageError(f"no venue is called {name}; there are {', '.join(enabled) or 'none'}")
         return tuple(dict.fromkeys(names)) or enabled
 
+    def calendars(self) -> dict[str, str]:
+        """When each venue trades, by its name."""
+        return {name: venue.hours for name, venue in self.venues.items()}
+
     def sim_url(self, venue: str) -> str:
-        """Where the simulated exchange that serves `venue` is found."""
-        return self.venues[venue].url or f"http://{self.exchange.host}:{self.exchange.port}"
+        """Where the simulated exchange that serves `venue` is found. The address of a venue on paper is that of the
+        real one, from which its market's data come."""
+        own = self.venues[venue].url if self.venues[venue].is_simulated else ""
+        return own or f"http://{self.exchange.host}:{self.exchange.port}"
 
     def make_instruments(self) -> Instruments:
         """Integer terms for every instrument; listings on disabled venues are left out."""
         made = []
         for symbol, item in self.instruments.items():
+            hours = [self.venues[venue].hours for venue in item.venues if self.venues[venue].enabled]
             listings = tuple(
                 listing_of(f"instruments.{symbol}.venues.{venue}", symbol, item, venue, terms)
                 for venue, terms in item.venues.items()
@@ -174,7 +164,7 @@ class Config(Section, frozen=True, kw_only=True):
                     price_scale=item.price_scale,
                     qty_scale=item.qty_scale,
                     listings=listings,
-                    calendar=item.calendar,
+                    calendar=item.calendar or sessions.together(hours),
                 )
             )
         return Instruments(tuple(made))
@@ -264,11 +254,19 @@ def _with_path(message: str, section: tuple[str, ...]) -> str:
 def _check(config: Config, source: str) -> None:
     adapters = {**plugins.GATEWAYS, **plugins.COLLECTORS}
     for name, venue in config.venues.items():
+        if name.endswith(REAL):
+            raise ConfigError(
+                f"{source}: venues.{name}: names that end in {REAL} are real markets of paper venues"
+            )
         _check_name(f"{source}: venues.{name}.adapter", venue.adapter, adapters)
+        if wrong := sessions.problem(venue.hours):
+            raise ConfigError(f"{source}: venues.{name}.calendar: {wrong}")
         if not 0 < venue.max_volume_pct <= 1:
             raise ConfigError(f"{source}: venues.{name}.max_volume_pct: must be above 0% and at most 100%")
+        if not 0 < venue.rate_share <= 1:
+            raise ConfigError(f"{source}: venues.{name}.rate_share: must be above 0% and at most 100%")
     for symbol, instrument in config.instruments.items():
-        if wrong := sessions.problem(instrument.calendar):
+        if wrong := sessions.problem(instrument.calendar or sessions.ALWAYS):
             raise ConfigError(f"{source}: instruments.{symbol}.calendar: {wrong}")
         for venue_name in instrument.venues:
             if venue_name not in config.venues:
@@ -276,6 +274,10 @@ def _check(config: Config, source: str) -> None:
                     f"{source}: instruments.{symbol}.venues.{venue_name}: no such venue; "
                     f"there are {', '.join(config.venues) or 'none'}"
                 )
+        enabled = [(name, config.venues[name]) for name in instrument.venues if config.venues[name].enabled]
+        real = [name for name, venue in enabled if venue.is_real]
+        if wrong := mixed(real, [name for name, venue in enabled if venue.in_exchange]):
+            raise ConfigError(f"{source}: instruments.{symbol}.venues: {wrong}")
     _check_name(f"{source}: execution.default_algo", config.execution.default_algo, plugins.ALGOS)
     _check_name(
         f"{source}: execution.default_strategy", config.execution.default_strategy, plugins.STRATEGIES
@@ -308,6 +310,12 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: limits.{wrong}")
     if wrong := config.exchange.own_impact.problem():
         raise ConfigError(f"{source}: exchange.own_impact.{wrong}")
+    for name in config.exchange.recordings:
+        if name in config.venues and config.venues[name].is_live:
+            raise ConfigError(
+                f"{source}: exchange.recordings.{name}: nobody trades for real on what was recorded; "
+                f'write mode = "paper" in [venues.{name}]'
+            )
     for name, flow in config.exchange.dark.items():
         _check_name(f"{source}: exchange.dark.{name}", name, config.venues)
         if wrong := flow.problem():

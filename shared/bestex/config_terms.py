@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from math import gcd
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from bestex.errors import ConfigError
-from bestex.instruments import BPS_E8, Listing
+from bestex.errors import Code, ConfigError
+from bestex.instruments import BPS_E8, Listing, wrong_ticks
 from bestex.units import MAX_SCALE, UnitError, to_units
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,24}\Z")]
@@ -30,11 +32,13 @@ class FeeTier(Section, frozen=True, kw_only=True):
 
 
 class ListingConfig(Section, frozen=True, kw_only=True):
-    """Fees are `taker_bps` and `maker_bps`, or those of the tier that `traded_volume` reaches."""
+    """Fees are `taker_bps` and `maker_bps`, or those of the tier that `traded_volume` reaches. `tick` is one for all
+    prices; `ticks`, in its place, says from which price on which one holds: [["0", "1"], ["2000", "5"], ...]."""
 
     symbol: str = ""
     kind: Literal["spot", "perp", "dark"] = "spot"
-    tick: Decimal
+    tick: Decimal | None = None
+    ticks: list[tuple[Decimal, Decimal]] = []
     lot: Decimal
     min_qty: Decimal | None = None
     max_qty: Decimal | None = None
@@ -58,13 +62,25 @@ class ListingConfig(Section, frozen=True, kw_only=True):
 
 
 class InstrumentConfig(Section, frozen=True, kw_only=True):
-    """`calendar`: when it is traded, 24/7 or an exchange's hours (`bestex.sessions`)."""
+    """`calendar`: when it is traded, 24/7 or an exchange's hours (`bestex.sessions`); where none is given, whenever
+    one of its venues trades."""
 
     price_scale: Scale
     qty_scale: Scale
     start_price: Decimal = Decimal(100)
-    calendar: str = "24/7"
+    calendar: str = ""
     venues: dict[Name, ListingConfig]
+
+
+def mixed(real: Sequence[str], others: Sequence[str]) -> str:
+    """What is wrong with an instrument whose orders are real at some venues and simulated at others. One that is
+    worked for real at one venue and not at another would be half of what it says that it is."""
+    if not real or not others:
+        return ""
+    return (
+        f"{', '.join(real)} would trade for real, {', '.join(others)} would not, and one order may go to all; "
+        f"write the same mode for all, or enabled = false ({Code.LIVE_MIXED})"
+    )
 
 
 def listing_of(path: str, symbol: str, item: InstrumentConfig, venue: str, terms: ListingConfig) -> Listing:
@@ -74,7 +90,19 @@ def listing_of(path: str, symbol: str, item: InstrumentConfig, venue: str, terms
         except UnitError as error:
             raise ConfigError(f"{path}.{key}: {error}") from None
 
-    tick = units("tick", terms.tick, item.price_scale)
+    if (terms.tick is None) == (not terms.ticks):
+        raise ConfigError(f"{path}: either tick or ticks must be given")
+    ticks = tuple(
+        (units("ticks", start, item.price_scale), units("ticks", tick, item.price_scale))
+        for start, tick in terms.ticks
+    )
+    if ticks and (wrong := wrong_ticks(ticks)):
+        raise ConfigError(f"{path}.ticks: {wrong}")
+    tick = (
+        gcd(*(tick for _, tick in ticks))
+        if terms.tick is None
+        else units("tick", terms.tick, item.price_scale)
+    )
     lot = units("lot", terms.lot, item.qty_scale)
     if tick < 1 or lot < 1:
         raise ConfigError(f"{path}: tick and lot must be positive")
@@ -91,6 +119,7 @@ def listing_of(path: str, symbol: str, item: InstrumentConfig, venue: str, terms
         symbol=terms.symbol or symbol,
         kind=terms.kind,
         tick=tick,
+        ticks=ticks,
         lot=lot,
         min_qty=min_qty,
         max_qty=max_qty,

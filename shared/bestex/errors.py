@@ -112,6 +112,7 @@ class Code(StrEnum):
     OUT_OF_LIMIT = "out_of_limit"
     NOT_SELECTED = "not_selected"
     VENUE_DOWN = "venue_down"
+    MARKET_CLOSED = "market_closed"  # outside the venue's sessions
     VENUE_CAP = "venue_cap"
     BREAKER_OPEN = "breaker_open"  # the venue failed again and again, and is left alone for a while
     STRATEGY_FAILED = "strategy_failed"  # a bug in the routing strategy; its text says which and where
@@ -136,10 +137,19 @@ class Code(StrEnum):
     PARENT_CAP = "parent_cap"  # with it, more might fill than the parent is for
     POSITION_LIMIT = "position_limit"
     OPEN_VALUE_LIMIT = "open_value_limit"
+    NOT_HELD = "not_held"  # the account does not hold what it would use, by our own count
+    HOLDINGS_DIFFER = "holdings_differ"  # an account holds what no fill explains, or not what fills say
     SELF_TRADE = "self_trade"  # it would meet an order of ours
     DUPLICATE_TERMS = "duplicate_terms"  # the same again while the first one's outcome is open
     REPEATED_ORDER = "repeated_order"  # the same too often: a person must look
     REJECTED_REPEATEDLY = "rejected_repeatedly"  # too many refusals in a row: a person must look
+    # real venues
+    LIVE_MIXED = "live_mixed"  # one instrument would be traded for real at one venue, and not at another
+    LIVE_WITHOUT_KEYS = "live_without_keys"  # no file of keys, or one that others may read
+    LIVE_WITHOUT_LIMITS = "live_without_limits"
+    LIVE_AFTER_PAPER = "live_after_paper"  # the bus holds the history of the venue in the other mode
+    KEY_MAY_WITHDRAW = "key_may_withdraw"
+    KEY_MAY_NOT_TRADE = "key_may_not_trade"
     # endings
     FILLED = "filled"
     CANCELED = "canceled"

@@ -16,9 +16,8 @@ from enum import StrEnum
 import msgspec
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-from bestex import bus, codec, pull, reading, subjects
+from bestex import asking, bus, codec, pull, reading, subjects
 from bestex import messages as m
 from bestex.clock import US, Time
 from bestex.config import Config
@@ -138,18 +137,9 @@ async def confirm(
 
 async def _ask(client: Client, scope: str) -> list[m.HaltAnswer]:
     """What every gateway that answers within ROUND_S says of the scope."""
-    found: list[m.HaltAnswer] = []
-
-    async def take(message: Msg) -> None:
-        if message.data:  # an empty one says that nobody listens
-            found.append(codec.from_json(message.data, m.HaltAnswer))
-
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox, cb=take)
-    await client.publish(subjects.HALTS, codec.to_json(m.HaltQuestion(scope=scope)), reply=inbox)
-    await asyncio.sleep(ROUND_S)
-    await subscription.unsubscribe()
-    return found
+    question = codec.to_json(m.HaltQuestion(scope=scope))
+    answers = await asking.ask_all(client, subjects.HALTS, question, ROUND_S)
+    return [codec.from_json(answer, m.HaltAnswer) for answer in answers]
 
 
 def _of(venue: str, answers: Sequence[m.HaltAnswer], halt: m.Halt) -> VenueObeys:

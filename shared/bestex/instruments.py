@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from decimal import Decimal
+from math import gcd
 from typing import Literal
 
 import msgspec
@@ -14,6 +16,9 @@ from bestex.units import ceil_to, floor_to, from_units, to_units
 FEE_SCALE = 8  # a fee rate is an integer count of 1e-8; 1 bps is 10_000
 FEE_ONE: int = 10**FEE_SCALE
 BPS_E8 = 10_000
+TICKS_MAX = 64  # bands of prices with a tick of their own; exchanges have some ten
+
+Ticks = tuple[tuple[int, int], ...]
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +28,10 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     an integer count of 1e-8 of the notional; a negative one is a rebate. `contract_size`: quantity units that one
     contract of the venue stands for (1 where the venue trades the base itself). `inverse`: a contract is worth
     `contract_size` of *quote*, so its size in base depends on the price.
+
+    `ticks`: where the tick depends on the price, (from this price on, the tick) in ascending order, the first from 0;
+    `tick` is then what all of them are multiples of, and no more. Each band begins on its own grid and on that of the
+    band before it (`wrong_ticks`), so whatever is rounded within one band lands on a price.
     """
 
     venue: str
@@ -38,6 +47,61 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     ticket_fee: int = 0
     contract_size: int = 1
     inverse: bool = False
+    ticks: Ticks = ()
+
+    def tick_at(self, price: int) -> int:
+        """From `price` to the next one above it, where it is on the grid."""
+        return self.ticks[self._band(price)][1] if self.ticks else self.tick
+
+    def on_grid(self, price: int) -> bool:
+        return price % self.tick_at(price) == 0
+
+    def price_down(self, price: int) -> int:
+        """The highest price on the grid that is not above."""
+        return floor_to(price, self.tick_at(price))
+
+    def price_up(self, price: int) -> int:
+        """The lowest price on the grid that is not below."""
+        return ceil_to(price, self.tick_at(price))
+
+    def passive(self, price: int, *, buy: bool) -> int:
+        """The nearest price on the grid that is no worse for us: down for a buy, up for a sell."""
+        return self.price_down(price) if buy else self.price_up(price)
+
+    def marketable(self, price: int, *, buy: bool) -> int:
+        """The nearest price on the grid that still takes `price`: up for a buy, down for a sell."""
+        return self.price_up(price) if buy else self.price_down(price)
+
+    def are_on_grid(self, prices: Sequence[int]) -> bool:
+        """Whether all of them are; in one step where they share a tick, as those of a book nearly always do."""
+        if not prices or not self.ticks:
+            return gcd(self.tick, *prices) == self.tick
+        band = self._band(min(prices))
+        if band == self._band(max(prices)):
+            tick = self.ticks[band][1]
+            return gcd(tick, *prices) == tick
+        return all(map(self.on_grid, prices))  # a book across a boundary: rare, and short
+
+    def _band(self, price: int) -> int:
+        return max(bisect_right(self.ticks, price, key=_begin) - 1, 0)
+
+
+def _begin(band: tuple[int, int]) -> int:
+    return band[0]
+
+
+def wrong_ticks(ticks: Ticks) -> str:
+    """Why no price can be rounded by these; empty where it can."""
+    if not 0 < len(ticks) <= TICKS_MAX or ticks[0][0] != 0:
+        return f"they must begin at 0, and be at most {TICKS_MAX}"
+    before, own = 0, ticks[0][1]
+    for start, tick in ticks:
+        if tick < 1 or (start <= before and start):
+            return "ticks must be positive, and the prices that they begin at ascend"
+        if start % tick or start % own:
+            return "each must begin on a price of its own grid and of the one before it"
+        before, own = start, tick
+    return ""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +129,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     def min_qty(self) -> int:
         return min((listing.min_qty for listing in self.listings), default=1)
 
-    @property
-    def tick(self) -> int:
-        """The finest tick of any venue."""
-        return min((listing.tick for listing in self.listings), default=1)
+    def tick_at(self, price: int) -> int:
+        """The finest tick of any venue at that price."""
+        return min((listing.tick_at(price) for listing in self.listings), default=1)
 
     def least(self, price: int) -> int:
         """The least that some venue takes at that price; in units."""

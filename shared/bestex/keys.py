@@ -1,5 +1,8 @@
 """A venue's keys: read from a file that nobody else may read, and never shown.
 
+What a process has read is remembered, so that `hide` takes it out of any text: the log does so with every line,
+whoever wrote it. Libraries and exchanges quote keys in what they say of a failure.
+
 The file is TOML, with `key` and `secret`, and what else the venue needs (`passphrase`, `account`, ...):
 
     key = "..."
@@ -8,9 +11,12 @@ The file is TOML, with `key` and `secret`, and what else the venue needs (`passp
 
 from __future__ import annotations
 
+import json
 import stat
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from bestex.errors import ConfigError
 
@@ -34,10 +40,7 @@ class Keys:
 
     def redact(self, text: str) -> str:
         """`text` without any of the secrets: for what a library says of a failed request."""
-        for value in self._values.values():
-            if len(value) >= REDACTED_MIN:
-                text = text.replace(value, "***")
-        return text
+        return _without(text, _spellings(self._values.values()))
 
     def __repr__(self) -> str:
         return f"Keys({self.path!r}, {sorted(self._values)})"
@@ -47,6 +50,29 @@ class Keys:
 
 
 REDACTED_MIN = 6  # what is shorter is no secret, and would turn ordinary words into stars
+
+_read: dict[str, None] = {}  # every spelling of what this process has read
+
+
+def hide(text: str) -> str:
+    """`text` without any secret that this process has read from a file of keys."""
+    return _without(text, _read)
+
+
+def _without(text: str, spellings: Iterable[str]) -> str:
+    for spelling in spellings:
+        text = text.replace(spelling, "***")
+    return text
+
+
+def _spellings(values: Iterable[str]) -> list[str]:
+    """As they stand in a text, in JSON, in Python's own words and in an address; of several lines each too. The
+    longest first, so that of one that holds another nothing is left."""
+    found: set[str] = set()
+    for value in values:
+        for part in (value, *value.splitlines()):
+            found |= {part, json.dumps(part)[1:-1], repr(part)[1:-1], quote(part, safe=""), quote(part)}
+    return sorted((part for part in found if len(part) >= REDACTED_MIN), key=len, reverse=True)
 
 
 def read_keys(path: str | Path) -> Keys:
@@ -66,4 +92,5 @@ def read_keys(path: str | Path) -> Keys:
         raise ConfigError(f'{file}: is no TOML; a line of it reads: key = "..."') from None
     if wrong := sorted(name for name, value in values.items() if not isinstance(value, str)):
         raise ConfigError(f"{file}: {', '.join(wrong)} must be text in quotes")
+    _read.update(dict.fromkeys(_spellings(values.values())))
     return Keys(str(file), values)

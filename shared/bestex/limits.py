@@ -93,13 +93,19 @@ class Restriction(Limits, frozen=True, kw_only=True):
     reason: str = ""
 
 
+OpenOrders = Annotated[int, Meta(ge=1, le=10_000)]
+
+
 class LimitsConfig(OrderLimits, frozen=True, kw_only=True):
+    """`open_orders`: by venue, how many may be open there at once."""
+
     max_open_parents: Annotated[int, Meta(ge=1)] = 20_000
     max_book_age: Duration = Duration(3 * SECOND)
     instruments: dict[str, OrderLimits] = {}
     collar: CollarLimits = CollarLimits()
     rate: RateLimits = RateLimits()
     rates: dict[str, RateLimits] = {}
+    open_orders: dict[str, OpenOrders] = {}
     repeats: RepeatLimits = RepeatLimits()
     parent: ParentLimits = ParentLimits()
     self_trade: SelfTradeLimits = SelfTradeLimits()
@@ -137,6 +143,8 @@ class LimitsConfig(OrderLimits, frozen=True, kw_only=True):
             amounts.append((f"{path}.max_order_value", own.max_order_value))
         for venue in self.rates:
             yield from _unknown(f"rates.{venue}", "venue", venue, venues)
+        for venue in self.open_orders:
+            yield from _unknown(f"open_orders.{venue}", "venue", venue, venues)
         for number, limit in enumerate(self.exposure):
             path = f"exposure[{number}]"
             amounts.append((f"{path}.max_position", limit.max_position))

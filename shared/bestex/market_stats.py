@@ -161,7 +161,6 @@ class MarketStats:
         self._per_second = _Changes()
         self._per_minute = _Changes()
         self._steps = 0  # of CORRELATION_STEP_NS, taken since the start
-        self._tick = min((listing.tick for listing in instrument.listings), default=1)
 
     # -- input -------------------------------------------------------------------------------------
 
@@ -254,7 +253,7 @@ class MarketStats:
         if mid is not None and self._bid is not None and self._ask is not None:
             spread = self._ask - self._bid
             self._spread.add(spread / mid * 1e4, passed_ns)
-            self._spread_ticks.add(spread / self._tick, passed_ns)
+            self._spread_ticks.add(spread / self.instrument.tick_at(self._bid), passed_ns)
             self._locked_ns += passed_ns if spread == 0 else 0
             self._crossed_ns += passed_ns if spread < 0 else 0
 

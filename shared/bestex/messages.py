@@ -529,7 +529,7 @@ class ExecEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="submitting"):
     """Written before the send. Without a result after it, the child is UNKNOWN and never sent again. `send_at`: as
-    ordered, and where it is left out, at once."""
+    ordered, and where it is left out, at once. `paper`: it goes to a simulation of the venue (`Fill.paper`)."""
 
     token: str
     deadline: Time
@@ -546,6 +546,7 @@ class ExecSubmitting(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, t
     display_qty: Decimal | None = None
     min_fill_qty: Decimal | None = None
     conditional: bool = False
+    paper: bool = False
 
 
 class ExecAccepted(ExecEvent, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
@@ -616,7 +617,7 @@ class ExecEnded(ExecEvent, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the events that end a child.
 
     `evidence` is how the end is known where the venue has not simply told it: nothing left this process, the
-    venue refused it, or two of its endpoints agreed that it is absent.
+    venue refused it, or two of its endpoints agreed that it is absent. `venue_order_id`: where the end told it.
     """
 
     ends = True
@@ -625,6 +626,7 @@ class ExecEnded(ExecEvent, frozen=True, kw_only=True, omit_defaults=True):
     notional: Decimal = Decimal(0)
     fees: Decimal = Decimal(0)
     evidence: Literal["", "not_sent", "refused", "absent"] = ""
+    venue_order_id: str = ""
 
 
 class ExecRejected(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag="rejected"):
@@ -652,7 +654,9 @@ class ExecExpired(ExecEnded, frozen=True, kw_only=True, omit_defaults=True, tag=
 class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """fill.<venue>.<symbol>.<fill_id>: one trade of the venue that one child took part in.
 
-    A `flag` marks what must not happen but did: a fill after the child's end, or beyond its quantity.
+    A `flag` marks what must not happen but did: a fill after the child's end, or beyond its quantity. `fee` is in
+    quote; `fee_amount` is what was taken, where that was another currency. `paper`: nothing was traded; a simulation
+    of the venue, against its real market, says so.
     """
 
     fill_id: str
@@ -673,6 +677,34 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Time
     flag: Literal["", "late", "overfill"] = ""
     account: str = "default"
+    fee_amount: Decimal | None = None
+    paper: bool = False
+
+
+class HoldingsEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+    """holdings.<venue>.<account>.<event>: the venue's word on what an account holds, in `amounts`: its `balances` by
+    currency, or its `positions` in that venue's perpetuals by symbol, in base. The trades of each venue up to
+    `until`, by its clock, are in it; what is held later is this and all fills since."""
+
+    venue: str
+    account: str
+    at: Time
+    what: Literal["balances", "positions"]
+    amounts: dict[str, Decimal]
+    until: dict[str, Time] = {}
+
+
+class HoldingsOpened(HoldingsEvent, frozen=True, kw_only=True, omit_defaults=True, tag="opened"):
+    """The first word, and the same again once a day, so that it does not grow older than its stream keeps."""
+
+
+class HoldingsAdjusted(HoldingsEvent, frozen=True, kw_only=True, omit_defaults=True, tag="adjusted"):
+    """The venue's word stayed another than ours, by `differences` (its less ours), and is taken over. With a `code`
+    nothing explains it: a deposit or a withdrawal, a trade by hand, or a fill that was missed."""
+
+    differences: dict[str, Decimal]
+    code: Code | None = None
+    text: str = ""
 
 
 # -- metrics and control -----------------------------------------------------------------------------------
@@ -843,6 +875,24 @@ class MarketTrade(msgspec.Struct, frozen=True, array_like=True):
     aggressor: int
 
 
+class MarkPrice(msgspec.Struct, frozen=True, array_like=True):
+    """md.mark.<venue>.<symbol>: what a perpetual's venue values positions at, and what it costs to hold one.
+
+    Prices are in 10**-price_scale, `index` is that of the underlying, 0 where it is not told. `funding_rate` is what
+    longs pay shorts at `next_funding_ns`, as a share of the position's value; None and 0 where it is not told.
+    """
+
+    venue: str
+    symbol: str
+    venue_ns: int
+    recv_ns: int
+    price_scale: int
+    mark: int
+    index: int = 0
+    funding_rate: float | None = None
+    next_funding_ns: int = 0
+
+
 class BookStatus(StrEnum):
     LIVE = "live"
     STALE = "stale"
@@ -897,7 +947,8 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`lost` counts books that never arrived, `rejected` those that were refused, by reason. `adverse_bps_*`: how far
     the mid goes in a trade's direction until 1 s and 10 s after it, over some `trades`. `hidden_share`: of what was
-    traded, the part that had not been displayed. `usual_*`: what the depths were of late, on average."""
+    traded, the part that had not been displayed. `usual_*`: what the depths were of late, on average. `mark`: a
+    perpetual's mark price, and the next funding, which longs pay shorts; None where it was not told of late."""
 
     venue: str
     status: BookStatus
@@ -919,6 +970,9 @@ class VenueStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hidden_share: float | None = None
     usual_bid_depth: Decimal | None = None
     usual_ask_depth: Decimal | None = None
+    mark: Decimal | None = None
+    funding_rate: float | None = None
+    next_funding: Time | None = None
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -1015,6 +1069,33 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     impact_model: str = ""
 
 
+class VenuesQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """venues: how are the venues? Every gateway and the router answer for themselves."""
+
+
+class VenueHealth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One venue as one process sees it. Of a gateway: `session` with its last word since `since`, `open_orders`, and
+    how far the venue's clock is ahead of ours, nothing where that is not known. Of the router: why it sends nothing
+    there (`breaker`), nothing where it may."""
+
+    venue: str
+    kind: Literal["", "simulated", "paper", "live", "data"] = ""
+    session: Literal["", "down", "up", "reconciled"] = ""
+    text: str = ""
+    since: Time | None = None
+    open_orders: int = 0
+    clock_ahead_ms: float | None = None
+    breaker: str = ""
+
+
+class VenuesAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`process` is host:pid."""
+
+    service: str
+    process: str
+    venues: list[VenueHealth]
+
+
 class HaltQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """halts: what do you know of this scope? Every gateway answers for itself."""
 
@@ -1032,3 +1113,30 @@ class HaltAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     halted: bool = False
     at: Time | None = None
     sending: int = 0
+
+
+class HoldingsQuestion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """positions: what do the accounts hold? Every gateway answers for its own."""
+
+
+class AccountHoldings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`reserved` is what open orders, unknown ones included, may still use of `balances`; `positions` are by venue
+    and symbol, in base. `in_doubt`: currencies of which the venue said something else a moment ago. `differed_at`:
+    when its word was last taken over without a reason that is known. Not `known`: nothing new is sent there."""
+
+    account: str
+    venues: list[str]
+    known: bool = False
+    balances: dict[str, Decimal] = {}
+    reserved: dict[str, Decimal] = {}
+    positions: dict[str, Decimal] = {}
+    in_doubt: list[str] = []
+    differed_at: Time | None = None
+
+
+class HoldingsAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`process` is host:pid; `venues` are all that it serves."""
+
+    process: str
+    venues: list[str]
+    accounts: list[AccountHoldings]

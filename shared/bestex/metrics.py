@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 _inputs = Counter("bestex_inputs_total", "Inputs that a core decided on", ["service"])
 _facts = Counter("bestex_facts_total", "Facts that were stored in a history", ["service"])
@@ -15,6 +15,14 @@ _contained = Counter(
     "Errors of algorithms and strategies, each of which stopped what it was asked for and nothing else",
     ["service", "code"],
 )
+
+_venue_clock = Gauge(
+    "bestex_venue_clock_ahead_seconds", "By how much a venue's clock is ahead of ours", ["venue"]
+)
+
+
+def venue_clock(venue: str, ahead_s: float) -> None:
+    _venue_clock.labels(venue).set(ahead_s)
 
 
 class RuntimeMetrics:

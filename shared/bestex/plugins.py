@@ -42,12 +42,19 @@ STRATEGIES = {
 GATEWAYS = {
     "sim": "services.gateway.venues.sim:SimVenue",
     "ccxt": "services.gateway.venues.ccxt.adapter:CcxtVenue",
+    "kis": "services.gateway.venues.kis.adapter:KisVenue",
+}
+
+# What looks at a real venue without trading there: `check(venue, configuration, say)` (`bestex venues check`).
+CHECKS = {
+    "ccxt": "services.gateway.venues.ccxt.check:check",
 }
 
 COLLECTORS = {
     "sim": "services.collector.sources.sim:SimSource",
     "recording": "services.collector.sources.recording:RecordingSource",
     "ccxt": "services.collector.sources.ccxt.source:CcxtSource",
+    "kis": "services.collector.sources.kis:KisSource",
 }
 
 

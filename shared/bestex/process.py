@@ -209,7 +209,11 @@ async def _serve(
     except StreamMismatch as error:
         logger.error("the streams are not as they must be", error=str(error))
         return EXIT_MISCONFIGURED
-    except (Forbidden, ConfigError) as error:
+    except ConfigError as error:
+        logger.error("misconfigured", error=str(error))
+        print(f"{service.name}: {error}", file=sys.stderr)
+        return EXIT_MISCONFIGURED
+    except Forbidden as error:
         logger.error("the bus does not let this process work", error=str(error))
         print(f"{service.name}: {error}", file=sys.stderr)
         return EXIT_MISCONFIGURED

@@ -86,11 +86,16 @@ def _listing(symbol: str, instrument: Instrument, listing: Listing) -> list[str]
     if listing.contract_size != 1 or listing.inverse:
         scale = 0 if listing.inverse else instrument.qty_scale
         terms["contract_size"] = from_units(listing.contract_size, scale)
+    if listing.ticks:
+        del terms["tick"]
     lines = [f"[instruments.{json.dumps(symbol)}.venues.{listing.venue}]"]
     lines += [
         f"{key} = {json.dumps(f'{value:f}' if isinstance(value, Decimal) else value)}"
         for key, value in terms.items()
     ]
+    if listing.ticks:
+        bands = [[f"{instrument.price(number):f}" for number in band] for band in listing.ticks]
+        lines.append(f"ticks = {json.dumps(bands)}")
     if listing.inverse:
         lines.append("inverse = true")
     return [*lines, ""]

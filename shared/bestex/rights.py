@@ -18,7 +18,7 @@ from enum import StrEnum
 from bestex import consumers, stream_specs, subjects
 from bestex.config import Config
 from bestex.service import Read
-from bestex.subjects import AT_WORK, HALTS, ROOT, STORED, TABLE, Plane, Row
+from bestex.subjects import AT_WORK, HALTS, POSITIONS, ROOT, STORED, TABLE, VENUES, Plane, Row
 
 BUS = "BUS"  # the account of the streams
 API = "$JS.API"  # JetStream's own subjects, as the streams' account knows them
@@ -31,15 +31,17 @@ DISCOVERY = "$SRV.>"
 USER, OPERATOR, MONITOR = PEOPLE = ("user", "operator", "monitor")
 SERVICES = ("collector", "aggregator", "scheduler", "router", "gateway", "recorder")
 PROVISIONER = "provisioner"
+EXCHANGE = "exchange"  # stands outside of the bus, and hears there what its venues on paper show
 _WRITER_IN_TABLE = {USER: "users", OPERATOR: "operators"}  # elsewhere the writer is the service
 
 # What is heard beyond one's own, by the first words of the subjects. A service hears what it decides on.
 _HEARS = {
-    "aggregator": ("md.book", "md.trade"),
+    "aggregator": ("md.book", "md.trade", "md.mark"),
     "scheduler": ("book", "stats", "md.trade", "control.halt", "metrics.volume", "metrics.pools"),
     "router": ("book", "stats", "metrics.venue", "control.halt"),
     "gateway": ("book", "control.halt"),
     "recorder": ("book", "stats"),
+    EXCHANGE: ("md.book", "md.trade"),
 }
 # The streams that are read beyond one's own, {venue} for each venue.
 _READS = {
@@ -47,7 +49,7 @@ _READS = {
     "router": (subjects.SCHED, subjects.EXEC, subjects.CONTROL),
     "gateway": (subjects.ROUTE, subjects.CONTROL),
 }
-_ANSWERS = {"router": (subjects.PLAN,), "gateway": (HALTS,)}  # requests of people
+_ANSWERS = {"router": (subjects.PLAN, VENUES), "gateway": (HALTS, POSITIONS, VENUES)}  # requests of people
 _PROVISIONS = (
     "STREAM.CREATE.*",
     "STREAM.UPDATE.*",
@@ -151,6 +153,7 @@ def roles(config: Config) -> tuple[Role, ...]:
             PROVISIONER,
             requests=(Request(BUS, f"{API}.INFO"), *(Request(BUS, f"{API}.{what}") for what in _PROVISIONS)),
         ),
+        Role(EXCHANGE, hears=tuple(_sources(_HEARS[EXCHANGE]))),
         *(_service(name, name, config, venues) for name in SERVICES),
         *(_service(role_of("gateway", (venue,), venues), "gateway", config, (venue,)) for venue in venues),
     )
@@ -163,7 +166,7 @@ def inbox(role: str) -> str:
 
 def is_role(name: str) -> bool:
     """Whether an account of this name is one of ours, and not of a bus that somebody else has set up."""
-    return name in (*PEOPLE, PROVISIONER, *SERVICES) or name.startswith("gateway-")
+    return name in (*PEOPLE, PROVISIONER, EXCHANGE, *SERVICES) or name.startswith("gateway-")
 
 
 def writer_of(subject: str) -> str:
@@ -196,7 +199,12 @@ def _person(name: str, config: Config) -> Role:
             *(Request(BUS, f"{API}.CONSUMER.INFO.{stream}.*") for stream in every_stream),
             Request("router", subjects.PLAN),
             *(Request(account, DISCOVERY, Answer.MANY) for account in _service_roles(config)),
-            *(Request(account, HALTS, Answer.MANY) for account in _gateway_roles(config)),
+            *(
+                Request(account, asked, Answer.MANY)
+                for account in _gateway_roles(config)
+                for asked in _ANSWERS["gateway"]
+            ),
+            Request("router", VENUES, Answer.MANY),
         ),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bestex import bus_setup, plugins
+from bestex import bus_setup, live, plugins
 from bestex import config as configuration
 from bestex.bus_address import ENV_URL
 from bestex.bus_setup import Setup
@@ -109,6 +109,8 @@ def prepare(options: Options) -> Session:
         environment["BESTEX__BUS__CA"] = str(setup.ca or "")
     config = configuration.load(environment.get(ENV_CONFIG), {**os.environ, **environment})
     wanted = 0 if options.any_port else urlsplit(config.bus.url.partition(",")[0]).port or 0
+    for name in config.enabled_venues():
+        live.check(name, config, AffineClock.parse(environment.get(ENV_CLOCK, "")))
     # Where it is taken the server chooses for itself: a port that is free now may not be when it starts.
     nats_port = wanted if wanted and free_port(wanted) == wanted else 0
     return Session(

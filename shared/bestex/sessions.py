@@ -2,7 +2,8 @@
 
 `24/7` is every UTC day, whole. Every other name is an exchange's of the library exchange_calendars (XNYS, XKRX, ...),
 which knows time zones, holidays, half days and breaks; it comes with `bestex[equities]`, and is imported when the
-first such calendar is asked for. Times are ns since 1970, spans half-open: a market is not open at its close.
+first such calendar is asked for. `NXT` is made from the days of XKRX. `XKRX+NXT` is when at least one of them trades.
+Times are ns since 1970, spans half-open: a market is not open at its close.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from importlib import import_module, util
+from itertools import chain
 from typing import Any, NamedTuple
 
-from bestex.clock import DAY, MINUTE, SECOND, parse_time, rfc3339
+from bestex.clock import DAY, HOUR, MINUTE, SECOND, parse_time, rfc3339
 from bestex.errors import ConfigError
 
 ALWAYS = "24/7"
 LIBRARY = "exchange_calendars"
+TOGETHER = "+"
+NXT = "NXT"
 _NAME = re.compile(r"[A-Za-z0-9_]{3,16}")
 _EPOCH_DAYS_MAX = 2_932_896  # up to the year 9999, the last that RFC 3339 can write
 
 
 class Session(NamedTuple):
     """A market's day. `date` is the market's own, as in 2026-11-27; `parts` are the spans in which it trades, two
-    where it has a break. Minutes are those of trading: a break has none."""
+    where it has a break. Minutes are those of trading: a break has none, and the last one may be short."""
 
     date: str
     parts: tuple[tuple[int, int], ...]
@@ -43,7 +47,7 @@ class Session(NamedTuple):
 
     @property
     def minutes(self) -> int:
-        return sum(close - opens for opens, close in self.parts) // MINUTE
+        return -(-sum(close - opens for opens, close in self.parts) // MINUTE)
 
     def minute_of(self, at_ns: int) -> int | None:
         """Which minute of trading, from 0; None while it does not trade."""
@@ -184,22 +188,43 @@ class ExchangeCalendar(Calendar):
 
     def __init__(self, name: str, zone: tzinfo, sessions: Sequence[Session]) -> None:
         super().__init__(name)
-        self._zone = zone
-        self._sessions = sessions
+        self.zone = zone
+        self.sessions = sessions
         self._closes = [session.close_ns for session in sessions]
 
     def _first(self, at_ns: int) -> int:
         return bisect_right(self._closes, at_ns)
 
     def _session(self, i: int) -> Session | None:
-        return self._sessions[i] if 0 <= i < len(self._sessions) else None
+        return self.sessions[i] if 0 <= i < len(self.sessions) else None
 
     def midnight_ns(self, date: str) -> int:
-        return int(datetime.fromisoformat(date).replace(tzinfo=self._zone).timestamp()) * SECOND
+        return int(datetime.fromisoformat(date).replace(tzinfo=self.zone).timestamp()) * SECOND
+
+
+def together(names: Iterable[str]) -> str:
+    """The calendar of what trades where at least one of these does."""
+    each = dict.fromkeys(names)
+    return ALWAYS if ALWAYS in each or not each else TOGETHER.join(each)
+
+
+def why_closed(name: str, at_ns: int) -> str:
+    """Why a market of that calendar does not trade then, as words; empty where it does."""
+    if name == ALWAYS:
+        return ""
+    hours = calendar(name)
+    if hours.at(at_ns) is not None:
+        return ""
+    opens_ns = hours.open_at_or_after(at_ns)
+    return (
+        f"closed, {name} knows no later session" if opens_ns is None else f"closed until {rfc3339(opens_ns)}"
+    )
 
 
 def problem(name: str) -> str:
     """Why there can be no such calendar, as far as can be told without loading one; empty where there can."""
+    if TOGETHER in name:
+        return next((wrong for one in name.split(TOGETHER) if (wrong := problem(one))), "")
     if name == ALWAYS:
         return ""
     if not _NAME.fullmatch(name):
@@ -216,6 +241,53 @@ def calendar(name: str) -> Calendar:
         raise ConfigError(f"calendar: {wrong}")
     if name == ALWAYS:
         return AlwaysOpen()
+    if TOGETHER in name:
+        return _union(name)
+    if name == NXT:
+        korea = _exchange("XKRX")
+        return ExchangeCalendar(name, korea.zone, [_nextrade(session) for session in korea.sessions])
+    return _exchange(name)
+
+
+def _union(name: str) -> Calendar:
+    found = [calendar(one) for one in name.split(TOGETHER)]
+    exchanges = [one for one in found if isinstance(one, ExchangeCalendar)]
+    if len(exchanges) < len(found):
+        return AlwaysOpen()
+    zones = {str(one.zone) for one in exchanges}
+    if len(zones) > 1:
+        raise ConfigError(f"calendar: {name} has no day of its own, in {' and in '.join(sorted(zones))}")
+    days: dict[str, list[tuple[int, int]]] = {}
+    for session in chain.from_iterable(one.sessions for one in exchanges):
+        days.setdefault(session.date, []).extend(session.parts)
+    sessions = [Session(date, _joined(parts)) for date, parts in sorted(days.items())]
+    return ExchangeCalendar(name, exchanges[0].zone, sessions)
+
+
+def _joined(parts: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same time in spans that neither meet nor overlap."""
+    spans: list[tuple[int, int]] = []
+    for opens, close in sorted(parts):
+        if spans and opens <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], close)
+        else:
+            spans.append((opens, close))
+    return tuple(spans)
+
+
+def _nextrade(krx: Session) -> Session:
+    """Nextrade's day in Korea (nextrade.co.kr): 08:00-08:50, 09:00:30-15:20, 15:40-20:00. The main market keeps its
+    distance to that of KRX, also on the days on which that begins and ends later."""
+    midnight_ns = (
+        krx.open_ns - krx.open_ns % DAY - 9 * HOUR
+    )  # KRX opens after 09:00, which is midnight in UTC
+    main = (krx.open_ns + 30 * SECOND, krx.close_ns - 10 * MINUTE)
+    early = (midnight_ns + 8 * HOUR, midnight_ns + 8 * HOUR + 50 * MINUTE)
+    late = (krx.close_ns + 10 * MINUTE, midnight_ns + 20 * HOUR)
+    return Session(krx.date, (early, main, late))
+
+
+def _exchange(name: str) -> ExchangeCalendar:
     library: Any = import_module(LIBRARY)
     try:
         with warnings.catch_warnings():  # what the library uses of its own libraries is not its users' affair

@@ -153,7 +153,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Trade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One order's side of a trade. Where two accounted orders met, both carry one `trade_id`.
 
-    Trade ids increase by time within a venue. A negative fee is a rebate.
+    Trade ids increase by time within a venue. A negative fee is a rebate. `told_as`: what the venue calls the trade,
+    where that is not its number.
     """
 
     venue: str
@@ -169,6 +170,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee_currency: str
     liquidity: Literal["maker", "taker"]
     at_ns: int
+    told_as: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -56,7 +56,11 @@ def specs(config: Config) -> tuple[StreamSpec, ...]:
         spec(subjects.SCHED, "parent.>", "epoch.scheduler.>"),
         spec(subjects.ROUTE, "route.>", "child.>", "epoch.router.>"),
         *(
-            spec(subjects.exec_stream(venue), f"exec.{venue}.>", f"fill.{venue}.>", f"epoch.gateway.{venue}")
+            spec(
+                subjects.exec_stream(venue),
+                *(f"{head}.{venue}.>" for head in ("exec", "fill", "holdings")),
+                f"epoch.gateway.{venue}",
+            )
             for venue in config.enabled_venues()
         ),
         spec(subjects.METRICS, "metrics.>", "epoch.recorder.>", kept=METRICS_KEPT_PER_SUBJECT),

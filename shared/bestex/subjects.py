@@ -56,6 +56,7 @@ ExecEvents = (
     | m.ExecCanceled
     | m.ExecExpired
 )
+HoldingsEvents = m.HoldingsOpened | m.HoldingsAdjusted
 ORDER_VERBS: dict[str, type[Any]] = {
     "new": m.ParentOrder,
     "cancel": m.CancelOrder,
@@ -92,6 +93,7 @@ TABLE = (
     Row("child.<venue>.<symbol>.<child_id>.replace", m.ChildReplace, Plane.DURABLE, ROUTE, "router"),
     Row("exec.<venue>.<symbol>.<child_id>.<event>", ExecEvents, Plane.DURABLE, EXEC, "gateway"),
     Row("fill.<venue>.<symbol>.<fill_id>", m.Fill, Plane.DURABLE, EXEC, "gateway"),
+    Row("holdings.<venue>.<account>.<event>", HoldingsEvents, Plane.DURABLE, EXEC, "gateway"),
     Row("metrics.tca.<parent_id>", m.TcaReport, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.venue.<venue>", m.VenueMetrics, Plane.DURABLE, METRICS, "recorder"),
     Row("metrics.algo.<algo>", m.AlgoMetrics, Plane.DURABLE, METRICS, "recorder"),
@@ -106,14 +108,19 @@ TABLE = (
     Row("epoch.recorder.<name>", m.Epoch, Plane.DURABLE, METRICS, "recorder"),
     Row("md.book.<venue>.<symbol>", m.VenueBook, Plane.LIVE, "", "collector"),
     Row("md.trade.<venue>.<symbol>", m.MarketTrade, Plane.LIVE, "", "collector"),
+    Row("md.mark.<venue>.<symbol>", m.MarkPrice, Plane.LIVE, "", "collector"),
     Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
     Row("stats.<symbol>", m.Stats, Plane.LIVE, "", "aggregator"),
     Row("plan", m.PlanRequest, Plane.REQUEST, "", "any"),
     Row("halts", m.HaltQuestion, Plane.REQUEST, "", "any"),
+    Row("positions", m.HoldingsQuestion, Plane.REQUEST, "", "any"),
+    Row("venues", m.VenuesQuestion, Plane.REQUEST, "", "any"),
 )
 
 PLAN = f"{ROOT}.plan"
 HALTS = f"{ROOT}.halts"
+POSITIONS = f"{ROOT}.positions"
+VENUES = f"{ROOT}.venues"
 AT_WORK = "_BESTEX.at_work"  # between processes of one service; no part of the public contract
 
 
@@ -148,12 +155,20 @@ def fill(venue: str, symbol: str, fill_id: str) -> str:
     return f"{ROOT}.fill.{venue}.{token(symbol)}.{fill_id}"
 
 
+def holdings(venue: str, account: str, event: str) -> str:
+    return f"{ROOT}.holdings.{venue}.{token(account)}.{event}"
+
+
 def md_book(venue: str, symbol: str) -> str:
     return f"{ROOT}.md.book.{venue}.{token(symbol)}"
 
 
 def md_trade(venue: str, symbol: str) -> str:
     return f"{ROOT}.md.trade.{venue}.{token(symbol)}"
+
+
+def md_mark(venue: str, symbol: str) -> str:
+    return f"{ROOT}.md.mark.{venue}.{token(symbol)}"
 
 
 def book(symbol: str) -> str:
@@ -203,6 +218,7 @@ def history(subject: str) -> str:
     return f"{subject.rpartition('.')[0]}.*"
 
 
+_OF_VENUE = ("exec", "fill", "holdings")  # whose next word is the venue, and so the stream
 _STREAM = {row.pattern.partition(".")[0]: row.stream for row in TABLE if row.plane is Plane.DURABLE}
 _EPOCHS = {row.writer: row.stream for row in TABLE if row.pattern.startswith("epoch.")}
 
@@ -213,7 +229,7 @@ def stream_of(subject: str) -> str:
     head = tokens[2]
     if head == "epoch":
         return exec_stream(tokens[4]) if tokens[3] == "gateway" else _EPOCHS[tokens[3]]
-    return exec_stream(tokens[3]) if head in ("exec", "fill") else _STREAM[head]
+    return exec_stream(tokens[3]) if head in _OF_VENUE else _STREAM[head]
 
 
 _KIND: dict[str, Any] = {
@@ -221,8 +237,10 @@ _KIND: dict[str, Any] = {
     "route": RouteEvents,
     "exec": ExecEvents,
     "fill": m.Fill,
+    "holdings": HoldingsEvents,
     "md.book": m.VenueBook,
     "md.trade": m.MarketTrade,
+    "md.mark": m.MarkPrice,
     "book": m.ConsolidatedBook,
     "stats": m.Stats,
     "child.new": m.ChildNew,
@@ -238,7 +256,7 @@ _KIND: dict[str, Any] = {
     "control.volume": m.VolumeDay,
     "epoch": m.Epoch,
 }
-_MSGPACK = frozenset({"md.book", "md.trade", "book"})
+_MSGPACK = frozenset({"md.book", "md.trade", "md.mark", "book"})
 
 
 class Decoded(NamedTuple):

@@ -63,7 +63,7 @@ class ServiceSpec:
 
 def service_specs(config: Config, algos: Sequence[str], *, split: bool = False) -> list[ServiceSpec]:
     """The processes in the order in which they start. `split`: one per venue, algorithm and symbol."""
-    simulated = any(config.venues[venue].adapter == "sim" for venue in config.enabled_venues())
+    simulated = any(config.venues[venue].in_exchange for venue in config.enabled_venues())
     specs = [ServiceSpec("exchange", "exchange")] if simulated else []
 
     def each(service: str, names: Sequence[str]) -> None:

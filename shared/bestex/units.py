@@ -61,16 +61,6 @@ def ceil_to(units: int, step: int) -> int:
     return units + -units % step
 
 
-def marketable_price(price: int, tick: int, *, buy: bool) -> int:
-    """The nearest price on the tick grid that still takes `price`: up for a buy, down for a sell."""
-    return ceil_to(price, tick) if buy else floor_to(price, tick)
-
-
-def passive_price(price: int, tick: int, *, buy: bool) -> int:
-    """The nearest price on the tick grid that is no worse for us: down for a buy, up for a sell."""
-    return floor_to(price, tick) if buy else ceil_to(price, tick)
-
-
 def split(total: int, weights: Sequence[int], lot: int = 1) -> list[int]:
     """`total` in len(weights) parts proportional to the integer `weights`, each a multiple of `lot`.
 

@@ -1,8 +1,9 @@
 """Order entry at a venue of ccxt, against bare aiohttp: `python -m tests.bench.venues [--json]`.
 
-`order_*`: a round trip of a new order at an emulated Binance in a process of its own, one after the other, through
-the adapter and by hand in turns, so that both meet the same machine. `cancel_*`: a hundred orders wait at the
-gateway's desk, and a cancel comes behind them: how long until its request goes out.
+`order_*`: a round trip of a new order at an emulated Binance in a process of its own, one after the other, over its
+socket for orders; `rest_*` over REST. `floor*`: the same by hand, in turns, so that all meet the same machine.
+`cancel_*`: a hundred orders wait at the gateway's desk, and a cancel comes behind them: how long until its request
+goes out. `binance_*`, `bybit_*`: market data (`venues_data`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
+import orjson
 import structlog
 
 from bestex.children import die_with_parent
@@ -30,13 +34,13 @@ from bestex.messages import Side, Tif
 from services.gateway import port as p
 from services.gateway.desk import Desk
 from services.gateway.venues.ccxt.adapter import CcxtVenue
-from tests.bench import rig
+from tests.bench import rig, venues_data
 from tests.contract.rigs import BINANCE_SPOT, CLOCK
 from tests.emulators.server import Key
 from tests.waiting import until
 
-ROUNDS = 500
-WARM = 50
+ROUNDS = 250  # four ways, each of weight 4, within the 6,000 of a minute
+WARM = 30
 QUEUED = 100
 CANCELS = 20
 SECONDS_MAX = 120.0
@@ -49,27 +53,54 @@ def run() -> dict[str, Any]:
         folder = Path(name)
         command = [sys.executable, "-m", "tests.emulators.binance", "--market", "none"]
         command += ["--data-dir", str(folder / "venue")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=die_with_parent) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=die_with_parent()) as process:
             try:
                 assert process.stdout is not None
                 url = str(json.loads(process.stdout.readline())["url"])
-                return rig.run_async(measure(url, folder), SECONDS_MAX)
+                orders = rig.run_async(measure(url, folder), SECONDS_MAX)
             finally:
                 process.terminate()
+    return orders | venues_data.run()
 
 
 async def measure(url: str, folder: Path) -> dict[str, Any]:
-    venue = CcxtVenue(VENUE, BINANCE_SPOT.config(url, folder, "5s"), CLOCK)
+    """Orders by both ways, and by hand by both, in turns."""
+    venues = {way: await connected(url, folder / way, way) for way in ("websocket", "rest")}
+    taken: dict[str, list[float]] = {name: [] for name in ("order", "rest", "floor", "floor_socket")}
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws-api/v3", compress=0) as socket:
+        for number in range(WARM + ROUNDS):
+            acts: dict[str, Callable[[], Any]] = {
+                "floor": lambda n=number: post(http, url, f"bare{n}"),  # type: ignore[misc]
+                "rest": lambda n=number: sent(venues["rest"], order(f"rest{n}")),  # type: ignore[misc]
+                "floor_socket": lambda n=number: place(socket, f"frame{n}"),  # type: ignore[misc]
+                "order": lambda n=number: sent(venues["websocket"], order(f"line{n}")),  # type: ignore[misc]
+            }
+            for name, act in acts.items():
+                taken[name].append(await timed(act))
+    for venue in venues.values():
+        await venue.disconnect()
+    found = {
+        name: figure for way, times in taken.items() for name, figure in figures(way, times[WARM:]).items()
+    }
+    return {**found, **await cancels(url, folder)}
+
+
+async def connected(url: str, folder: Path, way: str) -> CcxtVenue:
+    venue = CcxtVenue(VENUE, replace(BINANCE_SPOT, entry=way).config(url, folder, "5s"), CLOCK)
+    # Its real limits are eight orders a second; counting them costs the same.
+    rates = tuple(msgspec.structs.replace(rate, weight=1e9) for rate in venue.capabilities.rates)
+    venue._quirk.capabilities = msgspec.structs.replace(venue.capabilities, rates=rates)  # type: ignore[misc]
     up = asyncio.Event()
     await venue.connect(lambda said: up.set() if isinstance(said, p.SessionState) else None, CLOCK.now_ns)
     await up.wait()
-    ours, floor = [], []
-    async with aiohttp.ClientSession() as http:
-        for number in range(WARM + ROUNDS):
-            floor.append(await timed(lambda n=number: post(http, url, f"bare{n}")))  # type: ignore[misc]
-            ours.append(await timed(lambda n=number: venue.submit(order(f"ours{n}"))))  # type: ignore[misc]
-    await venue.disconnect()
-    return {**figures("order", ours[WARM:]), **figures("floor", floor[WARM:]), **await cancels(url, folder)}
+    return venue
+
+
+async def sent(venue: CcxtVenue, one: p.Submit) -> None:
+    """As the desk does it: with the wait for the venue's limits, which let it pass."""
+    assert not await venue.admit(one)
+    [said] = await venue.submit(one)
+    assert isinstance(said, p.VenueClosed), said
 
 
 def figures(name: str, taken_s: list[float]) -> dict[str, float]:
@@ -86,8 +117,8 @@ async def timed(act: Callable[[], Any]) -> float:
     return time.perf_counter() - begin_s
 
 
-def order(child_id: str) -> p.Submit:
-    later_ns = CLOCK.now_ns() + 60 * SECOND
+def order(child_id: str, patience_ns: int = 60 * SECOND) -> p.Submit:
+    later_ns = CLOCK.now_ns() + patience_ns
     return p.Submit(
         venue=VENUE,
         symbol=SYMBOL,
@@ -102,11 +133,29 @@ def order(child_id: str) -> p.Submit:
     )
 
 
+async def place(socket: aiohttp.ClientWebSocketResponse, client_id: str) -> None:
+    """The same as one frame."""
+    terms: dict[str, str] = {"apiKey": Key().key, **worded(client_id)}
+    payload = "&".join(f"{name}={terms[name]}" for name in sorted(terms))
+    terms["signature"] = hmac.new(Key().secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    frame = {"id": client_id, "method": "order.place", "params": terms}
+    await socket.send_str(orjson.dumps(frame).decode())
+    answer = orjson.loads((await socket.receive()).data)
+    assert answer["status"] == 200, answer
+
+
+def worded(client_id: str) -> dict[str, str]:
+    terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.01"}
+    return terms | {
+        "price": "60000",
+        "newClientOrderId": client_id,
+        "timestamp": str(time.time_ns() // 1_000_000),
+    }
+
+
 async def post(http: aiohttp.ClientSession, url: str, client_id: str) -> None:
     """The same order by hand: the least that a signed request is."""
-    terms = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.01"}
-    terms |= {"price": "60000", "newClientOrderId": client_id, "timestamp": str(time.time_ns() // 1_000_000)}
-    body = urlencode(terms)
+    body = urlencode(worded(client_id))
     signature = hmac.new(Key().secret.encode(), body.encode(), hashlib.sha256).hexdigest()
     headers = {"X-MBX-APIKEY": Key().key, "Content-Type": "application/x-www-form-urlencoded"}
     async with http.post(
@@ -117,7 +166,7 @@ async def post(http: aiohttp.ClientSession, url: str, client_id: str) -> None:
 
 
 async def cancels(url: str, folder: Path) -> dict[str, float]:
-    """How long a cancel waits behind orders that were there before it."""
+    """How long a cancel waits behind orders that were there before it; most of these wait for the venue's limits."""
     venue = CcxtVenue(VENUE, BINANCE_SPOT.config(url, folder, "5s"), CLOCK)
     desk = Desk({VENUE: venue}, Counter(), lambda _: "")
     up = asyncio.Event()
@@ -134,19 +183,19 @@ async def cancels(url: str, folder: Path) -> dict[str, float]:
     await desk.start(deliver, CLOCK.now_ns, may_send)
     await up.wait()
     left: asyncio.Future[float]
-    quirk = venue._quirk
-    send = quirk.cancel
+    entry = venue._entry
+    send = entry.cancel
 
     async def leaving(*arguments: Any) -> Any:
         left.set_result(time.perf_counter())
         return await send(*arguments)
 
-    quirk.cancel = leaving  # type: ignore[method-assign, assignment]
+    entry.cancel = leaving  # type: ignore[method-assign, assignment]
     waited_s = []
     for attempt in range(CANCELS):
         left = asyncio.get_running_loop().create_future()
         for number in range(QUEUED):
-            desk.call(order(f"q{attempt}x{number}"))
+            desk.call(order(f"q{attempt}x{number}", SECOND // 4))
         begin_s = time.perf_counter()
         desk.call(p.Cancel(venue=VENUE, symbol=SYMBOL, child_id=f"q{attempt}x0"))
         waited_s.append(await left - begin_s)

@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from bestex import fleet
 from bestex import messages as m
 from bestex.clock import MINUTE, SECOND, Time
-from bestex.core import Call, Fact, Recovered, Wake, Wakeup
+from bestex.core import Alarm, Call, Fact, Recovered, Wake, Wakeup
 from bestex.messages import Tif
+from bestex.sessions import ALWAYS
 from services.gateway import port as p
 from services.gateway.core import GatewayCore
 from services.gateway.desk import Desk as Actor
@@ -34,9 +37,14 @@ class Live:
         self.desk, self.name = desk, desk.rig.venue
         self.ahead_ns = 0
         config = desk.config
-        capabilities = {self.name: desk.venue.capabilities}
+        # The emulators keep no hours, and what is tested here is to be the same on every day.
+        capabilities = {self.name: replace(desk.venue.capabilities, calendar=ALWAYS)}
         self.core = GatewayCore(capabilities, config.make_instruments(), config, fleet.build())
-        self.actor = Actor({self.name: desk.venue}, self.core.anomalies, self.core.halted)
+        core = self.core
+        self.actor = Actor(
+            {self.name: desk.venue}, core.anomalies, core.halted, tracked=core.holdings.by_venue
+        )
+        self.alarms: list[Alarm] = []
         self.journal: list[Any] = list(journal or [])
         self.wakes: dict[str, int] = {}
         for event in self.journal:
@@ -66,6 +74,8 @@ class Live:
             for effect in effects:
                 if isinstance(effect, Call):
                     self.actor.call(effect.request)
+                elif isinstance(effect, Alarm):
+                    self.alarms.append(effect)
                 elif isinstance(effect, Wake):
                     self.wakes.pop(effect.key, None)
                     if effect.at_ns:
@@ -105,11 +115,13 @@ class Live:
     # -- what became of a child ----------------------------------------------------------------------------------
 
     def tags(self, child_id: str) -> list[str]:
-        return [type(one).__name__.removeprefix("Exec") for one in self.journal if one.child_id == child_id]
+        return [type(one).__name__.removeprefix("Exec") for one in self._of(child_id)]
+
+    def _of(self, child_id: str) -> list[Any]:
+        return [one for one in self.journal if getattr(one, "child_id", "") == child_id]
 
     def end(self, child_id: str) -> m.ExecEnded | None:
-        ends = (one for one in self.journal if isinstance(one, m.ExecEnded) and one.child_id == child_id)
-        return next(ends, None)
+        return next((one for one in self._of(child_id) if isinstance(one, m.ExecEnded)), None)
 
     def decided(self, child_id: str) -> bool:
         """Whether it is known where the child stands."""

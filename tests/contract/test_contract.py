@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bestex.clock import SECOND
 from bestex.errors import Code
@@ -53,7 +54,7 @@ async def test_what_fills_is_told_with_the_same_trade_by_the_stream_and_by_every
     desk.others(Side.SELL, qty=part)
     fill = await desk.until(is_fill("c1"))
     assert (fill.qty, fill.price) == (desk.instrument.qty_units(part), desk.order("c1").price)
-    assert (fill.liquidity, fill.venue_order_id) == ("maker", accepted.venue_order_id)
+    assert (fill.liquidity in ("maker", "unknown"), fill.venue_order_id) == (True, accepted.venue_order_id)
     pulled = await desk.venue.fills_since(CLOCK.now_ns() - 60 * SECOND)
     assert pulled == [fill]
     listed = await desk.venue.query_order(desk.query("c1", p.Endpoint.LISTS, accepted.venue_order_id))
@@ -65,7 +66,7 @@ async def test_what_fills_is_told_with_the_same_trade_by_the_stream_and_by_every
 async def test_an_order_that_takes_ends_and_its_trades_sum_to_it(desk: Desk) -> None:
     for off in (0, 1):
         desk.others(Side.SELL, off=off, qty=desk.rig.qty / 2)
-    said = await desk.venue.submit(desk.order("c1", off=10, tif=Tif.IOC))
+    said = await desk.venue.submit(desk.order("c1", off=10, tif=desk.now_or_never()))
     assert not any(isinstance(one, p.VenueRejected | p.VenueUnknown) for one in said)
     closed = (await desk.both("c1", getattr(said[-1], "venue_order_id", "")))[0]
     assert isinstance(closed, p.VenueClosed)
@@ -81,10 +82,23 @@ async def test_an_order_that_takes_ends_and_its_trades_sum_to_it(desk: Desk) -> 
 
 
 async def test_an_order_that_finds_nothing_ends_at_once(desk: Desk) -> None:
+    if Tif.IOC not in desk.venue.capabilities.tifs:
+        pytest.skip("it has no such orders")
     await desk.venue.submit(desk.order("c1", tif=Tif.IOC))
     found = (await desk.both("c1"))[0]
     assert isinstance(found, p.VenueClosed)
     assert (found.how in ("canceled", "expired"), found.cum_qty) == (True, 0)
+
+
+async def test_trades_that_an_answer_tells_are_those_that_the_queries_tell(desk: Desk) -> None:
+    for off in (0, 1):
+        desk.others(Side.SELL, off=off, qty=desk.rig.qty / 2)
+    said = await desk.venue.submit(desk.order("c1", off=10, tif=Tif.IOC))
+    told = [replace(one, venue_ns=0) for one in said if isinstance(one, p.VenueFill)]
+    pulled = await desk.venue.fills_since(CLOCK.now_ns() - 60 * SECOND)
+    assert pulled is not None
+    assert told in ([], [replace(one, venue_ns=0) for one in pulled])
+    assert told or desk.rig.venue != "binance_spot", "there a list costs twenty times as much as an order"
 
 
 async def test_what_may_not_take_does_not(desk: Desk) -> None:
@@ -130,12 +144,15 @@ async def test_only_what_is_absent_is_called_absent(desk: Desk) -> None:
     assert not any(isinstance(said, p.VenueAbsent) for said in await desk.both("c1"))
 
 
-async def test_a_second_order_under_the_same_id_is_called_a_duplicate(desk: Desk) -> None:
+async def test_a_second_order_under_the_same_id_is_a_duplicate_or_the_first_one_itself(desk: Desk) -> None:
     if not desk.venue.capabilities.client_id_length:
         pytest.skip("it takes no client ids")
-    await rests(desk, "c1")
-    said = await desk.venue.submit(desk.order("c1"))
-    assert [(type(one), one.code) for one in said] == [(p.VenueRejected, Code.DUPLICATE_ORDER)]  # type: ignore[union-attr]
+    first = await rests(desk, "c1")
+    [said] = await desk.venue.submit(desk.order("c1"))
+    if isinstance(said, p.VenueRejected):
+        assert said.code is Code.DUPLICATE_ORDER
+    else:  # some answer with the order that is there
+        assert said == first
     assert len(desk.emulator.engine.open_orders("default")) == 1
 
 
@@ -197,11 +214,12 @@ async def test_fees_balances_and_positions_are_in_our_words(desk: Desk) -> None:
     assert fees is not None
     assert set(fees) == {"BTC/USDT"}
     desk.others(Side.SELL)
-    await desk.venue.submit(desk.order("c1", tif=Tif.IOC))
+    await desk.venue.submit(desk.order("c1", tif=desk.now_or_never()))
     if desk.listing.kind != "perp":
         balances = await desk.venue.balances()
         assert balances is not None
-        assert abs(balances["BTC"] - desk.rig.qty) <= desk.rig.qty / 100
+        held = desk.rig.deposits.get(desk.rig.base, 0)
+        assert abs(balances["BTC"] - held - desk.rig.qty) <= desk.rig.qty / 100
     else:
         assert await desk.venue.positions() == {"BTC/USDT": desk.instrument.qty_units(desk.rig.qty)}
 

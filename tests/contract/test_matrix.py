@@ -1,140 +1,51 @@
-"""The error matrix: venue x failure x {the venue had it, the venue had it not}, through the gateway's own core.
-
-Each cell says what the order becomes. In none is it sent a second time, and in none is what nobody knows called
-rejected; in the end the history says what the venue's own book says. `pytest -s` prints the cells. The user stream
-is mute in all of them, so that the truth is found by asking.
-"""
+"""MATRIX.md says what every failure of a request becomes at every venue; here it is played, and must be so."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bestex import messages as m
-from bestex.errors import Code
-from bestex.sim_wire import State
+from tests.contract import matrix
 from tests.contract.live import Live
-from tests.contract.rigs import RIGS, Rig, desk_of
-from tests.emulators.faults import Fault
-from tests.unit.gateway.bench import child_cancel
+from tests.contract.rigs import BY_REST, Rig, desk_of
 
-TIMEOUT = "1s"
-AT_ONCE = 8  # cells; each waits for its time-out
-EMULATED = [
-    rig for rig in RIGS if rig.adapter != "sim"
-]  # the simulated exchange's faults are the simulation's
-
-# What a new order becomes, by failure: where the venue had not taken it, and where it had.
-DOUBTFUL = ("unknown, then absent", "unknown, then working")
-REFUSED = ("refused", None)  # a refusal is only ever said of what was not taken
-NEW: dict[str, tuple[str, str | None]] = {
-    "timeout": DOUBTFUL,
-    "reset": DOUBTFUL,
-    "truncated": DOUBTFUL,
-    "garbled": DOUBTFUL,
-    "server_error": DOUBTFUL,
-    "busy": DOUBTFUL,
-    "maintenance": DOUBTFUL,
-    "rate_limited": REFUSED,
-    "banned": REFUSED,
-    "skewed": REFUSED,
-    "delay": ("unknown, then working", "unknown, then working"),  # an answer that is late was one
-}
-# What differs by venue, and why.
-OWN: dict[tuple[str, str], tuple[str, str | None]] = {
-    ("bybit_spot", "banned"): DOUBTFUL,  # a 403 from its edge, without a code of its own
-    ("bybit_perp", "banned"): DOUBTFUL,
-    ("okx_spot", "banned"): DOUBTFUL,  # and a page of its edge here
-    ("okx_perp", "banned"): DOUBTFUL,
-}
-CANCEL = ("timeout", "reset", "truncated", "garbled", "server_error", "busy", "rate_limited")
+SAID = matrix.read(matrix.PAGE.read_text())
 
 
-def expected(rig: Rig, how: str) -> tuple[str, str | None]:
-    return OWN.get((rig.venue, how), NEW[how])
+@pytest.mark.parametrize(("rig", "request_"), matrix.PLAYED, ids=lambda one: str(one))
+async def test_a_failure_becomes_what_the_page_says(rig: Rig, request_: str, tmp_path: Path) -> None:
+    became = await matrix.play(rig, request_, tmp_path)
+    said = SAID[str(rig), request_]
+    assert {str(cell): word for cell, word in became.items()} == {str(cell): said[cell] for cell in said}
 
 
-async def side_by_side(cells: Iterable[Coroutine[Any, Any, str]]) -> list[str]:
-    """What is wrong in each cell that is not as it should be. They mostly wait, so several are at it at once."""
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def one(cell: Coroutine[Any, Any, str]) -> str:
-        async with limit:
-            return await cell
-
-    return [wrong for wrong in await asyncio.gather(*map(one, cells)) if wrong]
+def test_the_page_has_every_venue_and_nothing_else() -> None:
+    assert set(SAID) == {(str(rig), request) for rig, request in matrix.PLAYED}
+    assert matrix.page(SAID) == matrix.PAGE.read_text()
 
 
-@pytest.mark.parametrize("rig", EMULATED, ids=str)
-async def test_what_a_new_order_becomes(rig: Rig, tmp_path: Path) -> None:
-    cells = [
-        (how, when, wanted)
-        for how in NEW
-        for when, wanted in zip(("before", "after"), expected(rig, how), strict=True)
-        if wanted is not None
-    ]
-    wrong = await side_by_side(new_order(rig, *cell, tmp_path / "-".join(cell[:2])) for cell in cells)
-    assert wrong == []
+def test_what_nobody_knows_is_nowhere_called_refused() -> None:
+    """By what each failure is, whatever a venue's words for it are."""
+    silent = {"timeout", "reset", "truncated", "garbled", "server_error"}
+    for (_, request), column in SAID.items():
+        for cell, word in column.items():
+            if cell.how in silent and request == "new":
+                after = "working" if cell.when == "after" else "absent"
+                assert word == f"unknown, then {after}"
+            if cell.how in silent and request == "cancel":
+                assert word == "asked again, then canceled" or (cell.when == "after" and word == "canceled")
+            if cell.how in matrix.SHUT and request == "cancel":
+                assert word == "asked again, then canceled", "and not too late"
 
 
-async def new_order(rig: Rig, how: Any, when: Any, wanted: str, folder: Path) -> str:
-    async with desk_of(rig, folder, TIMEOUT, connect=False) as desk, Live(desk) as live:
-        faults = desk.emulator.faults
-        faults.add(Fault(how="mute_user", seconds=600))
-        faults.add(Fault(how=how, what="new", when=when, seconds=2.0))
+@pytest.mark.parametrize("rig", [*matrix.EMULATED, *BY_REST], ids=str)
+async def test_an_order_that_met_no_connection_was_not_sent(rig: Rig, tmp_path: Path) -> None:
+    async with desk_of(rig, tmp_path, matrix.TIMEOUT, connect=False) as desk, Live(desk) as live:
+        assert desk.emulator._runner is not None
+        for site in list(desk.emulator._runner.sites):
+            await site.stop()  # nobody listens any more; the session does not know yet
+        await desk.forget_connections()
         live.new("c1")
         await live.until(lambda: live.decided("c1"))
-        became, there = live.became("c1"), desk.there("c1")
-        cell = f"{rig.venue:>14} {how:>13} {when:>6}: {became}"
-        print(cell)
-        if not became.startswith(wanted):
-            return f"{cell}, and not {wanted}"
-        if faults.asked["new"] != 1 or len(desk.emulator.engine.orders("default")) > 1:
-            return f"{cell}, and was sent {faults.asked['new']} times"
-        if (there is not None and there.state is State.OPEN) != became.endswith("working"):
-            return f"{cell}, and the venue has {there}"
-        return ""
-
-
-async def test_an_order_that_met_no_connection_was_not_sent(tmp_path: Path) -> None:
-    for rig in EMULATED:
-        folder = tmp_path / rig.venue
-        async with desk_of(rig, folder, TIMEOUT, connect=False) as desk, Live(desk) as live:
-            assert desk.emulator._runner is not None
-            for site in list(desk.emulator._runner.sites):
-                await site.stop()  # nobody listens any more; the session does not know yet
-            await desk.venue._session.exchange.session.close()  # type: ignore[attr-defined]
-            desk.venue._session.exchange.session = None  # type: ignore[attr-defined]
-            live.new("c1")
-            await live.until(lambda: live.decided("c1"))
-            assert live.became("c1") == "not sent"
-
-
-@pytest.mark.parametrize("rig", EMULATED, ids=str)
-async def test_a_cancel_is_wanted_until_the_order_has_ended(rig: Rig, tmp_path: Path) -> None:
-    cells = [(how, when) for how in CANCEL for when in ("before", "after")]
-    assert await side_by_side(cancel(rig, *cell, tmp_path / "-".join(cell)) for cell in cells) == []
-
-
-async def cancel(rig: Rig, how: Any, when: Any, folder: Path) -> str:
-    async with desk_of(rig, folder, TIMEOUT, connect=False) as desk, Live(desk) as live:
-        live.new("c1")
-        await live.until(lambda: live.decided("c1"))
-        faults = desk.emulator.faults
-        faults.add(Fault(how="mute_user", seconds=600))
-        faults.add(Fault(how=how, what="cancel", when=when, seconds=2.0))
-        live.deliver(m.ChildCancel(**{**_of(child_cancel("c1")), "venue": rig.venue}))
-        await live.until(lambda: live.end("c1") is not None)
-        end, there = live.end("c1"), desk.there("c1")
-        right = isinstance(end, m.ExecCanceled) and end.code is Code.CANCELED
-        if right and there is not None and there.state is State.CANCELED and faults.asked["new"] == 1:
-            return ""
-        return f"{rig.venue} {how} {when}: {end}, and the venue has {there}"
-
-
-def _of(message: Any) -> dict[str, Any]:
-    return {name: getattr(message, name) for name in message.__struct_fields__}
+        assert live.became("c1") == "not sent"

@@ -20,7 +20,7 @@ from tests.emulators.binance_wire import Json, Refused
 from tests.emulators.command import main
 from tests.emulators.engine import DepthChange, Market
 from tests.emulators.faults import Fault, What
-from tests.emulators.server import Key, Socket
+from tests.emulators.server import Key, Reply, Socket
 
 
 class Binance(BinanceRest):
@@ -32,6 +32,9 @@ class Binance(BinanceRest):
             web.get("/ws/{name:.*}", self._stream_socket),
             web.get("/ws-api/v3", self._api_socket),
         ]
+
+    def tells(self, account: str) -> bool:
+        return any(socket.account == account for socket in self.sockets)
 
     # -- streams -----------------------------------------------------------------------------------------------
 
@@ -142,13 +145,21 @@ class Binance(BinanceRest):
             reply = self._answer("order", lambda: self._signed_call(method, act, data.get("params") or {}))
             if reply.status == 200:
                 return {"id": number, "status": 200, "result": reply.body, "rateLimits": []}
-            return {"id": number, "status": reply.status, "error": reply.body, "rateLimits": []}
+            return {"id": number, "status": reply.status, "error": self._until(reply), "rateLimits": []}
 
         def refuse(fault: Fault) -> Json:
             reply = self.refusal(fault)
-            return {"id": number, "status": reply.status, "error": reply.body}
+            return {"id": number, "status": reply.status, "error": self._until(reply)}
 
         self.frame(socket, what, answer, refuse)
+
+    def _until(self, reply: Reply) -> Json:
+        """A socket has no header that says how long to wait."""
+        wait_s = int(reply.headers.get("Retry-After", "0"))
+        if not wait_s:
+            return dict(reply.body)
+        until_ms = self.now_ms() + wait_s * 1_000
+        return {**reply.body, "data": {"serverTime": self.now_ms(), "retryAfter": until_ms}}
 
     def _signed_call(self, method: str, act: Act, params: Mapping[str, Any]) -> Any:
         given = {

@@ -20,6 +20,7 @@ TOML = """
 [instruments."BTC/USDT:USDT"]
 price_scale = 1
 qty_scale = 3
+start_price = "60000"
 venues.binance_perp = { kind = "perp", tick = "0.1", lot = "0.001", min_qty = "0.001", max_qty = "1000", \
 min_notional = "100", taker_bps = "5", maker_bps = "2" }
 [exchange]

@@ -312,13 +312,13 @@ class BinanceRest(Emulator):
 
     def _rights(self, key: Key, _: Mapping[str, str]) -> Json:
         return {
-            "ipRestrict": False,
+            "ipRestrict": key.bound,
             "createTime": self.now_ms(),
             "enableReading": True,
             "enableSpotAndMarginTrading": key.can_trade,
             "enableWithdrawals": key.can_withdraw,
             "enableInternalTransfer": False,
-            "enableFutures": False,
+            "enableFutures": key.can_trade,
         }
 
 

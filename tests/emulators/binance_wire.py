@@ -25,11 +25,13 @@ TOML = """
 [instruments."BTC/USDT"]
 price_scale = 2
 qty_scale = 5
+start_price = "60000"
 venues.binance = { tick = "0.01", lot = "0.00001", min_qty = "0.00001", max_qty = "9000", min_notional = "5", \
 taker_bps = "10", maker_bps = "10" }
 [instruments."ETH/USDT"]
 price_scale = 2
 qty_scale = 4
+start_price = "3000"
 venues.binance = { tick = "0.01", lot = "0.0001", min_qty = "0.0001", max_qty = "9000", min_notional = "5", \
 taker_bps = "10", maker_bps = "10" }
 [exchange]

@@ -46,6 +46,12 @@ class Bybit(BybitRest):
             web.get("/v5/trade", self._trade_socket),
         ]
 
+    def trade_id(self, trade: w.Trade) -> str:
+        return wire.trade_id(trade, self.engine.markets[trade.symbol])
+
+    def tells(self, account: str) -> bool:
+        return self._watched(account, "order") and self._watched(account, "execution")
+
     # -- sockets -----------------------------------------------------------------------------------------------
 
     async def _public_socket(self, request: web.Request) -> web.StreamResponse:

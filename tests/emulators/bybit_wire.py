@@ -204,17 +204,22 @@ def tif(state: w.OrderState) -> str:
     return {Tif.IOC: "IOC", Tif.FOK: "FOK"}.get(state.tif, "GTC")
 
 
+def trade_id(trade: w.Trade, market: Market) -> str:
+    """Derivatives have UUIDs, as with orders."""
+    number = trade.trade_id
+    return str(uuid.UUID(int=number, version=4)) if is_perp(market) else str(2 * SPOT_IDS + number)
+
+
 def execution(engine: Engine, trade: w.Trade) -> Json:
     market = engine.markets[trade.symbol]
     fee, price, qty = fee_of(trade, market), market.price(trade.price), market.qty(trade.qty)
     state = engine.order(trade.account, order_id=trade.order_id)
     assert state is not None
     value = price * qty
-    number = trade.trade_id
     return {
         "category": category(market),
         "symbol": market_id(market),
-        "execId": str(uuid.UUID(int=number, version=4)) if is_perp(market) else str(2 * SPOT_IDS + number),
+        "execId": trade_id(trade, market),
         "execType": "Trade",
         "execPrice": text(price),
         "execQty": text(qty),
@@ -237,7 +242,7 @@ def execution(engine: Engine, trade: w.Trade) -> Json:
         "indexPrice": "",
         "blockTradeId": "",
         "closedSize": "",
-        "seq": number,
+        "seq": trade.trade_id,
     }
 
 
@@ -326,7 +331,8 @@ def ticker(market: Market, last: str, now_ms: int) -> Json:
     if is_perp(market):
         hours = now_ms // 28_800_000 + 1
         funding = {"fundingRate": "0.0001", "nextFundingTime": str(hours * 28_800_000)}
-        found |= {"markPrice": last, "indexPrice": last, "openInterest": "0", **funding}
+        mark = last or (text((bid[0] + ask[0]) / 2) if bid and ask else "")
+        found |= {"markPrice": mark, "indexPrice": mark, "openInterest": "0", **funding}
     return found
 
 
@@ -341,7 +347,7 @@ def api_key(key: Key) -> Json:
             "Spot": ["SpotTrade"] if key.can_trade else [],
             "Wallet": ["AccountTransfer", "Withdraw"] if key.can_withdraw else [],
         },
-        "ips": ["*"],
+        "ips": ["127.0.0.1"] if key.bound else ["*"],
         "uta": 1,
         "unified": 0,
         "userID": 1,

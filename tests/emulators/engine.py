@@ -21,6 +21,7 @@ from bestex.config import Config
 from bestex.instruments import Instrument, Listing
 from bestex.matching import Print
 from bestex.messages import Side, Tif
+from bestex.sim_journal import journal_path
 from services.exchange.background import backgrounds
 from services.exchange.shell import Exchange, MakeBackgrounds
 from services.exchange.streams import MarketData, UserData
@@ -101,24 +102,33 @@ def _difference(old: dict[int, int], new: dict[int, int]) -> list[tuple[int, int
 class Engine:
     """`on_depth`, `on_trade` and `on_user` hear what happens, in order. Start it within a running event loop.
 
-    `market` says what else is in the books: the market model, or nothing but our own orders.
+    `market` says what else is in the books: the market model, nothing but our own orders, or what it makes.
     """
 
     def __init__(
         self,
         name: str,
         config: Config,
-        market: Literal["model", "none"] = "model",
+        market: Literal["model", "none"] | MakeBackgrounds = "model",
         deposits: dict[str, Decimal] | None = None,
+        beside: Engine | None = None,
     ) -> None:
         """`config` has the venue `name` with adapter sim. `deposits` is what every account starts with; None for
-        unlimited credit."""
-        make: MakeBackgrounds = backgrounds if market == "model" else lambda *_: []
+        unlimited credit. `beside`: another venue of the same configuration, whose exchange has this one's books too;
+        it starts and stops both."""
+        made = {"model": backgrounds, "none": lambda *_: []}
+        make: MakeBackgrounds = market if callable(market) else made[market]
         self.name, self.deposits = name, deposits
-        logger = structlog.stdlib.get_logger(venue=name)
-        self.exchange = Exchange(config, AffineClock(), logger, make)
-        self.exchange.market_data = _Feed(self)
-        self.exchange.user_data = _Users(self)
+        self.journal = journal_path(config.data_dir, name)
+        self.beside: list[Engine] = []
+        if beside is None:
+            logger = structlog.stdlib.get_logger(venue=name)
+            self.exchange = Exchange(config, AffineClock.from_environment(), logger, make)
+            self.exchange.market_data = _Feed(self)
+            self.exchange.user_data = _Users(self)
+        else:
+            self.exchange = beside.exchange
+            beside.beside.append(self)
         self.markets: dict[str, Market] = {}
         for instrument in config.make_instruments().all:
             listing = instrument.listing(name)
@@ -132,8 +142,9 @@ class Engine:
 
     def start(self) -> None:
         self.exchange.start()
-        for market in self.markets.values():  # the first change is from this on
-            market.change(self._columns(market), self.now_ns())
+        for engine in (self, *self.beside):
+            for market in engine.markets.values():  # the first change is from this on
+                market.change(engine._columns(market), self.now_ns())
         self._loop = asyncio.get_running_loop().create_task(self.exchange.run())
 
     async def stop(self) -> None:
@@ -276,8 +287,19 @@ class Engine:
         return self.exchange.sim.market(self.name, market.symbol).book(DEPTH_LEVELS)
 
     def published(self, prints: Iterable[Print], now_ns: int) -> None:
+        told = list(prints)
+        for engine in (self, *self.beside):
+            engine._tell(told, now_ns)
+
+    def changed(self, entry: w.JournalEntry) -> None:
+        for engine in (self, *self.beside):
+            if engine.name == entry.venue:
+                engine.on_user(entry)
+
+    def _tell(self, prints: Iterable[Print], now_ns: int) -> None:
         for trade in prints:
-            self.on_trade(trade, self.markets[trade.symbol])
+            if trade.venue == self.name:
+                self.on_trade(trade, self.markets[trade.symbol])
         for market in self.markets.values():
             version = self.exchange.sim.market(self.name, market.symbol).version
             if version != market.version:
@@ -318,4 +340,4 @@ class _Users(UserData):
         self._engine = engine
 
     def publish(self, entry: w.JournalEntry) -> None:
-        self._engine.on_user(entry)
+        self._engine.changed(entry)

@@ -28,6 +28,7 @@ from tests.emulators.unified import View, is_perp, text
 
 BOOKS = {"books": 400, "books-l2-tbt": 400, "books50-l2-tbt": 50, "books5": 5, "bbo-tbt": 1}
 WHOLE = {"books5", "bbo-tbt"}  # are told whole each time
+MARKS = ("mark-price", "funding-rate")  # of swaps
 PRIVATE = {"orders", "account", "positions"}
 LOGIN_S = 30.0
 
@@ -93,7 +94,9 @@ class Okx(OkxRest):
 
     def _subscribe(self, socket: Socket, access: str, arg: Json) -> None:
         channel = arg.get("channel", "")
-        known = channel in PRIVATE if access == "private" else channel in {*BOOKS, "trades", "tickers"}
+        known = (
+            channel in PRIVATE if access == "private" else channel in {*BOOKS, *MARKS, "trades", "tickers"}
+        )
         markets = [
             one
             for one in self.engine.markets.values()
@@ -123,6 +126,8 @@ class Okx(OkxRest):
             socket.put(self._book(arg, market, told, told, -1))
         elif channel == "tickers":
             socket.put({"arg": arg, "data": [self.ticker(market)]})
+        elif channel in MARKS and is_perp(market):
+            socket.put({"arg": arg, "data": [wire.mark(channel, market, self.now_ms())]})
         elif channel == "account":
             shown = wire.balance(self.engine, socket.account, self.now_ms(), arg.get("ccy", ""))
             socket.put({"arg": arg, "data": [shown]})
@@ -182,6 +187,8 @@ class Okx(OkxRest):
                 socket.put(self._book(arg, market, changed, whole, previous, bad))
         for socket, arg in self._hearing("tickers", market):
             socket.put({"arg": arg, "data": [self.ticker(market)]})
+        for socket, arg in self._hearing("mark-price", market):
+            socket.put({"arg": arg, "data": [wire.mark("mark-price", market, self.now_ms())]})
 
     def on_trade(self, trade: Print, market: Market) -> None:
         one = {
@@ -247,6 +254,9 @@ class Okx(OkxRest):
             if perps:
                 for socket, arg in self._concerned(account, "positions"):
                     socket.put({"arg": arg, "data": self.positions(account, perps)})
+
+    def tells(self, account: str) -> bool:
+        return bool(self._concerned(account, "orders"))
 
     def _concerned(self, account: str, channel: str) -> list[tuple[Socket, Json]]:
         return [

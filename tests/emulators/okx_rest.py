@@ -334,7 +334,15 @@ class OkxRest(Emulator):
     def _config(self, key: Key, _: Json) -> list[Json]:
         rights = ["read_only"] + ["trade"] * key.can_trade + ["withdraw"] * key.can_withdraw
         account = {"uid": "1", "mainUid": "1", "acctLv": "2", "posMode": "net_mode", "autoLoan": False}
-        return [{**account, "level": "Lv1", "perm": ",".join(rights), "ip": "", "label": "emulated"}]
+        return [
+            {
+                **account,
+                "level": "Lv1",
+                "perm": ",".join(rights),
+                "ip": "127.0.0.1" if key.bound else "",
+                "label": "emulated",
+            }
+        ]
 
     def _fees(self, _: Key, given: Json) -> list[Json]:
         listing = self.of({"instType": given.get("instType")})[0].listing

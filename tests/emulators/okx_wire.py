@@ -38,6 +38,7 @@ contract_size = "0.01", taker_bps = "5", maker_bps = "2" }
 [exchange]
 latency = "0s"
 """
+FUNDING_MS = 8 * 3_600_000
 ORDER_IDS = 2_000_000_000_000_000_000
 CODES = {"BTC/USDT": 10459, "ETH/USDT": 10460, "BTC/USDT:USDT": 10461}  # numbers that stand for instruments
 CANCEL_SOURCES = {
@@ -300,6 +301,18 @@ def position(market: Market, held: Position, now_ms: int) -> Json:
         "cTime": str(now_ms),
         "uTime": str(now_ms),
     }
+
+
+def mark(channel: str, market: Market, now_ms: int) -> Json:
+    """Of the channels mark-price (the mid of the book) and funding-rate."""
+    named = {"instType": "SWAP", "instId": inst_id(market), "ts": str(now_ms)}
+    if channel == "funding-rate":
+        next_ms = (now_ms // FUNDING_MS + 1) * FUNDING_MS
+        times = {"fundingTime": str(next_ms), "nextFundingTime": str(next_ms + FUNDING_MS)}
+        return named | {"fundingRate": "0.0001", "nextFundingRate": "", "method": "current_period", **times}
+    best = market.snapshot(1)
+    there = [side[0][0] for side in (best.bids, best.asks) if side]
+    return named | {"markPx": text(sum(there, Decimal(0)) / len(there)) if there else ""}
 
 
 def ticker(market: Market, last: str, now_ms: int) -> Json:

@@ -5,6 +5,7 @@
     POST /_emulator/clear    forgets the faults that have not happened
     POST /_emulator/clock    {"skew_s": 1.5}: the exchange's clock is ahead by so much
     POST /_emulator/cut      ends every websocket
+    GET  /_emulator/journal?venue=NAME&kind=spot   the journal of its spot (or perp) orders as a venue of that name
 
 An exchange is a subclass of `Emulator`: it gives its routes, answers through `rest` and `frame`, which bring the
 faults in, and is told of depth, trades and user events. `tests.emulators.command` is its command line.
@@ -28,8 +29,11 @@ from bestex import sim_wire as w
 from bestex.clock import SECOND
 from bestex.config import Config, parse
 from bestex.matching import Print
+from services.exchange.shell import MakeBackgrounds
+from tests.emulators import truth
 from tests.emulators.engine import DepthChange, Engine, Market
 from tests.emulators.faults import Fault, Faults, What
+from tests.emulators.unified import Fee, fee_of
 
 SILENCE_S_MAX = 60.0  # how long a request that gets no answer is held
 QUEUED_MAX = 10_000  # frames that a listener may be behind
@@ -37,7 +41,8 @@ HTML_502 = b"<html><head><title>502 Bad Gateway</title></head><body>cloud</body>
 
 
 class Key(NamedTuple):
-    """An account's credentials. `can_withdraw` is a right that no trading key should have."""
+    """An account's credentials. `can_withdraw` is a right that no trading key should have; a `bound` key may be used
+    from this machine alone."""
 
     key: str = "emulator-key"
     secret: str = "emulator-secret"
@@ -45,6 +50,7 @@ class Key(NamedTuple):
     account: str = "default"
     can_trade: bool = True
     can_withdraw: bool = False
+    bound: bool = False
 
 
 class Reply(NamedTuple):
@@ -100,7 +106,7 @@ class Emulator:
         self,
         data_dir: Path,
         *,
-        market: Literal["model", "none"] = "model",
+        market: Literal["model", "none"] | MakeBackgrounds = "model",
         keys: Iterable[Key] = (Key(),),
         deposits: dict[str, Decimal] | None = None,
         config: Config | None = None,
@@ -138,6 +144,18 @@ class Emulator:
     def refusal(self, fault: Fault) -> Reply:
         """The exchange's own words for busy, rate_limited, banned, maintenance and skewed."""
         raise NotImplementedError(fault.how)
+
+    def trade_id(self, trade: w.Trade) -> str:
+        """What the exchange calls a trade."""
+        return str(trade.trade_id)
+
+    def fee_of(self, trade: w.Trade) -> Fee:
+        """What the exchange takes for it."""
+        return fee_of(trade, self.engine.markets[trade.symbol])
+
+    def tells(self, account: str) -> bool:  # noqa: ARG002 - of most exchanges nobody has asked yet
+        """Whether somebody hears of all that happens to the account: a login and its subscriptions take a while."""
+        return True
 
     def is_user_socket(self, socket: Socket) -> bool:
         return bool(socket.account)
@@ -350,8 +368,13 @@ class Emulator:
             self.cut(user=False)
             return self._response(Reply({}))
 
+        async def journal(request: web.Request) -> web.Response:
+            lines = truth.told(self, request.query["venue"], request.query["kind"])
+            return web.Response(body=b"".join(lines), content_type="application/jsonl")
+
         return [
             web.get("/_emulator/state", state),
+            web.get("/_emulator/journal", journal),
             web.post("/_emulator/faults", add),
             web.post("/_emulator/clear", clear),
             web.post("/_emulator/clock", clock),

@@ -15,6 +15,7 @@ from bestex.messages import Side
 from tests.emulators.engine import Engine, Levels, Market, Snapshot
 
 TRADES_MAX = 1_000_000
+FEE_STEP = Decimal("0.00000001")  # exchanges take no fraction of this
 LEVERAGE = 10  # of perpetuals: what an order or a position locks is its value through this
 
 
@@ -57,10 +58,10 @@ class Fee(NamedTuple):
 
 
 def fee_of(trade: w.Trade, market: Market) -> Fee:
-    """As it is taken: of what was received on spot, in quote otherwise."""
+    """As it is taken: of what was received on spot, in quote otherwise; in whole steps, as exchanges count."""
     if not is_perp(market) and trade.side is Side.BUY and trade.fee > 0:
-        return Fee(trade.fee / market.price(trade.price), market.base)
-    return Fee(trade.fee, market.quote)
+        return Fee((trade.fee / market.price(trade.price)).quantize(FEE_STEP), market.base)
+    return Fee(trade.fee.quantize(FEE_STEP), market.quote)
 
 
 class Position(NamedTuple):

@@ -12,10 +12,14 @@ from bestex.reading import Kept
 from tests.faults.campaign import verdict
 from tests.faults.campaign.load import Ledger, Notes
 from tests.faults.campaign.orders import Message, Orders
-from tests.faults.campaign.plan import Kind, Settings, server_faults, service_faults
+from tests.faults.campaign.plan import Kind, Settings, server_faults, service_faults, venue_troubles
 from tests.faults.campaign.run import campaign
+from tests.faults.campaign.venues import EMULATED
 
 SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4, in_flight=24)
+FAILING = Settings(
+    service_kills=10, server_kills=1, minutes=0.4, seed=5, in_flight=10, venues="ccxt"
+)  # with exchanges that fail as well
 NAMES = ["router", "gateway-sim_a", "scheduler-twap"]
 
 
@@ -29,6 +33,19 @@ async def test_no_promise_is_broken_by_twenty_kills_of_services_and_three_of_the
     assert result.parents == sum(result.parents_by_algo.values()) > 20
     assert result.children > 50
     assert result.fills > 0
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(240)  # it takes some forty seconds, and a machine that has nothing else to do
+async def test_no_promise_is_broken_by_ten_kills_though_the_exchanges_fail_too() -> None:
+    told: list[str] = []
+    result = await campaign(FAILING, told.append)
+    assert result.ok, result
+    assert result.service_kills_total == 10
+    assert result.parents == sum(result.parents_by_algo.values()) > 20
+    assert sum(result.venue_faults.values()) > 5
+    assert result.audited["venue trades"] == result.fills > 0
+    assert {venue for venue, counts in result.became.items() if counts["fill"]} == set(EMULATED["ccxt"])
 
 
 # -- the schedule ------------------------------------------------------------------------------------------
@@ -45,6 +62,20 @@ def test_a_schedule_is_a_function_of_its_seed_and_holds_every_kill() -> None:
     assert sum(fault.kind is Kind.KILL for fault in servers) == 20
     assert {fault.target for fault in servers} == {"0", "1", "2"}
     assert [fault.at_s for fault in servers] == sorted(fault.at_s for fault in servers)
+
+
+def test_an_exchange_does_everything_wrong_as_often_and_is_cut_off_too() -> None:
+    settings = Settings(service_kills=200, server_kills=0, minutes=5)
+    troubles = venue_troubles(settings, ["a", "b"])
+    assert troubles == venue_troubles(settings, ["a", "b"])
+    assert {trouble.exchange for trouble in troubles} == {"a", "b"}
+    assert any(not trouble.faults for trouble in troubles)
+    faults = [fault for trouble in troubles for fault in trouble.faults]
+    for how in ("timeout", "reset", "server_error", "delay", "double", "rate_limited"):
+        assert any(fault.how == how and fault.what == "new" for fault in faults), how
+    assert any(fault.how == "late_user" for fault in faults)
+    # An order that was taken is never said to be refused: no exchange does that.
+    assert all(fault.when == "before" for fault in faults if fault.how in ("rate_limited", "maintenance"))
 
 
 def test_one_server_is_never_parted_from_others() -> None:

@@ -24,7 +24,7 @@ from tests.faults.simulation.simulation import Outcome, Simulation, simulate
 from tests.faults.simulation.workers import outcomes
 from tests.faults.simulation.world import START_NS
 
-SEEDS = 2_000
+SEEDS = 600
 JOBS = os.cpu_count() or 1
 GENERATIONS = 3  # of garbage
 SEED_WITH_ALL = 3  # any one will do

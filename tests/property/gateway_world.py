@@ -51,9 +51,9 @@ class Order:
 class World:
     """The truth, and everything on its way to the gateway."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, bench: Bench | None = None) -> None:
         self.random = random.Random(seed)
-        self.bench = Bench(msgspec.structs.replace(CONFIG, limits=CONTROLS)).ready()
+        self.bench = bench or Bench(msgspec.structs.replace(CONFIG, limits=CONTROLS)).ready()
         self.orders: dict[str, Order] = {}
         self.requests: list[Any] = []
         self.words: list[Any] = []
@@ -109,7 +109,7 @@ class World:
                 venue_order_id=f"v-{order.child_id}",
                 price=order.price - self.random.randint(0, 9) * 10,
                 qty=qty,
-                fee=Decimal(self.random.randint(-50, 50)) / 1000,
+                **self.fee(qty * order.price),
                 venue_ns=self.bench.now,
             )
             order.trades.append(trade)
@@ -117,6 +117,9 @@ class World:
             if order.cum == order.qty:
                 order.state = "filled"
                 self.stream(self.state(order))
+
+    def fee(self, value: int) -> dict[str, Any]:  # noqa: ARG002 - here it is any
+        return {"fee": Decimal(self.random.randint(-50, 50)) / 1000}
 
     def close(self) -> None:
         working = [order for order in self.orders.values() if order.state == "open"]
@@ -301,7 +304,11 @@ class World:
         self.hear(*said, *states)
         for query in request.orders:
             self.query(query)
+        self.look(request.since_ns)
         self.hear(p.SessionState(VENUE, p.Session.RECONCILED))
+
+    def look(self, since_ns: int) -> None:
+        """What else a session begins with."""
 
     def settle(self) -> None:
         """Let the world calm down: everything arrives in time, and resting orders are ended by their time."""
@@ -325,4 +332,6 @@ def durable(bench: Bench) -> Any:
     sums = ledger.parents, ledger.places, ledger._open
     at_work = {key: dict(children) for key, children in resting.items() if children}
     of_children = memory.children, memory.open[VENUE], memory.last_fill_ns, list(memory.known)
-    return copy.deepcopy((*of_children, core.reserved, *sums, drained_ns, seen, at_work))
+    accounts = {name: account.reserved for name, account in core.holdings.accounts.items()}
+    holdings = core.holdings.durable(), accounts
+    return copy.deepcopy((*of_children, core.reserved, *sums, drained_ns, seen, at_work, *holdings))

@@ -21,6 +21,13 @@ def test_the_packaged_default_is_whole() -> None:
     assert (listing.tick, listing.lot, listing.maker_fee_e8) == (10, 100, -2000)
 
 
+def test_ticks_may_depend_on_the_price() -> None:
+    text = '[instruments."A/B".venues]\nx = { ticks = [["0", "0.05"], ["10", "0.2"]], lot = "0.01" }'
+    (listing,) = config.parse(VENUE + text).make_instruments().by_symbol["A/B"].listings
+    assert (listing.ticks, listing.tick) == (((0, 5), (1_000, 20)), 5)
+    assert [listing.price_up(price) for price in (991, 996, 1_000, 1_001)] == [995, 1_000, 1_000, 1_020]
+
+
 def test_a_file_is_found_by_argument_or_environment(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[execution]\nretries = 9\n")
@@ -78,6 +85,8 @@ VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_
         ('[execution]\nmax_slippage = "100%"', "execution.max_slippage"),
         ('[venues.x]\nmax_volume_pct = "140%"', "venues.x.max_volume_pct"),
         ('[venues.x]\nmax_volume_pct = "much"', "venues"),
+        ('[venues.x]\nrate_share = "0%"', "venues.x.rate_share"),
+        ('[venues.x]\nrate_share = "140%"', "venues.x.rate_share"),
         ("[venues.X-Y]", "venues"),
         ('[venues.x]\nadapter = "simm"', "venues.x.adapter: there is no simm; there are sim"),
         ('[execution]\ndefault_algo = "twop"', "execution.default_algo: there is no twop"),
@@ -96,6 +105,19 @@ VENUE = '[venues.x]\nadapter = "sim"\n[instruments."A/B"]\nprice_scale = 2\nqty_
         (
             VENUE + '[instruments."A/B".venues]\nx = { tick = "0.01", lot = "0.02", min_qty = "0.03" }',
             "multiples",
+        ),
+        (VENUE + '[instruments."A/B".venues]\nx = { lot = "0.01" }', "A/B.venues.x: either tick or ticks"),
+        (
+            VENUE + '[instruments."A/B".venues]\nx = { tick = "1", ticks = [["0", "1"]], lot = "0.01" }',
+            "A/B.venues.x: either tick or ticks",
+        ),
+        (
+            VENUE + '[instruments."A/B".venues]\nx = { ticks = [["0", "0.001"]], lot = "0.01" }',
+            "A/B.venues.x.ticks: 0.001 is finer",
+        ),
+        (
+            VENUE + '[instruments."A/B".venues]\nx = { ticks = [["0", "2"], ["5", "1"]], lot = "0.01" }',
+            "A/B.venues.x.ticks: each must begin on a price of its own grid",
         ),
     ],
 )

@@ -16,7 +16,8 @@ WRITES = {
     "operator": ("control.halt.global", "control.volume.BTC-USDT.2026-11-27"),
     "monitor": (),
     "provisioner": (),
-    "collector": ("md.book.sim_a.BTC-USDT", "md.trade.sim_a.BTC-USDT"),
+    "exchange": (),
+    "collector": ("md.book.sim_a.BTC-USDT", "md.trade.sim_a.BTC-USDT", "md.mark.sim_a.BTC-USDT"),
     "aggregator": ("book.BTC-USDT", "stats.BTC-USDT"),
     "scheduler": ("parent.BTC-USDT.p1.sliced",),
     "router": ("route.BTC-USDT.p1.1.decided", "child.sim_a.BTC-USDT.c1.new"),
@@ -35,6 +36,7 @@ EVERYTHING = {subject for subjects in WRITES.values() for subject in subjects}
 READS = {
     "scheduler": {"ORDERS", "SCHED", "ROUTE", "CONTROL", "METRICS"},
     "gateway-sim_a": {"EXEC_sim_a", "ROUTE", "CONTROL"},
+    "exchange": set(),
     "collector": set(),
     "aggregator": set(),
     "provisioner": set(),
@@ -57,6 +59,12 @@ def test_a_role_reads_the_streams_that_it_needs(name: str) -> None:
     prefix = f"{rights.API}.DIRECT.GET."
     asked = [request.subject for request in ROLES[name].requests]
     assert {subject.removeprefix(prefix) for subject in asked if subject.startswith(prefix)} == READS[name]
+
+
+def test_the_exchange_hears_what_collectors_tell_and_nothing_else() -> None:
+    heard = {(source.of, source.subject) for source in ROLES["exchange"].hears}
+    assert heard == {("collector", "bestex.v1.md.book.>"), ("collector", "bestex.v1.md.trade.>")}
+    assert not ROLES["exchange"].requests
 
 
 def test_only_the_provisioner_makes_and_deletes() -> None:

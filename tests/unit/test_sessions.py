@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from bestex import config, sessions
-from bestex.clock import DAY, HOUR, MINUTE, parse_time
+from bestex.clock import DAY, HOUR, MINUTE, parse_time, rfc3339
 from bestex.errors import ConfigError
 from bestex.sessions import calendar
 
@@ -101,6 +101,62 @@ def test_beyond_what_is_known_there_is_nothing() -> None:
     assert hours.close_at_or_before(at("1970-01-02T00:00:00Z")) is None
 
 
+def spans(name: str, date: str) -> list[tuple[str, str]]:
+    """By the clock of Seoul."""
+    session = calendar(name).on(date)
+    assert session is not None
+    shift = 9 * HOUR
+    return [(rfc3339(a + shift)[11:19], rfc3339(b + shift)[11:19]) for a, b in session.parts]
+
+
+def test_nextrade_has_three_markets_a_day_on_the_days_of_krx() -> None:
+    usual = [("08:00:00", "08:50:00"), ("09:00:30", "15:20:00"), ("15:40:00", "20:00:00")]
+    assert spans("NXT", "2026-11-27") == usual
+    assert spans("XKRX", "2026-11-27") == [("09:00:00", "15:30:00")]
+    assert calendar("NXT").on("2026-12-25") is None, "a holiday of the exchange"
+    assert calendar("NXT").on("2026-11-28") is None, "a Saturday"
+    # The first day of a year begins at ten.
+    assert spans("XKRX", "2026-01-02") == [("10:00:00", "15:30:00")]
+    assert spans("NXT", "2026-01-02")[1] == ("10:00:30", "15:20:00")
+
+
+def test_a_half_minute_at_the_end_is_one_of_the_session() -> None:
+    session = calendar("NXT").on("2026-11-27")
+    assert session is not None
+    assert session.minutes == 690
+    assert session.minute_of(session.close_ns - 1) == 689
+    assert session.begin_ns(689) < session.close_ns
+
+
+def test_together_they_trade_whenever_one_of_them_does() -> None:
+    assert spans("XKRX+NXT", "2026-11-27") == [
+        ("08:00:00", "08:50:00"),
+        ("09:00:00", "15:30:00"),
+        ("15:40:00", "20:00:00"),
+    ]
+    both = calendar("XKRX+NXT")
+    for at_ns in range(at("2026-11-26T22:00:00Z"), at("2026-11-27T13:00:00Z"), 5 * MINUTE):
+        apart = [calendar(name).at(at_ns) is not None for name in ("XKRX", "NXT")]
+        assert (both.at(at_ns) is not None) == any(apart)
+    assert sessions.together(["NXT", "XKRX", "NXT"]) == "NXT+XKRX"
+    assert sessions.together(["NXT", "24/7"]) == "24/7"
+    assert sessions.together([]) == "24/7"
+
+
+def test_markets_of_different_zones_have_no_day_together() -> None:
+    with pytest.raises(ConfigError, match=r"XKRX.XNYS has no day .* in America/New_York and in Asia/Seoul"):
+        calendar("XKRX+XNYS")
+
+
+def test_why_it_is_closed_says_until_when() -> None:
+    assert sessions.why_closed("24/7", 0) == ""
+    assert sessions.why_closed("XKRX", at("2026-11-27T00:00:00Z")) == ""
+    assert (
+        sessions.why_closed("XKRX", at("2026-11-27T06:30:00Z")) == "closed until 2026-11-30T00:00:00.000000Z"
+    )
+    assert sessions.why_closed("XKRX", at("2099-01-01T00:00:00Z")) == "closed, XKRX knows no later session"
+
+
 @pytest.mark.parametrize(
     ("name", "text"), [("XNYX", "there is no exchange XNYX"), ("a/b", "a/b is no calendar")]
 )
@@ -126,6 +182,19 @@ def test_where_the_library_is_missing_the_configuration_says_what_to_install(
         config.parse(text.format("XNYS"))
     made = config.parse(text.format("24/7")).make_instruments()
     assert made.by_symbol["ABC"].calendar == "24/7"
+    with pytest.raises(ConfigError, match=r"venues\.a\.calendar: XKRX needs"):
+        config.parse(text.format("24/7").replace("[venues.a]", '[venues.a]\ncalendar = "XKRX+NXT"'))
+
+
+def test_an_instrument_is_traded_whenever_one_of_its_venues_is() -> None:
+    from tests.unit.equities import SYMBOL, korean
+
+    hours = {"krx": "XKRX", "nxt": "NXT"}
+    made = korean(venues=("krx", "nxt"), calendars=hours).make_instruments().by_symbol[SYMBOL]
+    assert made.calendar == "XKRX+NXT"
+    assert korean(venues=("krx", "nxt")).make_instruments().by_symbol[SYMBOL].calendar == "24/7"
+    off = korean(venues=("krx", "nxt"), calendars=hours, terms={"krx": "enabled = false"})
+    assert off.make_instruments().by_symbol[SYMBOL].calendar == "NXT", "a venue that is off has no say"
 
 
 def test_the_library_is_not_imported_before_it_is_needed() -> None:

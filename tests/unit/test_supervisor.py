@@ -52,6 +52,13 @@ def test_without_simulated_venues_there_is_no_exchange() -> None:
     assert "exchange" not in [spec.name for spec in service_specs(real, ALGOS)]
 
 
+@pytest.mark.parametrize(("mode", "is_there"), [("paper", True), ("live", False)])
+def test_a_real_venue_needs_the_exchange_on_paper_alone(mode: str, is_there: bool) -> None:
+    named = {f"BESTEX__VENUES__{venue}__ADAPTER": "ccxt" for venue in default().venues}
+    real = config.load(None, named | {f"BESTEX__VENUES__{venue}__MODE": mode for venue in default().venues})
+    assert ("exchange" in [spec.name for spec in service_specs(real, ALGOS)]) is is_there
+
+
 def test_pauses_double_up_to_a_bound_and_are_forgiven_after_a_stable_life() -> None:
     restarts = Restarts()
     pauses = [restarts.next_pause_s(0.5) for _ in range(10)]

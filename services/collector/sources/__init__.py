@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bestex.feed import FeedEvent
-from bestex.messages import VenueBook
+from bestex.messages import MarkPrice, VenueBook
 
-Deliver = Callable[[FeedEvent | VenueBook], None]
+Deliver = Callable[[FeedEvent | VenueBook | MarkPrice], None]
 
 
 class Source(Protocol):

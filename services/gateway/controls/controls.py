@@ -21,15 +21,18 @@ from services.gateway.controls.rate import Rate
 from services.gateway.controls.repeats import Repeats
 from services.gateway.controls.self_trade import SelfTrade
 from services.gateway.controls.wanted import Refusal, Wanted
+from services.gateway.holdings import Holdings
 from services.gateway.orders import Child
 
 _WORKED = m.ExecAccepted | m.ExecFilled | m.ExecExpired
 
 
 class Controls:
-    def __init__(self, limits: LimitsConfig, instruments: Instruments, halts: Halts) -> None:
+    def __init__(
+        self, limits: LimitsConfig, instruments: Instruments, halts: Halts, holdings: Holdings
+    ) -> None:
         self._limits = limits
-        self._halts = halts
+        self._halts, self._holdings = halts, holdings
         self.ledger = Ledger()
         self.collar = Collar(limits.collar)
         self._rate = Rate(limits)
@@ -47,6 +50,7 @@ class Controls:
             or self.collar.check(wanted, now_ns)
             or parent_cap.check(wanted, self.ledger, self._limits.parent)
             or self._exposure.check(wanted, self.ledger)
+            or self._holdings.check(wanted, self._released_ns(wanted))
             or self._self_trade.check(wanted)
             or self._rate.check(wanted, now_ns)
         )
@@ -58,13 +62,16 @@ class Controls:
     def _repeated(self, wanted: Wanted, now_ns: int) -> Refusal | None:
         if wanted.replaces:
             return None
-        released_ns = self._halts.released_ns(wanted.venue, wanted.account, wanted.algo, wanted.parent_id)
-        return self._repeats.check(wanted, now_ns, released_ns)
+        return self._repeats.check(wanted, now_ns, self._released_ns(wanted))
+
+    def _released_ns(self, wanted: Wanted) -> int:
+        return self._halts.released_ns(wanted.venue, wanted.account, wanted.algo, wanted.parent_id)
 
     # -- from the journal --------------------------------------------------------------------------------------
 
     def submitted(self, child: Child) -> None:
         self.ledger.submitted(child)
+        self._holdings.moved(child)
         self._repeats.submitted(child)
         self._self_trade.submitted(child)
         self._rate.sent(child.venue, child.account, child.submitted_at)
@@ -72,6 +79,7 @@ class Controls:
     def advanced(self, child: Child, event: m.ExecEvent) -> None:
         """One event of the child's history has been made part of it."""
         self.ledger.moved(child)
+        self._holdings.moved(child)
         if child.ended:
             self._self_trade.ended(child)
             self._repeats.ended(child)
@@ -89,8 +97,10 @@ class Controls:
     def filled(self, fill: m.Fill, instrument: Instrument, child: Child | None) -> None:
         """A trade that has not been counted before; its child, where that is still kept."""
         self.ledger.filled(fill, instrument)
+        self._holdings.filled(fill)
         if child is not None:
             self.ledger.moved(child)
+            self._holdings.moved(child)
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from bestex.config import Config
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.messages import Tif
+from bestex.units import total
 from services.gateway import port as p
 from services.gateway.venues import sim_inputs
 
@@ -70,8 +71,12 @@ class SimVenue:
         self._timeout_s = clock.wall_seconds(config.execution.timeout)
         instruments = config.make_instruments().all
         self._listings = {i.symbol: listing for i in instruments if (listing := i.listing(name)) is not None}
+        deposits = dict(config.venues[name].options.get("deposits", {}))
+        self._deposits = {currency: Decimal(str(amount)) for currency, amount in deposits.items()}
         if any(listing.kind == "dark" for listing in self._listings.values()):
             self.capabilities = DARK
+        if self._deposits:  # without, its accounts begin with nothing and may owe anything
+            self.capabilities = msgspec.structs.replace(self.capabilities, holdings=True)
         self._symbols = {listing.symbol: symbol for symbol, listing in self._listings.items()}
         self._http: aiohttp.ClientSession | None = None
         self._orders: aiohttp.ClientWebSocketResponse | None = None
@@ -266,7 +271,12 @@ class SimVenue:
 
     async def balances(self) -> dict[str, Decimal] | None:
         found = await self._get("/v1/balances", w.Balances)
-        return None if isinstance(found, Failure) else found.balances
+        if isinstance(found, Failure):
+            return None
+        held = dict(self._deposits)
+        for currency, moved in found.balances.items():
+            held[currency] = total(held.get(currency, Decimal(0)), moved)
+        return held
 
     async def positions(self) -> dict[str, int] | None:
         return {}  # accounts hold balances only

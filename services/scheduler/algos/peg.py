@@ -46,7 +46,8 @@ class Peg(Resting, frozen=True, kw_only=True, omit_defaults=True):
         Decimal, Meta(description="By how much the price must have moved before it follows.")
     ] = Decimal(1)
     unit: Annotated[
-        Literal["ticks", "bps"], Meta(description="Of offset and tolerance; the finest tick of any venue.")
+        Literal["ticks", "bps"],
+        Meta(description="Of offset and tolerance; the finest tick of any venue there."),
     ] = "ticks"
     interval: Annotated[
         Duration,
@@ -99,5 +100,5 @@ class Peg(Resting, frozen=True, kw_only=True, omit_defaults=True):
     def _distance(self, distance: Decimal, reference: Decimal, task: Task) -> Decimal:
         """Ticks or bps, in price units."""
         if self.unit == "ticks":
-            return distance * task.market.instrument.tick
+            return distance * task.market.instrument.tick_at(int(reference))
         return distance * reference / BPS_ONE

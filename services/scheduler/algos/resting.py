@@ -12,6 +12,7 @@ from msgspec import Meta
 from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.human import Ratio
+from bestex.messages import Side
 from services.scheduler.algos.base import Decision, Finish, Params, Recall, Slice, Task, Wait, Working
 from services.scheduler.pricing import closer, collar
 
@@ -113,7 +114,9 @@ def passive(task: Task, price: int) -> int:
     touch = task.market.touch(task.side)
     if touch is None:
         return price
-    return closer(task.side, price, touch - task.side.sign * task.market.instrument.tick) or price
+    buy = task.side is Side.BUY
+    tick = task.market.instrument.tick_at(touch - 1 if buy else touch)
+    return closer(task.side, price, touch - task.side.sign * tick) or price
 
 
 def spread_ns(task: Task) -> int:

@@ -31,7 +31,8 @@ LIMITED = frozenset({subjects.METRICS, subjects.CONTROL})
 # The defaults' `limits.max_book_age`, and `market_data.max_clock_skew` between the two clocks that tell an age.
 BOOK_AGE_NS = (3 + 5) * SECOND
 TCA = f"{subjects.ROOT}.metrics.tca."
-EPOCHS = f"{subjects.ROOT}.epoch."  # who works, in each role's own stream: part of no order
+# Who works, and what accounts hold, in each role's own stream: part of no order.
+OF_NO_ORDER = tuple(f"{subjects.ROOT}.{head}." for head in ("epoch", "holdings"))
 
 Key = tuple[str, str]
 
@@ -75,7 +76,7 @@ class Auditor:
             self._halts.take(record, witness)
         elif record.stream == subjects.METRICS:
             self._report(record, witness)
-        elif not record.subject.startswith(EPOCHS):
+        elif not record.subject.startswith(OF_NO_ORDER):
             try:
                 message = read(record.stream, record.subject, record.data)
             except ValueError as error:

@@ -80,7 +80,7 @@ class VenueJournal:
     def _trade(self, trade: wire.Trade, witness: Witness) -> None:
         price_scale, qty_scale = self._scales[trade.symbol]
         trades = self._order(trade.client_id).trades
-        trades[str(trade.trade_id)] = (
+        trades[trade.told_as or str(trade.trade_id)] = (
             from_units(trade.qty, qty_scale),
             from_units(trade.price, price_scale),
             trade.fee,

@@ -100,6 +100,7 @@ def describe(message: Any) -> str:
             return (
                 f"{when} fill   {message.child_id} {message.venue} {message.side} {message.qty:f} "
                 f"{message.symbol} at {message.price:f}, fee {message.fee:f}, {message.liquidity}"
+                f"{', ON PAPER' if message.paper else ''}"
             )
         case m.ChildNew():
             return (
@@ -178,7 +179,8 @@ def _route(event: Any) -> str:
 def _execution(event: Any) -> str:
     match event:
         case m.ExecSubmitting():
-            return f"submitting {event.side} {event.qty:f} at {event.price:f} {event.tif}"
+            where = " ON PAPER" if event.paper else ""
+            return f"submitting{where} {event.side} {event.qty:f} at {event.price:f} {event.tif}"
         case m.ExecAccepted():
             return f"accepted as {event.venue_order_id}"
         case m.ExecInvited(code=None):

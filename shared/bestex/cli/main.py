@@ -55,8 +55,13 @@ _COMMANDS = {
     "halt": ("halt:halt", "Let no new order out: of all, a venue, an account or an algorithm."),
     "unhalt": ("halt:unhalt", "Let orders out again that were halted."),
     "halts": ("halt:halts", "What is halted, by whom, since when and why."),
+    "positions": ("positions:positions", "What the accounts at the venues hold, and what of it is free."),
     "status": ("show:status", "Where parents stand."),
     "watch": ("show:watch", "Live lines of all that happens to orders."),
+    "venues": (
+        "venues:venues_app",
+        "The venues: mode, fees, limits and health; look at one without trading.",
+    ),
     "algos": ("catalogue:algos", "The execution algorithms and their parameters."),
     "tickets": ("tickets:tickets", "Order tickets for other user interfaces: JSON Schema, FIXatdl."),
     "strategies": ("catalogue:strategies", "The routing strategies and their parameters."),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,8 @@ async def up(
     )
     bus_address.write_note(prepared.data_dir, note)
     try:
-        _print_status(supervisor, prepared.data_dir, common)
+        kinds = {name: prepared.config.venues[name].kind for name in prepared.config.enabled_venues()}
+        _print_status(supervisor, prepared.data_dir, kinds, common)
         await stopping
     finally:
         bus_address.remove_note(prepared.data_dir)
@@ -100,7 +102,7 @@ async def up(
     return 0
 
 
-def _print_status(supervisor: Supervisor, data_dir: Path, common: Common) -> None:
+def _print_status(supervisor: Supervisor, data_dir: Path, kinds: Mapping[str, str], common: Common) -> None:
     rows = [
         {"name": child.spec.name, "pid": child.pid, "state": child.state, "restarts": child.restarts.count}
         for child in supervisor.children
@@ -113,6 +115,7 @@ def _print_status(supervisor: Supervisor, data_dir: Path, common: Common) -> Non
                 "ca": str(supervisor.user.ca or ""),
                 "data_dir": str(data_dir),
                 "services": rows,
+                "venues": kinds,
             }
         )
         return
@@ -120,6 +123,10 @@ def _print_status(supervisor: Supervisor, data_dir: Path, common: Common) -> Non
         rows.insert(0, {"name": "nats-server", "pid": supervisor.server.pid, "state": "ready", "restarts": 0})
     for row in rows:
         print(f"{row['name']:<24} pid {row['pid']:<8} {row['state']}  restarts {row['restarts']}")
+    for kind in ("live", "paper"):
+        if names := [name for name, one in kinds.items() if one == kind]:
+            what = "ORDERS ARE REALLY SENT" if kind == "live" else "real market, nothing is sent"
+            print(f"{kind}: {what}: {', '.join(names)}")
     for line in for_raw_clients(supervisor.user):
         print(line)
     print(

@@ -103,6 +103,7 @@ async def submit(
     from bestex import entry, plugins
     from bestex.cli.catalogue import parameters
 
+    _say_if_paper(common, venues)
     algo = known("algorithm", algo or common.load().execution.default_algo, plugins.ALGOS)
     strategy_params = assignments(routing or (), "--route")
     if strategy or strategy_params:
@@ -154,6 +155,15 @@ async def submit(
             )
             raise
         return await _summary(client, parent, common)
+
+
+def _say_if_paper(common: Common, venues: str) -> None:
+    """On stderr, so that nobody takes a fill for one."""
+    config = common.load()
+    chosen = venue_names(venues) or config.enabled_venues()
+    paper = [name for name in chosen if name in config.venues and config.venues[name].is_paper]
+    if paper:
+        print(f"bestex: ON PAPER at {', '.join(paper)}: nothing is really traded", file=sys.stderr)
 
 
 async def _answer(parent: Parent, common: Common) -> int:

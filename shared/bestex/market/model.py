@@ -78,7 +78,7 @@ class MarketModel:
         lit = [listing for listing in instrument.listings if listing.kind != "dark"]
         if not lit or any(listing.inverse for listing in lit):
             raise UsageError(f"{instrument.symbol}: a market model needs lit venues and no inverse contracts")
-        if start_price_units < MIN_TICKS * max(listing.tick for listing in lit):
+        if start_price_units < MIN_TICKS * max(listing.tick_at(start_price_units) for listing in lit):
             raise UsageError(f"{instrument.symbol}: the start price is under {MIN_TICKS} ticks")
         profiles = self._preset.venues
         self._venues = [_Venue(lit[i], profiles[i % len(profiles)]) for i in range(len(lit))]
@@ -263,13 +263,13 @@ class MarketModel:
 
     def _behind_others(self, venue: _Venue, quotes: Quotes, target: int) -> int:
         """`target`, or the next price behind that crosses no venue and does not lock its own."""
-        tick, side = venue.listing.tick, quotes.side
+        side = quotes.side
         own = venue.sides[-side].best
         if own is not None and not quotes.better(own, target):
-            target = own - side * tick
+            target = quotes.place(own - side)
         others = self._best_elsewhere(venue, -side)
         if others is not None and not quotes.better(others, target):
-            lock = others % tick == 0 and self._rng.random() < self._preset.lock
+            lock = venue.listing.on_grid(others) and self._rng.random() < self._preset.lock
             behind = others if lock else quotes.place(others - side)
             target = target if quotes.better(behind, target) else behind
         return target
@@ -284,7 +284,7 @@ class MarketModel:
             if old_best is not None and not quotes.better(price, old_best):
                 break
             self._put(venue, quotes, price, self._level_size(venue, place, price))
-            price -= quotes.side * self._gap(venue)
+            price = self._behind(venue, quotes, price)
         while len(quotes.prices) > most:
             self._put(venue, quotes, quotes.prices[-1], 0)
         self._fill_up(venue, quotes)
@@ -292,7 +292,7 @@ class MarketModel:
     def _fill_up(self, venue: _Venue, quotes: Quotes) -> None:
         """New levels at the far end, up to the preset's number."""
         while len(quotes.prices) < self._preset.levels:
-            price = quotes.prices[-1] - quotes.side * self._gap(venue)
+            price = self._behind(venue, quotes, quotes.prices[-1])
             self._put(venue, quotes, price, self._level_size(venue, len(quotes.prices), price))
 
     # -- prices and sizes --------------------------------------------------------------------------
@@ -308,11 +308,11 @@ class MarketModel:
     def _best_elsewhere(self, venue: _Venue, side: int) -> int | None:
         return self._best(side, except_for=venue)
 
-    def _gap(self, venue: _Venue) -> int:
-        """Price units between two levels, a whole number of ticks."""
-        tick = venue.listing.tick
+    def _behind(self, venue: _Venue, quotes: Quotes, price: int) -> int:
+        """The next level behind the one at `price`, a tick away or more."""
+        tick = venue.listing.tick_at(price)
         wanted = self._rng.expovariate(1 / self._preset.gap_bps) * self._efficient / 1e4
-        return max(1, round(wanted / tick)) * tick
+        return quotes.place(price - quotes.side * max(1, round(wanted / tick)) * tick)
 
     def _geometric(self, mean: float) -> int:
         """1, 2, 3, ... with mean `mean`, at most MAX_PRINTS."""

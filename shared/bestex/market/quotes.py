@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from bestex.instruments import Listing
 
 
@@ -21,8 +23,7 @@ class Quotes:
 
     def place(self, price: float) -> int:
         """The nearest price on the tick grid that is no more aggressive than `price`."""
-        tick = self.listing.tick
-        return self.side * int(self.side * price // tick) * tick
+        return self.listing.price_down(floor(price)) if self.side > 0 else self.listing.price_up(ceil(price))
 
     def better(self, price: float, than: float) -> bool:
         """Whether `price` is nearer to the other side than `than`."""

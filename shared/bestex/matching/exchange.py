@@ -7,7 +7,7 @@ The process `services.exchange` and the virtual-time replay run this same class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from bestex import sim_wire as w
@@ -16,13 +16,18 @@ from bestex.errors import Code
 from bestex.instruments import Instrument, Instruments
 from bestex.matching.market import Market
 from bestex.matching.venue import MAX_TRADES_PAGE, Print, Venue
+from bestex.sessions import ALWAYS
 
 
 class SimExchange:
-    """Raises ConfigError where a venue lists one symbol twice, KeyError for queries about no venue of it."""
+    """`calendars` by venue, for those that do not trade at all times (`bestex.sessions`). Raises ConfigError where a
+    venue lists one symbol twice, KeyError for queries about no venue of it."""
 
-    def __init__(self, instruments: Instruments, venues: Iterable[str]) -> None:
-        self._venues = {name: Venue(name) for name in venues}
+    def __init__(
+        self, instruments: Instruments, venues: Iterable[str], calendars: Mapping[str, str] | None = None
+    ) -> None:
+        hours = calendars or {}
+        self._venues = {name: Venue(name, hours.get(name, ALWAYS)) for name in venues}
         for instrument in instruments.all:
             for listing in instrument.listings:
                 if listing.venue in self._venues:

@@ -70,6 +70,7 @@ class Market:
         self.listing = listing
         self.version = 0
         self.touched: dict[Order, None] = {}
+        self.is_open = True  # a closed market shows no book
         self.open_count = 0
         self._bids, self._asks = Ladder(1), Ladder(-1)
         self._next_trade_id = next_trade_id or count(1).__next__
@@ -227,6 +228,8 @@ class Market:
 
     def book(self, levels: int) -> tuple[list[int], list[int], list[int], list[int]]:
         """bid_px, bid_qty, ask_px, ask_qty of the best `levels`, our orders in, consumed size out."""
+        if not self.is_open:
+            return [], [], [], []
         bid_px, bid_qty = self._bids.top(levels)
         ask_px, ask_qty = self._asks.top(levels)
         return bid_px, bid_qty, ask_px, ask_qty
@@ -248,7 +251,7 @@ class Market:
             if order.post_only:
                 return Code.INVALID_PARAMETER, "a market order cannot be post-only"
             touch = self.best(-order.side)
-            price = self.listing.tick if touch is None else touch
+            price = self.listing.price_up(1) if touch is None else touch
             terms = bad_terms(self.listing, order.qty, price, touch is not None)
         else:
             terms = bad_terms(self.listing, order.qty, order.price)

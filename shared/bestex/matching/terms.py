@@ -24,8 +24,8 @@ def bad_terms(terms: Listing, qty: int, price: int, has_value: bool = True) -> R
         return Code.LIMIT_EXCEEDED, f"the quantity must be {terms.max_qty} units or less"
     if price <= 0:
         return Code.INVALID_PRICE, "the price must be positive"
-    if price % terms.tick:
-        return Code.OFF_TICK, f"the price must be a multiple of {terms.tick} units"
+    if not terms.on_grid(price):
+        return Code.OFF_TICK, f"the price must be a multiple of {terms.tick_at(price)} units"
     if has_value and qty * price < terms.min_notional:
         return Code.BELOW_MINIMUM, f"quantity times price must be {terms.min_notional} units or more"
     return None

@@ -21,6 +21,7 @@ from bestex.matching.dark import DarkMarket, Reference
 from bestex.matching.market import Market, Match
 from bestex.matching.states import new_order, order_state, order_trade, restored_order
 from bestex.matching.terms import Refusal
+from bestex.sessions import why_closed
 from bestex.sim_wire import State
 
 MAX_ORDERS = 10_000_000  # of a venue's lifetime; some 10 GB of memory and of journal
@@ -57,10 +58,12 @@ class Place:
 
 
 class Venue:
-    """`entries` and `prints` collect what happened; whoever reports them empties them."""
+    """`entries` and `prints` collect what happened; whoever reports them empties them. While it is closed its market
+    goes on unseen: it shows no book, prints no trade and takes no order, and none outlives a session."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, calendar: str) -> None:
         self.name = name
+        self._calendar = calendar
         self.places: dict[str, Place] = {}
         self.entries: list[w.JournalEntry] = []
         self.prints: list[Print] = []
@@ -71,6 +74,7 @@ class Venue:
         self._balances: dict[str, dict[str, Decimal]] = {}
         self._dead_man_ns: dict[str, int] = {}
         self._now_ns = 0
+        self._closed = ""
         self._seq = self._order_id = self._trade_id = 0
 
     def open_market(self, instrument: Instrument, listing: Listing, reference: Reference) -> None:
@@ -109,6 +113,8 @@ class Venue:
         refusal: Refusal | None = None
         if known is not None:
             refusal = Code.DUPLICATE_ORDER, "an order with this client id exists"
+        elif self._closed:
+            refusal = Code.MARKET_CLOSED, f"{self.name} is {self._closed}"
         elif place is None:
             refusal = Code.UNKNOWN_SYMBOL, f"{self.name} does not trade {request.symbol}"
         elif len(self._orders) >= MAX_ORDERS:
@@ -139,6 +145,8 @@ class Venue:
             refusal = _TOO_LATE
         elif isinstance(request, w.Cancel):
             place.market.cancel(order, now_ns)
+        elif self._closed:
+            refusal = Code.MARKET_CLOSED, f"{self.name} is {self._closed}"
         elif request.deadline_ns and now_ns > request.deadline_ns:
             refusal = _LATE
         elif isinstance(request, w.Firm):
@@ -164,6 +172,7 @@ class Venue:
         """Expire orders, and spring the dead-man switches that are due. Gives the time that it is now here,
         which never goes back."""
         now_ns = self._now_ns = max(self._now_ns, now_ns)
+        self._open_or_close(now_ns)
         trades = [
             trade
             for place in self.places.values()
@@ -175,6 +184,18 @@ class Venue:
             self._cancel_open(account, "", now_ns, "the dead-man switch")
             self._record_if_changed(now_ns)
         return now_ns
+
+    def _open_or_close(self, now_ns: int) -> None:
+        closed = why_closed(self._calendar, now_ns)
+        if bool(closed) != bool(self._closed):
+            for place in self.places.values():
+                place.market.is_open = not closed
+                place.market.version += 1
+            for key in list(self._open) if closed else ():
+                order, place = self._orders[key]
+                place.market.cancel(order, now_ns, Code.MARKET_CLOSED, "the session has ended")
+            self._record_if_changed(now_ns)
+        self._closed = closed
 
     def background(self, symbol: str, event: BackgroundEvent | HiddenOrder) -> None:
         """Let one event of the market happen."""
@@ -188,7 +209,7 @@ class Venue:
         else:
             more, rest = place.market.background_trade(event.price, event.qty, event.aggressor, now_ns)
             matches += more
-            if rest:
+            if rest and not self._closed:
                 self.prints.append(
                     Print(self.name, symbol, now_ns, event.trade_id, event.price, rest, event.aggressor)
                 )

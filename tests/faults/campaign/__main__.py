@@ -7,10 +7,11 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from tests.faults.campaign.plan import Settings
+from tests.faults.campaign.plan import Settings, VenuesOf
 from tests.faults.campaign.run import campaign
 from tests.faults.campaign.verdict import Result
 
@@ -30,6 +31,12 @@ def main() -> None:
         dest="split",
         action="store_false",
         help="one process for each service: cheaper, so more orders",
+    )
+    parser.add_argument(
+        "--venues",
+        choices=get_args(VenuesOf),
+        default="sim",
+        help="ccxt, ccxt-perp: emulated exchanges, which fail too",
     )
     parser.add_argument("--keep", type=Path, help="where logs and streams go if anything was wrong")
     parser.add_argument("--json", action="store_true", help="only the result, as JSON")

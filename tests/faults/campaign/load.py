@@ -21,7 +21,7 @@ from nats.aio.msg import Msg
 
 from bestex import bus, codec, subjects
 from bestex.errors import BusError
-from bestex.messages import Stats
+from bestex.messages import ExecRejected, Stats
 from bestex.reading import Kept
 from bestex.tail import Tail
 from tests.faults.campaign.orders import Message, Order, Orders
@@ -84,6 +84,9 @@ class Load:
         ]
         self.ledger, self.notes = Ledger(), Notes()
         self.children = self.fills = 0
+        self.became: dict[
+            str, Counter[str]
+        ] = {}  # by venue: events of orders there, why they were refused, and fills
         self.ended: Counter[str] = Counter()
         self.failures: list[Exception] = []
         self.stalls_s: list[float] = []  # from a publish's failure to its acknowledgement
@@ -186,6 +189,12 @@ class Load:
             self.children += 1
         elif tokens[2] == "fill":
             self.fills += 1
+            self.became.setdefault(tokens[3], Counter())["fill"] += 1
+        elif tokens[2] == "exec":
+            event = tokens[-1]
+            if event == "rejected":
+                event = f"rejected {codec.from_json(kept.data, ExecRejected).code}"
+            self.became.setdefault(tokens[3], Counter())[event] += 1
 
     def _fail(self, error: Exception) -> None:
         self.failures.append(error)

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ from typing import NamedTuple, Self
 import msgspec
 from nats.aio.client import Client
 
-from bestex import bus, plugins
+from bestex import bus
 from bestex.bus_address import ENV_URL
 from bestex.children import die_with_parent
 from bestex.config import Config
 from bestex.process import EXIT_DAMAGED, EXIT_FAILED, EXIT_FENCED, EXIT_MISCONFIGURED
-from bestex.supervisor import ServiceSpec, answering_pids, exchange_is_ready, service_specs
+from bestex.supervisor import ServiceSpec, answering_pids, exchange_is_ready
 
 READY_S_MAX = 60.0  # all of them at once, on a machine that others use too
 STOP_S_MAX = 25.0  # a service drains its writes for up to 20 s
@@ -99,10 +100,15 @@ class Exit(NamedTuple):
 
 
 class Processes:
-    """All services as processes of their own, and the exchange. `split`: one for each venue, symbol and algorithm."""
+    """All services as processes of their own, and the exchange."""
 
     def __init__(
-        self, config: Config, folder: Path, environment: dict[str, str], url: str, *, split: bool = True
+        self,
+        config: Config,
+        folder: Path,
+        environment: dict[str, str],
+        url: str,
+        specs: Iterable[ServiceSpec],
     ) -> None:
         self._config = config
         self._environment = {**os.environ, **environment, ENV_URL: url, "PYTHONUNBUFFERED": "1"}
@@ -113,7 +119,6 @@ class Processes:
         self._stopping = False
         logs = folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        specs = service_specs(config, tuple(plugins.ALGOS), split=split)
         self.slots = {spec.name: Slot(spec, logs / f"{spec.name}.log") for spec in specs}
         self.kills: Counter[str] = Counter()
         self.freezes = 0

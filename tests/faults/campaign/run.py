@@ -7,24 +7,35 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import nats.errors
 from nats.aio.client import Client
 
-from bestex import bus, streams, subjects
+from bestex import bus, plugins, streams, subjects
 from bestex import config as configuration
 from bestex.config import Config
 from bestex.errors import BusError
 from bestex.session import free_port
+from bestex.supervisor import service_specs
+from tests.emulators.outside import Outside
 from tests.faults.campaign import verdict
 from tests.faults.campaign.load import Load, caught_up
 from tests.faults.campaign.orders import Orders, new_run
-from tests.faults.campaign.plan import Fault, Kind, Settings, server_faults, service_faults
+from tests.faults.campaign.plan import (
+    Fault,
+    Kind,
+    Settings,
+    VenuesOf,
+    server_faults,
+    service_faults,
+    venue_troubles,
+)
 from tests.faults.campaign.processes import Processes
 from tests.faults.campaign.servers import Servers
+from tests.faults.campaign.venues import EMULATED, SIMULATED, emulated_toml, specs_of
 
 STREAMS_S_MAX = 30.0  # three servers elect a leader first
 RETRY_S = 0.1
@@ -33,42 +44,6 @@ HEALS_S_MAX = 30.0  # from the end of a server's fault until the bus takes write
 
 PROBE = "probe.x"
 PROBE_S = 1.0
-
-CONFIG = """
-[venues.sim_a]
-priority = 1
-[venues.sim_b]
-priority = 2
-[venues.sim_c]
-priority = 3
-
-[instruments."BTC/USDT"]
-price_scale = 2
-qty_scale = 5
-start_price = "60000"
-
-[instruments."BTC/USDT".venues]
-sim_a = { tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "2", maker_bps = "0.5" }
-sim_b = { tick = "0.01", lot = "0.00001", min_notional = "5", taker_bps = "2.5", maker_bps = "0" }
-sim_c = { tick = "0.10", lot = "0.001", min_notional = "10", taker_bps = "1", maker_bps = "-0.2" }
-
-[instruments."ETH/USDT"]
-price_scale = 2
-qty_scale = 4
-start_price = "3000"
-
-[instruments."ETH/USDT".venues]
-sim_a = { tick = "0.01", lot = "0.0001", min_notional = "5", taker_bps = "2", maker_bps = "0.5" }
-sim_b = { tick = "0.01", lot = "0.0001", min_notional = "5", taker_bps = "2.5", maker_bps = "0" }
-sim_c = { tick = "0.05", lot = "0.01", min_notional = "10", taker_bps = "1", maker_bps = "-0.2" }
-
-[execution]
-timeout = "2s"
-slice_ttl = "3s"
-
-[splitting]
-min_split_size = "10"
-"""
 
 
 @dataclass
@@ -81,6 +56,7 @@ class Rig:
     processes: Processes
     load: Load
     client: Client
+    emulated: Outside | None = None
 
     @property
     def journals(self) -> Path:
@@ -108,14 +84,18 @@ async def rig(
     in_flight: int = 60,
     store: Path | None = None,
     split: bool = True,
+    venues: VenuesOf = "sim",
 ) -> AsyncIterator[Rig]:
     """Everything started and orders on their way; everything ended afterwards, whatever happened.
 
     `store`: where the bus keeps its streams, a file system of its own for example.
     """
-    with tempfile.TemporaryDirectory(prefix="bestex-campaign-") as temporary:
-        folder = Path(temporary)
-        (folder / "bestex.toml").write_text(CONFIG)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bestex-campaign-")))
+        emulated = None
+        if venues != "sim":
+            emulated = await stack.enter_async_context(Outside(folder / "world", EMULATED[venues], seed))
+        (folder / "bestex.toml").write_text(emulated_toml(emulated) if emulated else SIMULATED)
         environment = {
             "BESTEX_CONFIG": str(folder / "bestex.toml"),
             "BESTEX__DATA_DIR": str(folder / "data"),
@@ -126,22 +106,21 @@ async def rig(
         }
         (folder / "data").mkdir()
         config = configuration.load(environment["BESTEX_CONFIG"], environment)
+        specs = specs_of(config) if emulated else service_specs(config, tuple(plugins.ALGOS), split=split)
         names = [spec.name for spec in streams.specs(config) if spec.name != subjects.METRICS]
 
         async def renew() -> None:
             load.renew()
 
-        async with Servers(store or folder / "bus", replicas) as servers:
-            client = await bus.connect(servers.url, "campaign", on_reconnected=renew)
-            load = Load(client, Orders(seed, new_run()), in_flight, names)
-            try:
-                await _apply(client, config)
-                async with Processes(config, folder, environment, servers.url, split=split) as processes:
-                    await load.start()
-                    yield Rig(folder, config, servers, processes, load, client)
-                    await load.close()
-            finally:
-                await client.close()
+        servers = await stack.enter_async_context(Servers(store or folder / "bus", replicas))
+        client = await bus.connect(servers.url, "campaign", on_reconnected=renew)
+        stack.push_async_callback(client.close)
+        load = Load(client, Orders(seed, new_run()), in_flight, names)
+        await _apply(client, config)
+        async with Processes(config, folder, environment, servers.url, specs) as processes:
+            await load.start()
+            yield Rig(folder, config, servers, processes, load, client, emulated)
+            await load.close()
 
 
 async def _apply(client: Client, config: Config) -> None:
@@ -162,6 +141,8 @@ async def _apply(client: Client, config: Config) -> None:
 async def finish(work: Rig) -> list[str]:
     """Nothing more is broken: wait for all ends; what is wrong with that."""
     problems: list[str] = []
+    if work.emulated is not None:
+        await work.emulated.clear()
     try:
         await work.processes.all_ready()
     except TimeoutError as error:
@@ -182,6 +163,7 @@ async def campaign(
         seed=settings.seed,
         in_flight=settings.in_flight,
         split=settings.split,
+        venues=settings.venues,
     ) as work:
         tell(f"{len(work.processes.slots)} processes are ready after {time.monotonic() - began:.1f} s")
         counts = verdict.Counts()
@@ -190,6 +172,8 @@ async def campaign(
             async with asyncio.TaskGroup() as group:
                 group.create_task(_hit_services(work, settings))
                 group.create_task(_hit_servers(work, settings, counts))
+                if work.emulated is not None:
+                    group.create_task(_hit_venues(work.emulated, settings))
         finally:
             telling.cancel()
         tell(f"{time.monotonic() - began:5.0f} s: the last fault is over; waiting for all ends")
@@ -230,6 +214,16 @@ async def _hit_services(work: Rig, settings: Settings) -> None:
             case Kind.REPLACE:
                 lasting.append(asyncio.create_task(work.processes.replace(fault.target, fault.for_s)))
     await asyncio.gather(*lasting)
+
+
+async def _hit_venues(emulated: Outside, settings: Settings) -> None:
+    began = time.monotonic()
+    for trouble in venue_troubles(settings, list(emulated.urls)):
+        await asyncio.sleep(max(began + trouble.at_s - time.monotonic(), 0))
+        if trouble.faults:
+            await emulated.fail(trouble.exchange, trouble.faults)
+        else:
+            await emulated.cut(trouble.exchange)
 
 
 async def _hit_servers(work: Rig, settings: Settings, counts: verdict.Counts) -> None:

@@ -53,6 +53,7 @@ class Result(msgspec.Struct, kw_only=True):
     acknowledged: int
     unknown: int
     messages: int
+    audited: dict[str, int]  # how much of what the audit has looked at
     recovery_p50_s: float
     recovery_max_s: float
     bus_recovery_p50_s: float
@@ -60,6 +61,9 @@ class Result(msgspec.Struct, kw_only=True):
     anomalies: int
     found: list[Any]
     problems: list[str]
+    venues: str = "sim"
+    venue_faults: dict[str, int] = {}
+    became: dict[str, dict[str, int]] = {}  # by venue: how often which event of an order
     duration_s: float = 0.0
 
     @property
@@ -69,6 +73,10 @@ class Result(msgspec.Struct, kw_only=True):
 
 async def judge(work: Rig, settings: Settings, counts: Counts, problems: list[str]) -> Result:
     """Call it when all orders have ended and nothing is broken any more."""
+    happened = Counter[str]()
+    if work.emulated is not None:
+        await work.emulated.export(work.journals)
+        happened = await work.emulated.happened()
     report = await run_audit(work.servers.url, journals=work.journals, complete=True)
     recorded = audit_database(work.database, journals=work.journals, complete=True)
     if not recorded.ok:
@@ -77,6 +85,9 @@ async def judge(work: Rig, settings: Settings, counts: Counts, problems: list[st
     problems += work.processes.bad_exits()
     processes, load = work.processes, work.load
     return Result(
+        venues=settings.venues,
+        venue_faults=dict(sorted(happened.items())),
+        became={venue: dict(sorted(counts.items())) for venue, counts in sorted(load.became.items())},
         seed=settings.seed,
         version=version(),
         replicas=settings.replicas,
@@ -94,6 +105,7 @@ async def judge(work: Rig, settings: Settings, counts: Counts, problems: list[st
         acknowledged=len(load.ledger.acknowledged),
         unknown=load.ledger.unknown,
         messages=report.checked.get("messages", 0),
+        audited=dict(report.checked),
         recovery_p50_s=_quantile(processes.recoveries_s, 0.5),
         recovery_max_s=_quantile(processes.recoveries_s, 1.0),
         bus_recovery_p50_s=_quantile(counts.bus_recoveries_s, 0.5),

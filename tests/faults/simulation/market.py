@@ -30,7 +30,7 @@ class VirtualMarket:
     def __init__(self, config: Config, world: World, seed: int) -> None:
         self._world = world
         self._random = Random(seed)
-        self.sim = SimExchange(config.make_instruments(), config.enabled_venues())
+        self.sim = SimExchange(config.make_instruments(), config.enabled_venues(), config.calendars())
         self.markets = self.sim.markets()
         self.journals: dict[str, list[w.JournalLine]] = {
             venue: [w.JournalHeader(at_ns=world.now_ns, venue=venue, markets=self.sim.markets(venue))]

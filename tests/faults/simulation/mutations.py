@@ -18,8 +18,9 @@ from bestex import messages as m
 from bestex.epochs import Epochs
 from bestex.errors import Code
 from bestex.journal import Journal
-from services.gateway import chase, core, evidence, facts
+from services.gateway import chase, core, evidence, facts, reconcile
 from services.gateway.desk import Desk
+from services.gateway.reconcile import Reconciler
 from services.scheduler import bounds
 from services.scheduler.algos.base import Task
 from tests.faults.simulation.faults import (
@@ -222,6 +223,20 @@ def _all_that_ended_is_past() -> list[Patch]:
     return [patch.object(recovery, "_oldest_input_ns", never)]
 
 
+def _every_word_is_believed() -> list[Patch]:
+    """What the venue says of an account is compared with what is known now, and taken over at once."""
+    real = reconcile._moments
+
+    def now(*given: Any) -> Any:
+        return real(*given)[:1]
+
+    return [
+        patch.object(reconcile, "_moments", now),
+        patch.object(reconcile, "AGAIN_NS", 0),
+        patch.object(Reconciler, "_is_complete", lambda *_: True),
+    ]
+
+
 MUTATIONS = (
     Mutation("compare-and-set", among("kill", "freeze", "line"), _no_compare_and_set),
     Mutation("the last look at the deadline", frozen_at_a_send, _no_last_look),
@@ -235,4 +250,5 @@ MUTATIONS = (
     Mutation("two absences that agree", among("request", "lag"), _one_absence),
     Mutation("remembering what may come again", soon_over, _all_that_ended_is_past),
     Mutation("commands that are published again", among("kill"), _forgotten_commands),
+    Mutation("the doubt in a venue's word on its account", among("lag", "session"), _every_word_is_believed),
 )

@@ -213,7 +213,9 @@ class Process:
             life.sessions = {venue: self._session(venue, life) for venue in self._venues}
             core = service.core
             assert isinstance(core, GatewayCore), "a gateway's core"
-            return replace(service, actor=Desk(life.sessions, core.anomalies, core.halted))
+            return replace(
+                service, actor=Desk(life.sessions, core.anomalies, core.halted, core.holdings.by_venue)
+            )
         return service
 
     def _session(self, venue: str, life: Life) -> VirtualVenue:
@@ -317,4 +319,6 @@ def durable(core: GatewayCore) -> tuple[Any, ...]:
         memory.known,
         memory.orphans,
     )
-    return *of_orders, dict(ledger.parents), ledger.places, drained_ns, dict(seen.records), seen.open, queues
+    holdings = [(one.wallet, one.perps, one.reserved) for one in core.holdings.accounts.values()]
+    of_sums = dict(ledger.parents), ledger.places, drained_ns, dict(seen.records), seen.open, queues
+    return *of_orders, *of_sums, holdings

@@ -34,6 +34,7 @@ CONFIG = """
 priority = 1
 native_replace = true
 native_iceberg = true
+options = { deposits = { ABC = "16", USD = "1600" } }  # little: at times an order is refused for it
 [venues.venue_b]
 priority = 2
 native_replace = true

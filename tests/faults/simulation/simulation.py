@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -19,8 +20,11 @@ from bestex import codec, footing, recovery, runtime, stream_specs, subjects
 from bestex import config as configuration
 from bestex.audit import AuditReport, Record, audit
 from bestex.clock import MS, SECOND
+from bestex.tape import decode_bus
+from bestex.units import total
 from services.aggregator.service import build as build_aggregator
 from services.collector.service import build as build_collector
+from services.gateway.core import GatewayCore
 from services.gateway.service import build as build_gateway
 from services.router.models import queue
 from services.router.service import build as build_router
@@ -66,6 +70,12 @@ USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
 
 CONFIGURATION = configuration.parse(CONFIG, "the simulation", {})
+EXEC = subjects.exec_stream("")
+DEPOSITS: dict[str, dict[str, str]] = {
+    name: venue.options["deposits"]
+    for name, venue in CONFIGURATION.venues.items()
+    if "deposits" in venue.options
+}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,6 +224,7 @@ class Simulation:
                 gc.enable()
         violations = [f"promise {a.promise}: {a.code}: {a.text}" for a in report.anomalies]
         violations += [f"a core failed: {text}" for text in self._bugs()]
+        violations += [f"holdings: {text}" for text in self._holdings()]
         return Outcome(
             seed=self.scenario.seed,
             digest=self.digest(),
@@ -270,6 +281,25 @@ class Simulation:
             for process in self.processes.values()
             for bug in (*process.bugs, *process.life.loop.errors)
         ]
+
+    def _holdings(self) -> list[str]:
+        """Where the gateway's streams say that an account holds what its venue does not."""
+        core = build_gateway(CONFIGURATION, ()).core
+        assert isinstance(core, GatewayCore), "a gateway's core"
+        for name, stored in self.server.stored:
+            if name.startswith(EXEC) and ".epoch." not in stored.subject:
+                core.apply(decode_bus(stored.subject, stored.data, stored.seq))
+        wrong = []
+        for account in core.holdings.accounts.values():
+            held = {name: Decimal(much) for name, much in DEPOSITS[account.home].items()}
+            for name, moved in self.market.sim.balances(account.home).balances.items():
+                held[name] = total(held.get(name, Decimal(0)), moved)
+            ours = {name: account.wallet.of(name) for name in held}
+            if account.wallet.word_ns and ours != held:
+                wrong.append(f"{account.name} holds {held}, and the streams say {ours}")
+            if min(held.values()) < 0:
+                wrong.append(f"{account.name} owes: {held}")
+        return wrong
 
     def audit(self) -> AuditReport:
         records = (

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from bestex import sim_wire as w
 from bestex.clock import MS
 from bestex.config import Config
 from bestex.errors import Code
+from bestex.units import total
 from services.gateway import port as p
 from services.gateway.venues import sim_inputs
 from services.gateway.venues.sim import Failure, SimVenue
@@ -28,6 +30,7 @@ from tests.faults.simulation.faults import Lag, RequestFault, Step, UserEventFau
 from tests.faults.simulation.market import LATENCY_NS, VirtualMarket
 from tests.faults.simulation.world import START_NS, ProcessLoop, World
 
+TRADES_MAX = 100_000  # of one account in a run
 JITTER = 0.5  # of the way's time
 RECONNECT_S = 0.25
 TRUSTING = "venue_b"  # looks at no deadline
@@ -73,6 +76,7 @@ class VirtualVenue(SimVenue):
     ) -> None:
         super().__init__(name, config, clock)
         self._world, self._market, self._loop = world, market, loop
+        self._instruments = config.make_instruments().by_symbol
         self._step, self._faults = step, faults
         self._rng = Random(f"{name} {loop.time()}")
         self._open = False
@@ -231,6 +235,14 @@ class VirtualVenue(SimVenue):
         elif path == "/v1/trades":
             trades = sim.trades_since(self._name, self._account, **more)
             answer = [trade for trade in trades if trade.at_ns <= known_ns]
+        elif path == "/v1/balances":
+            trades = [
+                t
+                for t in sim.trades_since(self._name, self._account, limit=TRADES_MAX)
+                if t.at_ns <= known_ns
+            ]
+            moved = w.Balances(venue=self._name, account=self._account, balances=self._moved(trades))
+            answer = moved
         else:
             assert path.startswith("/v1/orders/"), f"the platform never asks for {path}"
             state = sim.query(self._name, path.rpartition("/")[2], self._account)
@@ -238,6 +250,18 @@ class VirtualVenue(SimVenue):
             if state is None or state.created_ns > known_ns:
                 answer = Failure(True, Code.UNKNOWN_ORDER, "status 404")
         self._world.after(self._way_ns(), self._loop.enter, _settle, found, answer)
+
+    def _moved(self, trades: list[w.Trade]) -> dict[str, Decimal]:
+        """What these trades have moved; the venue itself only says what all have."""
+        sums: dict[str, Decimal] = {}
+        for trade in trades:
+            instrument = self._instruments[trade.symbol]
+            base, _, quote = trade.symbol.partition("/")
+            qty = instrument.qty(trade.qty * trade.side.sign)
+            cash = instrument.cash(-trade.qty * trade.side.sign * trade.price)
+            for currency, amount in ((base, qty), (quote, cash), (quote, -trade.fee)):
+                sums[currency] = total(sums.get(currency, Decimal(0)), amount)
+        return sums
 
 
 def _settle(found: asyncio.Future[Any], answer: Any) -> None:

@@ -31,6 +31,7 @@ def test_it_hears_the_venues_own_symbols_of_what_it_was_asked_for() -> None:
     assert build(CONFIG, ("BTC/USDT",)).hears == (
         "bestex.v1.md.book.x_perp.BTC-USDT-USDT",
         "bestex.v1.md.book.x_spot.BTC-USDT",
+        "bestex.v1.md.mark.x_perp.BTC-USDT-USDT",
         "bestex.v1.md.trade.x_perp.BTC-USDT-USDT",
         "bestex.v1.md.trade.x_spot.BTC-USDT",
     )
@@ -38,7 +39,7 @@ def test_it_hears_the_venues_own_symbols_of_what_it_was_asked_for() -> None:
 
 @pytest.mark.parametrize("names", [(), ("all",), ("BTC-USDT", "ETH/USDT"), ("BTC/USDT", "BTC-USDT", "all")])
 def test_all_means_every_instrument(names: tuple[str, ...]) -> None:
-    assert len(build(CONFIG, names).hears) == 6
+    assert len(build(CONFIG, names).hears) == 7
 
 
 def test_an_unknown_symbol_is_answered_with_the_known_ones() -> None:

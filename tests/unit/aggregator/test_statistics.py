@@ -7,7 +7,7 @@ import pytest
 
 from bestex import codec
 from bestex.clock import MINUTE, MS, SECOND
-from bestex.messages import BookStatus, Stats
+from bestex.messages import BookStatus, MarkPrice, Stats
 from services.aggregator.estimators import (
     USUAL_NS_MIN,
     VOLATILITY_MIN_RETURNS,
@@ -241,3 +241,18 @@ def test_stats_say_what_spread_and_depths_are_usual_of_venues_that_are_heard(mar
     assert venue.ask_depth == Decimal("0.3")
     assert venue.usual_ask_depth is not None
     assert Decimal("0.003") < venue.usual_ask_depth < Decimal("0.03")
+
+
+def test_a_perpetuals_mark_price_and_funding_stand_in_the_figures_for_as_long_as_they_are_told(
+    market: Market,
+) -> None:
+    market.run(1)
+    assert market.stats[-1].venues[2].mark is None
+    told = MarkPrice("p", "BTC/USDT:USDT", 0, market.now_ns, 8, 10_012_345_678, 0, 0.0001, T0 + MINUTE)
+    market.say(told)
+    market.run(1)
+    perp = market.stats[-1].venues[2]
+    assert (perp.mark, perp.funding_rate, perp.next_funding) == (Decimal("100.12345678"), 0.0001, T0 + MINUTE)
+    assert codec.from_json(codec.to_json(market.stats[-1]), Stats) == market.stats[-1]
+    market.run(61)
+    assert market.stats[-1].venues[2].mark is None

@@ -31,8 +31,9 @@ from bestex.instruments import Instrument, Listing
 from bestex.messages import MarketTrade
 from bestex.units import from_units
 from services.collector.sources.ccxt.markets import terms_of
-from services.collector.sources.ccxt.source import Session
-from services.collector.sources.ccxt.stream import Stream, Streams, VenueClock
+from services.collector.sources.ccxt.session import Session
+from services.collector.sources.ccxt.stream import Stream, Streams
+from services.collector.sources.ccxt.venue_clock import VenueClock
 
 SCALE = 12
 FRAMES = 1_200  # of each recording; more tell nothing new
@@ -164,10 +165,14 @@ class Case:
 
 @dataclass
 class Heard:
-    """What became of a recording. `off_tick`: best prices and trades that are no multiple of the market's tick."""
+    """What became of a recording. `ours`: frames that a quirk of ours took, so that ccxt did not see them; all others
+    went through ccxt's handlers. `off_tick`: best prices and trades that are no multiple of the market's tick.
+    `unlisted`: why its markets could not be read from what was recorded."""
 
     case: Case
     frames: int = 0
+    ours: int = 0
+    unlisted: str = ""
     markets: int = 0
     symbols: int = 0
     books: int = 0
@@ -183,10 +188,11 @@ class Heard:
     @property
     def row(self) -> str:
         case = self.case
-        why = "; ".join(case.lacks.values()) or self.error
+        why = "; ".join(filter(None, (*case.lacks.values(), self.unlisted, self.error)))
+        by = f"quirk {self.ours}" if self.ours else "ccxt"
         return (
             f"{case.recording:17} {case.exchange:17} {self.markets:7} {self.frames:6} {self.books:6} "
-            f"{self.trades:6}  {self.best:34} {why}"
+            f"{self.trades:6}  {by:10} {self.best:34} {why}"
         )
 
 
@@ -210,6 +216,8 @@ async def play(case: Case, recording: Recording) -> Heard:
     now = [recording.frames[0][0]]
     markets = await _markets(case, kind)
     symbols = [symbol for symbol in _symbols(markets, recording) if symbol not in case.leave]
+    if case.made:
+        heard.unlisted = await _why_unlisted(case, kind)
     heard.symbols, heard.markets = len(symbols), 0 if case.made else len(markets)
     books, ticks = Books(20), dict[str, int]()
 
@@ -228,6 +236,14 @@ async def play(case: Case, recording: Recording) -> Heard:
     exchange.set_markets(list(markets.values()))
     await exchange.load_markets()
     session.streams.name(exchange.markets)
+    hear = session.quirk.hear
+
+    def counted(*said: Any) -> bool:
+        taken = hear(*said)
+        heard.ours += taken
+        return taken
+
+    session.quirk.hear = counted  # type: ignore[assignment, method-assign]
     listening = asyncio.create_task(session.listen(math.inf))
     for _ in range(100):  # an address may be asked for first
         await asyncio.sleep(0)
@@ -266,6 +282,17 @@ async def _markets(case: Case, kind: type) -> dict[str, Any]:
         return markets
     finally:
         await exchange.close()
+
+
+async def _why_unlisted(case: Case, kind: type) -> str:
+    exchange = _exchange(kind, case)
+    try:
+        await exchange.load_markets()
+    except KeyError as error:
+        return f"no markets: {error} was not recorded"
+    finally:
+        await exchange.close()
+    return "no markets of these ids"
 
 
 def _market(exchange: Any, market_id: str, symbol: str) -> Any:

@@ -14,12 +14,12 @@ from bestex.clock import SECOND
 from bestex.feed import DepthUpdate
 from bestex.instruments import Instrument, Listing
 from bestex.units import UnitError
-from services.collector.sources.ccxt.hooks import FeedBroken
 from services.collector.sources.ccxt.markets import MAX_AGE_NS, Markets, Terms, differences, unreadable
 from services.collector.sources.ccxt.quirks.base import rfc3339_ns
 from services.collector.sources.ccxt.quirks.coinbase import Coinbase
 from services.collector.sources.ccxt.quirks.kraken import Kraken
-from services.collector.sources.ccxt.stream import Numbers, Stream, Streams, VenueClock
+from services.collector.sources.ccxt.stream import FeedBroken, Numbers, Stream, Streams
+from services.collector.sources.ccxt.venue_clock import VenueClock
 
 NOW = 1_700_000_000 * SECOND
 INSTRUMENT = Instrument(symbol="BTC/USD", price_scale=2, qty_scale=8)

@@ -18,8 +18,9 @@ from bestex.clock import SECOND, AffineClock
 from bestex.config import Config, parse
 from bestex.contracts import Conversion
 from bestex.feed import Books
-from bestex.messages import MarketTrade, Side, VenueBook
+from bestex.messages import MarketTrade, MarkPrice, Side, VenueBook
 from bestex.plugins import COLLECTORS, load
+from bestex.units import from_units
 from tests.contract import rigs
 from tests.contract.rigs import Rig
 from tests.emulators.engine import DepthChange
@@ -30,6 +31,7 @@ from tests.waiting import until
 LEVELS = 20
 CLOCK = AffineClock()
 RIGS = [rig for rig in rigs.RIGS if rig.adapter == "ccxt"]
+SIDELESS = {"coinbase_spot"}  # do not say whose side a trade's is
 
 Top = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 EMPTY: Top = ((), ())
@@ -64,6 +66,7 @@ class Place:
         self._books = Books(LEVELS)
         self.tops: list[Top] = []
         self.trades: list[MarketTrade] = []
+        self.marks: list[MarkPrice] = []
         self.was: set[Top] = {EMPTY, self.now()}
         self._random = random.Random(7)
         self._resting: list[Any] = []
@@ -86,6 +89,9 @@ class Place:
         return bids, asks
 
     def deliver(self, event: Any) -> None:
+        if isinstance(event, MarkPrice):
+            self.marks.append(event)
+            return
         told = self._books.take(event)
         if isinstance(told, MarketTrade):
             self.trades.append(told)
@@ -183,6 +189,16 @@ async def test_a_lost_update_is_noticed_and_the_book_made_anew(rig: Rig, tmp_pat
         assert EMPTY in place.tops[seen:]
 
 
+async def test_a_wrong_checksum_makes_the_book_anew(tmp_path: Path) -> None:
+    async with place_of(rigs.KRAKEN_SPOT, tmp_path) as place:
+        place.emulator.faults.add(Fault(how="bad_checksum"))
+        seen = len(place.tops)
+        await churn(place)
+        assert place.emulator.faults.happened["bad_checksum"] == 1
+        assert place.never_wrong()
+        assert EMPTY in place.tops[seen:]
+
+
 async def test_after_a_cut_connection_the_book_is_unknown_and_then_right(rig: Rig, tmp_path: Path) -> None:
     async with place_of(rig, tmp_path) as place:
         seen = len(place.tops)
@@ -214,9 +230,36 @@ async def test_each_trade_is_told_once_with_its_aggressor(rig: Rig, tmp_path: Pa
         await until(lambda: bool(place.trades))
         await place.caught_up()
         (trade,) = place.trades
-        assert (trade.price, trade.aggressor) == (ask, 1)
+        assert (trade.price, trade.aggressor) == (ask, 0 if rig.venue in SIDELESS else 1)
         conversion = Conversion(place.instrument, place.listing, trade.price_scale, trade.qty_scale)
         assert conversion.quantities([trade.price], [trade.qty]) == [place.instrument.qty_units(rig.qty)]
+
+
+@pytest.mark.parametrize(
+    "perp", [rigs.BINANCE_PERP, rigs.BYBIT_PERP, rigs.OKX_PERP], ids=["binance", "bybit", "okx"]
+)
+async def test_the_mark_price_of_a_perpetual_is_told_with_its_funding(perp: Rig, tmp_path: Path) -> None:
+    async with place_of(perp, tmp_path) as place:
+        await until(lambda: any(one.funding_rate is not None for one in place.marks) or place.stirs())
+        mark = place.marks[-1]
+    assert (mark.venue, mark.symbol, mark.funding_rate) == (perp.venue, perp.symbol, 0.0001)
+    assert abs(from_units(mark.mark, mark.price_scale) - perp.price) < 100
+    assert 0 < mark.next_funding_ns - mark.recv_ns <= 8 * 3_600 * SECOND
+    assert mark.next_funding_ns % (8 * 3_600 * SECOND) == 0
+
+
+async def test_what_is_wrong_with_mark_prices_is_not_the_books_affair(tmp_path: Path) -> None:
+    rig, marks = rigs.BINANCE_PERP, "services.collector.sources.ccxt.quirks.binance.Binance.marks"
+
+    async def fails() -> None:
+        raise ConnectionError("no such channel")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marks, lambda *_: iter([fails]))
+        async with place_of(rig, tmp_path) as place:
+            await churn(place)
+            assert EMPTY not in place.tops
+    assert not place.marks
 
 
 async def test_a_venue_whose_clock_is_ahead_never_sends_from_the_future(tmp_path: Path) -> None:

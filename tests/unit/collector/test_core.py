@@ -6,7 +6,7 @@ from bestex.clock import SECOND
 from bestex.core import Emit, Recovered
 from bestex.errors import VenueError
 from bestex.feed import DepthUpdate
-from bestex.messages import MarketTrade, VenueBook
+from bestex.messages import MarketTrade, MarkPrice, VenueBook
 from services.collector.core import CollectorCore, SourceFailed
 
 NOW = 1_700_000_000 * SECOND
@@ -59,3 +59,10 @@ def test_a_failed_source_ends_the_process_and_other_inputs_do_nothing() -> None:
     assert core.decide(Recovered(), NOW) == ()
     with pytest.raises(VenueError, match="sim_a: boom"):
         core.decide(SourceFailed("sim_a", "boom"), NOW)
+
+
+def test_a_mark_price_is_published_as_it_is() -> None:
+    mark = MarkPrice("binance_perp", "BTC/USDT:USDT", 1, 2, 8, 3, 4, 0.0001, 5)
+    (effect,) = CollectorCore(20, 10 * SECOND).decide(mark, 2)
+    assert isinstance(effect, Emit)
+    assert (effect.subject, effect.message) == ("bestex.v1.md.mark.binance_perp.BTC-USDT-USDT", mark)

@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 from bestex import codec
 from bestex import sim_wire as w
 from bestex.clock import AffineClock
-from bestex.config import Config, ExchangeConfig, VenueConfig
+from bestex.config import Config, ExchangeConfig
+from bestex.config_venue import VenueConfig
 from bestex.errors import ConfigError, UsageError
 from bestex.feed import DepthUpdate
 from bestex.messages import MarketTrade, VenueBook

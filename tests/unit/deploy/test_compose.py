@@ -12,6 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
+from bestex import config as configuration
+
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -120,3 +122,39 @@ def test_each_process_has_its_own_roles_key_and_no_other(name: str) -> None:
 def test_what_must_survive_is_on_a_volume() -> None:
     for name in ("nats", "exchange", "recorder"):
         assert any(volume.split(":")[0] == name for volume in SERVICES[name]["volumes"])
+
+
+# -- exchanges through ccxt --------------------------------------------------------------------------------------
+
+CCXT = yaml.safe_load((ROOT / "docker-compose.ccxt.yml").read_text())
+CCXT_CONFIG = "./deploy/k8s/overlays/ccxt/bestex.toml:/etc/bestex/bestex.toml:ro"
+
+
+def test_the_file_for_exchanges_follows_the_schema_and_changes_only_services_that_there_are() -> None:
+    jsonschema.Draft201909Validator(SCHEMA).validate(CCXT)
+    assert set(CCXT["services"]) == set(OURS)
+
+
+def test_with_it_every_process_reads_the_configuration_of_the_exchanges_from_the_same_place() -> None:
+    for name, service in CCXT["services"].items():
+        if name != "exchange":
+            assert CCXT_CONFIG in service["volumes"], name
+            assert any(volume.endswith(":/etc/bestex/bestex.toml:ro") for volume in OURS[name]["volumes"])
+
+
+def test_with_it_the_gateway_alone_has_the_exchanges_keys_where_its_configuration_says() -> None:
+    config = configuration.load(ROOT / CCXT_CONFIG.split(":")[0], {})
+    for name, service in CCXT["services"].items():
+        keys = [volume.split(":")[1] for volume in service.get("volumes", []) if "deploy/venues" in volume]
+        assert keys == ([venue.keys for venue in config.venues.values()] if name == "gateway" else [])
+    assert "deploy/venues/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_with_it_those_who_speak_to_exchanges_have_an_image_with_ccxt() -> None:
+    with_ccxt = {
+        name
+        for name, service in CCXT["services"].items()
+        if service.get("build", {}).get("args") == {"EXTRAS": "ccxt"}
+    }
+    assert with_ccxt == {"collector", "gateway"}
+    assert all(CCXT["services"][name]["image"] == "bestex:ccxt" for name in with_ccxt)

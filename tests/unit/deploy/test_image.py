@@ -3,10 +3,14 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bestex import config as configuration
 from bestex.server import find_binary
@@ -14,7 +18,9 @@ from bestex.server import find_binary
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
-PIN = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.M)
+LOCKS = sorted(DEPLOY.glob("requirements*.lock"))
+PINNED = re.compile(r"^([a-z0-9-]+)==(\S+) \\\n((?:    --hash=\S+(?: \\)?\n)+)", re.M)
+HASH = re.compile(r"sha256:\w+")
 
 
 def copied() -> list[str]:
@@ -46,12 +52,45 @@ def test_what_it_installs_is_pinned_with_hashes() -> None:
     assert "--require-hashes" in DOCKERFILE
 
 
-def test_its_lock_holds_the_versions_that_were_tested() -> None:
-    tested = dict(PIN.findall((ROOT / "requirements.lock").read_text()))
-    shipped = dict(PIN.findall((DEPLOY / "requirements.lock").read_text()))
+def locked(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """The version and the hashes of every package."""
+    found = PINNED.findall(path.read_text())
+    return {name: (version, frozenset(HASH.findall(hashes))) for name, version, hashes in found}
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_its_locks_hold_the_versions_and_the_hashes_that_were_tested(path: Path) -> None:
+    shipped = locked(path)
     assert shipped
-    assert shipped.items() <= tested.items()
-    assert "pytest" not in shipped
+    assert shipped.items() <= locked(ROOT / "requirements.lock").items()
+    assert all(hashes for _, hashes in shipped.values())
+    assert not {"pytest", "mypy", "ruff"} & set(shipped)
+
+
+def test_each_extra_has_a_lock_with_all_that_it_needs_and_nothing_is_installed_without_hashes() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {path.name for path in LOCKS} == {"requirements.lock"} | {
+        f"requirements-{extra}.lock" for extra in extras
+    }
+    for extra, wanted in extras.items():
+        names: set[str] = {canonicalize_name(Requirement(text).name) for text in wanted}
+        assert needed_by(names) <= set(locked(DEPLOY / f"requirements-{extra}.lock")), extra
+    for install in re.findall(r"pip install (.+)", DOCKERFILE):
+        assert "--require-hashes" in install or install.startswith("--no-deps --no-build-isolation . ")
+
+
+def needed_by(names: set[str]) -> set[str]:
+    """With all that they need in turn on this machine, as installed here."""
+    found: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        for text in requires(name) or ():
+            one = Requirement(text)
+            if one.marker is None or one.marker.evaluate({"extra": ""}):
+                waiting |= {canonicalize_name(one.name)} - found
+    return found
 
 
 def test_the_configuration_for_containers_is_valid() -> None:

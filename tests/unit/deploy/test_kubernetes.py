@@ -10,6 +10,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from bestex import config as configuration
+from bestex.errors import ConfigError
+from bestex.keys import read_keys
+
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 KUSTOMIZATIONS = sorted(DEPLOY.rglob("kustomization.yaml"))
 MANIFESTS = sorted(
@@ -37,6 +41,7 @@ def workloads() -> Iterator[tuple[str, dict[str, Any]]]:
 
 WORKLOADS = dict(workloads())
 LONG_RUNNING = sorted(key for key, item in WORKLOADS.items() if item["kind"] != "Job")
+CCXT = {"gateway-ccxt": "gateway", "collector-ccxt": "collector"}  # of the overlay, in place of those
 PROCESSES = {"exchange", "collector", "aggregator", "scheduler", "router", "gateway", "recorder"}
 
 
@@ -81,7 +86,8 @@ def test_every_resource_of_a_kustomization_exists(path: Path, bus_folder: Path) 
 @pytest.mark.parametrize("workload", sorted(WORKLOADS))
 def test_each_workload_mounts_its_own_roles_key_and_no_other(workload: str) -> None:
     volumes = {volume["name"]: volume["secret"] for volume in pod(workload)["volumes"] if "secret" in volume}
-    role = {"streams": "provisioner", "nats": "server"}.get(workload, workload)
+    volumes.pop("venue-keys", None)
+    role = {"streams": "provisioner", "nats": "server", **CCXT}.get(workload, workload)
     assert [secret["secretName"] for secret in volumes.values()] == (
         [] if workload == "exchange" else [f"bus-{role}"]
     )
@@ -106,7 +112,7 @@ def test_every_manifest_belongs_to_a_kustomization(path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl to render with")
-@pytest.mark.parametrize("folder", ["k8s/base", "k8s/overlays/dev"])
+@pytest.mark.parametrize("folder", ["k8s/base", "k8s/overlays/dev", "k8s/overlays/ccxt"])
 def test_what_kustomize_renders_is_strictly_valid(folder: str, bus_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     shutil.copytree(bus_folder, tmp_path / "deploy" / "bus", dirs_exist_ok=True)
@@ -118,6 +124,10 @@ def test_what_kustomize_renders_is_strictly_valid(folder: str, bus_folder: Path,
         timeout=30,
     ).stdout
     items = [item for item in yaml.safe_load_all(rendered) if item]
+    names = {item["metadata"]["name"] for item in items if item["kind"] in ("Deployment", "StatefulSet")}
+    if folder.endswith("ccxt"):
+        assert set(CCXT) <= names
+        assert not {"gateway", "collector", "exchange"} & names, "two writers of one history"
     for item in items:
         kubernetes_validate.validate(item, VERSIONS[-1], strict=True)
     configs = {item["metadata"]["name"] for item in items if item["kind"] == "ConfigMap"}
@@ -132,9 +142,9 @@ def test_what_kustomize_renders_is_strictly_valid(folder: str, bus_folder: Path,
 
 
 def test_there_is_one_workload_for_each_process() -> None:
-    assert set(WORKLOADS) == PROCESSES | {"streams", "nats"}
-    for process in PROCESSES:
-        assert container(process)["args"][:3] == ["python", "-m", f"services.{process}"]
+    assert set(WORKLOADS) == PROCESSES | set(CCXT) | {"streams", "nats"}
+    for workload, process in {**dict(zip(PROCESSES, PROCESSES, strict=True)), **CCXT}.items():
+        assert container(workload)["args"][:3] == ["python", "-m", f"services.{process}"]
 
 
 @pytest.mark.parametrize("workload", sorted(WORKLOADS))
@@ -163,7 +173,7 @@ def test_each_has_time_to_drain_and_a_share_of_the_machine(workload: str) -> Non
     assert "memory" in resources["limits"]
 
 
-@pytest.mark.parametrize("workload", sorted(PROCESSES))
+@pytest.mark.parametrize("workload", sorted(PROCESSES | set(CCXT)))
 def test_liveness_does_not_ask_for_the_bus_and_readiness_does(workload: str) -> None:
     item = container(workload)
     assert item["startupProbe"]["httpGet"]["path"] == "/healthz"
@@ -214,3 +224,51 @@ def test_only_collectors_and_gateways_leave_the_cluster() -> None:
     assert len(leaving) == 1
     (expression,) = leaving[0]["matchExpressions"]
     assert set(expression["values"]) == {"collector", "gateway"}
+
+
+# -- exchanges through ccxt --------------------------------------------------------------------------------------
+
+
+def test_an_exchanges_keys_are_a_secret_that_only_the_gateways_own_copy_shows_it() -> None:
+    spec = pod("gateway-ccxt")
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["venue-keys"]["secret"] == {"secretName": "venue-keys", "defaultMode": 0o400}
+    assert volumes["venues"]["emptyDir"]["medium"] == "Memory"
+    (copies,) = spec["initContainers"]
+    assert "install -m 0400" in copies["args"][-1]
+    assert copies["image"] == container("gateway-ccxt")["image"]
+    assert copies["securityContext"] == container("gateway-ccxt")["securityContext"]
+    assert {mount["name"] for mount in copies["volumeMounts"]} == {"venue-keys", "venues"}
+    mounts = {mount["name"]: mount for mount in container("gateway-ccxt")["volumeMounts"]}
+    assert "venue-keys" not in mounts
+    assert mounts["venues"]["readOnly"] is True
+    for workload in set(WORKLOADS) - {"gateway-ccxt"}:
+        assert not {"venue-keys", "venues"} & {volume["name"] for volume in pod(workload)["volumes"]}
+
+
+def test_the_gateway_finds_the_keys_where_its_configuration_says_and_takes_them_by_their_mode(
+    tmp_path: Path,
+) -> None:
+    config = configuration.load(DEPLOY / "k8s" / "overlays" / "ccxt" / "bestex.toml", {})
+    mounted = {mount["name"]: mount["mountPath"] for mount in container("gateway-ccxt")["volumeMounts"]}
+    copied = pod("gateway-ccxt")["initContainers"][0]["args"][-1]
+    for venue, settings in config.venues.items():
+        assert settings.adapter == "ccxt"
+        assert settings.keys == f"{mounted['venues']}/{venue}.toml"
+        assert settings.options["sandbox"] is True, "an example sends no order with money"
+    secret, own = tmp_path / "secret", tmp_path / "own"
+    for folder in (secret, own):
+        folder.mkdir()
+    (secret / "binance_spot.toml").write_text('key = "k"\nsecret = "s"\n')
+    (secret / "binance_spot.toml").chmod(0o440)  # what fsGroup makes of 0400
+    with pytest.raises(ConfigError, match="others may read it"):
+        read_keys(secret / "binance_spot.toml")
+    command = copied.replace("/run/secrets/venues", str(secret)).replace(mounted["venues"], str(own))
+    subprocess.run(["sh", "-c", command], check=True, timeout=10)
+    assert read_keys(own / "binance_spot.toml").get("key") == "k"
+
+
+def test_the_containers_of_the_overlay_have_the_same_labels_as_those_that_they_replace() -> None:
+    for workload, process in CCXT.items():
+        old, new = (WORKLOADS[name]["spec"]["template"]["metadata"]["labels"] for name in (process, workload))
+        assert old == new, "so that the policies of the network hold for them"

@@ -117,7 +117,7 @@ async def test_each_fill_is_told_with_what_was_filled_until_then(okx: Okx) -> No
         orders = asyncio.create_task(heard(exchange.watch_orders, lambda one: one["status"] == "canceled"))
         money = asyncio.create_task(heard(exchange.watch_balance, lambda one: "BTC" in one))
         trades = asyncio.create_task(heard(exchange.watch_my_trades, lambda _: True))
-        await until(lambda: sum(len(one.state["args"]) for one in okx.sockets) >= 2)
+        await until(lambda: sum(len(one.state.get("args", ())) for one in okx.sockets) >= 2)
         made = await exchange.create_order(
             SPOT, "limit", "buy", 0.5, 100, {"clientOrderId": "one", "timeInForce": "IOC"}
         )
@@ -234,7 +234,10 @@ async def test_public_trades_and_the_best_prices(okx: Okx) -> None:
             heard(lambda: exchange.watch_bids_asks([SPOT]), lambda one: one[SPOT]["ask"] == 100)
         )
         await until(
-            lambda: {one["channel"] for s in okx.sockets for one in s.state["args"]} == {"trades", "bbo-tbt"}
+            lambda: (
+                {one["channel"] for s in okx.sockets for one in s.state.get("args", ())}
+                == {"trades", "bbo-tbt"}
+            )
         )
         okx.engine.submit("default", SPOT, Side.SELL, Decimal("0.1"), Decimal(99))
         [trade] = await asyncio.wait_for(trades, 10)

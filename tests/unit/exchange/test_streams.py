@@ -74,6 +74,19 @@ def test_a_quiet_book_is_repeated_so_that_quiet_is_not_taken_for_lost() -> None:
     assert [frame.seq for frame in outbox.sent] == [0, 1, 2]
 
 
+def test_a_market_that_is_heard_from_elsewhere_is_repeated_only_if_it_was_heard_again() -> None:
+    _, data = market_data()
+    outbox = FakeOutbox()
+    data.join(outbox, "sim_a", BTC, 1, False, NOW)
+    data.heard_ns = {("sim_a", BTC): NOW}
+    data.publish([], NOW)
+    data.publish([], NOW + HEARTBEAT_NS)
+    assert [frame.seq for frame in outbox.sent] == [0, 1]
+    data.heard_ns = {("sim_a", BTC): NOW + 1}
+    data.publish([], NOW + HEARTBEAT_NS)
+    assert [frame.seq for frame in outbox.sent] == [0, 1, 2]
+
+
 def test_one_who_listens_to_a_venue_hears_all_of_its_markets_and_no_others() -> None:
     _, data = market_data()
     outbox = FakeOutbox()

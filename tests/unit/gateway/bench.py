@@ -10,7 +10,7 @@ from bestex import codec, fleet, subjects
 from bestex import messages as m
 from bestex.clock import DAY, SECOND, Time
 from bestex.config import Config, parse
-from bestex.core import BusBack, BusLost, Call, Fact, Recovered, Wake, Wakeup
+from bestex.core import Alarm, BusBack, BusLost, Call, Fact, Recovered, Wake, Wakeup
 from bestex.errors import Code
 from bestex.instruments import Instruments
 from bestex.messages import Side, Tif
@@ -95,12 +95,19 @@ QTY = 1_000  # the usual child's quantity in units
 class Bench:
     """`hear` gives the core one input. Facts are stored at once; `calls` are what was asked of the venue."""
 
-    def __init__(self, config: Config = CONFIG, capabilities: p.Capabilities = CAPABILITIES) -> None:
+    def __init__(
+        self,
+        config: Config = CONFIG,
+        capabilities: p.Capabilities = CAPABILITIES,
+        venue: str = VENUE,
+        now_ns: int = START,
+    ) -> None:
         self.config = config
-        self.capabilities: Mapping[str, p.Capabilities] = {VENUE: capabilities}
-        self.now = START
+        self.capabilities: Mapping[str, p.Capabilities] = {venue: capabilities}
+        self.now = now_ns
         self.journal: list[Any] = []
         self.calls: list[Any] = []
+        self.alarms: list[Alarm] = []
         self.wakes: dict[str, int] = {}
         self.bus_is_there = True
         self._waiting: list[Any] = []  # for the bus: effects of facts that are not stored, and calls in doubt
@@ -156,6 +163,8 @@ class Bench:
             self.wakes.pop(effect.key, None)
             if effect.at_ns:
                 self.wakes[effect.key] = effect.at_ns
+        elif isinstance(effect, Alarm):
+            self.alarms.append(effect)
         else:
             assert isinstance(effect, Call)
             if not self.bus_is_there and not effect.always:

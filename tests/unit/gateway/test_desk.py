@@ -15,7 +15,7 @@ from bestex.errors import Code
 from bestex.messages import Side, Tif
 from services.gateway import desk as desk_module
 from services.gateway import port as p
-from services.gateway.desk import CANCEL_RESERVE, Desk
+from services.gateway.desk import CANCEL_RESERVE, QUERY_RESERVE, Desk
 
 
 class Scripted:
@@ -63,9 +63,9 @@ class Scripted:
 
 
 class Table:
-    def __init__(self, now_ns: int = 0) -> None:
+    def __init__(self, now_ns: int = 0, venue: Scripted | None = None) -> None:
         self.now_ns = now_ns
-        self.venue = Scripted()
+        self.venue = venue or Scripted()
         self.said: list[Any] = []
         self.heard = asyncio.Event()
         self.bus_is_there = True
@@ -267,3 +267,96 @@ async def test_an_order_that_waits_is_not_sent_once_the_bus_is_lost_and_a_cancel
             p.VenueClosed: "c2",
         }
         assert next(said.code for said in table.said if said.child_id == "c1") is Code.NOT_READY
+
+
+class Limited(Scripted):
+    """A venue whose orders wait for its limits."""
+
+    capabilities = p.Capabilities(in_flight_max=CANCEL_RESERVE + QUERY_RESERVE + 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admitted = asyncio.Event()
+        self.refusal: list[p.Said] = []
+
+    async def admit(self, request: p.Submit | p.Replace) -> Sequence[p.Said]:  # noqa: ARG002
+        await self.admitted.wait()
+        return self.refusal
+
+
+async def test_the_last_look_comes_after_the_wait_for_the_venues_limits() -> None:
+    async with Table(venue=Limited()) as table:
+        assert isinstance(table.venue, Limited)
+        table.desk.call(submit("c1", deadline_ns=10))
+        await asyncio.sleep(0)
+        table.now_ns = 10
+        table.venue.admitted.set()
+        await table.until(1)
+        assert [type(one) for one in table.said] == [p.VenueNotSent]
+        assert table.venue.seen == []
+
+
+async def test_what_the_venues_limits_do_not_let_pass_is_not_sent_and_said_so() -> None:
+    async with Table(venue=Limited()) as table:
+        assert isinstance(table.venue, Limited)
+        table.venue.refusal = [p.VenueNotSent(child_id="c1", code=Code.RATE_LIMITED, text="full")]
+        table.venue.admitted.set()
+        table.desk.call(submit("c1"))
+        await table.until(1)
+        assert table.said == table.venue.refusal
+        assert table.venue.seen == []
+
+
+async def test_orders_that_wait_for_the_venues_limits_hold_up_no_question_and_no_cancel() -> None:
+    async with Table(venue=Limited()) as table:
+        for number in range(10):
+            table.desk.call(submit(f"c{number}"))
+        for _ in range(QUERY_RESERVE):
+            table.desk.call(p.QueryOrder(venue="sim_a", symbol="BTC/USDT", child_id="q"))
+        for _ in range(CANCEL_RESERVE):
+            table.desk.call(cancel("c0"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        kinds = Counter(type(one).__name__ for one in table.venue.seen)
+        assert kinds == {"QueryOrder": QUERY_RESERVE, "Cancel": CANCEL_RESERVE}
+
+
+async def test_pulls_that_come_while_one_is_under_way_are_one_from_the_earliest() -> None:
+    table, seen, gate = Table(), list[int](), asyncio.Event()
+
+    async def fills_since(since_ns: int) -> Sequence[p.VenueFill] | None:
+        seen.append(since_ns)
+        await gate.wait()
+        return []
+
+    with (
+        patch.object(table.venue, "fills_since", fills_since),
+        patch.object(desk_module, "PULL_PAUSE_S", 0.001),
+    ):
+        async with table:
+            for since_ns in (50, 40, 30, 60):
+                table.desk.call(p.PullFills(venue="sim_a", since_ns=since_ns))
+            gate.set()
+            await table.until(2)
+            assert seen == [50, 30]
+            assert table.said == [p.VenuePulled("sim_a", 0)] * 2
+            table.desk.call(p.PullFills(venue="sim_a", since_ns=20))
+            await table.until(3)
+            assert seen == [50, 30, 20], "and the next one goes as ever"
+
+
+async def test_a_reconciliation_that_fails_is_asked_for_again_after_longer_and_longer() -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def refuse(_: p.MassStatus) -> None:
+        return None
+
+    async with Table() as table:
+        with patch.object(table.venue, "mass_status", refuse), patch.object(asyncio, "sleep", sleep):
+            for count in range(1, 8):
+                table.desk.call(p.MassStatus(venue="sim_a", since_ns=0))
+                await table.until(count)
+        assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]

@@ -18,7 +18,7 @@ def test_a_gateway_owns_its_venues_streams_and_hears_its_commands_and_all_halts(
     service = build(CONFIG, (VENUE,))
     assert [read.stream for read in service.journal] == ["EXEC_sim_a"]
     assert service.hears == ("bestex.v1.book.BTC-USDT",), "the collar's references, and nothing else"
-    assert list(service.reports) == ["bestex.v1.halts"]
+    assert list(service.reports) == ["bestex.v1.halts", "bestex.v1.positions", "bestex.v1.venues"]
     assert [(read.stream, read.subjects, read.durable) for read in service.reads] == [
         ("CONTROL", ("bestex.v1.control.halt.>",), ""),
         ("ROUTE", ("bestex.v1.child.sim_a.>",), "gateway-sim_a"),

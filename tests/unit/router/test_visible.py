@@ -8,12 +8,13 @@ import msgspec
 import pytest
 
 from bestex import messages as m
-from bestex.clock import SECOND
+from bestex.clock import MINUTE, SECOND, parse_time
 from bestex.messages import BookStatus, Side
-from services.router.routing import make_strategy
+from services.router.routing import make_strategy, rest_leg
 from services.router.strategies.base import Route
 from services.router.visible import beyond
 from tests.routes import find_route
+from tests.unit.equities import HOURS, SYMBOL, korean
 from tests.unit.router.strategies.market import NOW, REGISTRY, column, configured, route_of, shown, taken
 
 TWO = configured(a="", b="")
@@ -243,3 +244,76 @@ def test_a_fraction_where_percent_are_asked_for_is_refused_with_what_to_write(na
         make_strategy(REGISTRY, TWO, name, {"min_liquidity_percent": 0.05})
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'both'"):
         make_strategy(REGISTRY, TWO, name, {"liquidity_type": "both"})
+
+
+OPEN, CLOSE = parse_time("2026-11-27T00:00:00Z"), parse_time("2026-11-27T06:30:00Z")
+KOREA = korean(price="49950", venues=("krx", "nxt"), calendars=HOURS)
+
+
+def korean_route(now_ns: int, asks: dict[int, int], name: str = "sweep", **changed: Any) -> Route:
+    columns = [
+        m.VenueColumn(
+            venue, BookStatus.LIVE, 0, now_ns, now_ns, [49_000], [50], list(asks), list(asks.values())
+        )
+        for venue in ("krx", "nxt")
+    ]
+    book = m.ConsolidatedBook(SYMBOL, 1, now_ns, 0, 0, False, False, columns)
+    strategy = make_strategy(REGISTRY, KOREA, name, changed)
+    instrument = KOREA.make_instruments().by_symbol[SYMBOL]
+    return find_route(instrument, KOREA, strategy, book, Side.BUY, 20, None, now_ns=now_ns)
+
+
+@every_strategy
+@pytest.mark.parametrize(
+    ("now_ns", "closed"),
+    [
+        (OPEN - 30 * MINUTE, {"krx"}),
+        (OPEN, {"nxt"}),
+        (OPEN + 30 * SECOND, set()),
+        (CLOSE - MINUTE, {"nxt"}),
+        (CLOSE, {"krx", "nxt"}),
+        (CLOSE + 10 * MINUTE, {"krx"}),
+    ],
+)
+def test_a_venue_whose_market_is_closed_is_left_out_until_it_opens(
+    name: str, now_ns: int, closed: set[str]
+) -> None:
+    route = korean_route(now_ns, {49_950: 100}, name)
+    reasons = {
+        venue for venue, why in route.left_out.items() if why.startswith("market_closed: closed until 2")
+    }
+    assert reasons == closed
+    assert set(taken(route)).isdisjoint(closed)
+    assert bool(route.allocations) == (len(closed) < 2)
+
+
+@pytest.mark.parametrize(
+    ("asks", "is_bad"),
+    [
+        ({49_950: 5, 50_000: 5, 50_100: 90}, False),
+        ({49_950: 5, 50_050: 90}, True),
+        ({49_960: 90}, True),
+        ({50_100: 90}, False),
+    ],
+)
+def test_a_book_is_on_the_ticks_of_its_prices(asks: dict[int, int], is_bad: bool) -> None:
+    left_out = korean_route(OPEN + MINUTE, asks).left_out
+    assert (left_out.get("krx") == "bad_book: a price is off the venue's tick") == is_bad
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "price"),
+    [
+        (Side.BUY, 50_049, 50_000),
+        (Side.BUY, 49_999, 49_950),
+        (Side.SELL, 49_951, 50_000),
+        (Side.SELL, 50_001, 50_100),
+    ],
+)
+def test_what_rests_is_rounded_to_its_passive_side_across_a_boundary(
+    side: Side, limit: int, price: int
+) -> None:
+    instrument = KOREA.make_instruments().by_symbol[SYMBOL]
+    rest = rest_leg(instrument, KOREA, side, 10, limit, {"krx"})
+    assert rest is not None
+    assert rest.price == price

@@ -13,46 +13,63 @@ from typing import Any, Protocol
 
 from bestex.clock import MS
 from bestex.units import UnitError
-from services.collector.sources.ccxt.stream import Levels, Stream, Streams
+from services.collector.sources.ccxt.stream import FeedBroken, Levels, Stream, Streams
 
+JSON = ("{", "[")  # what a text begins with that ccxt takes for JSON
 AGGRESSORS = {"buy": 1, "sell": -1}
 
 
-class FeedBroken(Exception):
-    """A feed cannot be trusted any more: an update is missing, or its book cannot be."""
-
-
 class Hearing(Protocol):
-    def hear(self, exchange: Any, client: Any, message: Any) -> bool:
-        """Whether it is dealt with, so that ccxt is not to see it."""
+    def frame(self, exchange: Any, client: Any, message: Any, pass_on: Callable[[Any, Any], None]) -> None:
+        """A message, parsed; `pass_on(client, message)` gives it to ccxt. Never raises."""
 
     def told(self, exchange: Any, result: Any) -> bool:
-        """The same of what ccxt made of a message."""
+        """Whether what ccxt made of a message is dealt with, so that nobody is woken up for it."""
 
     def broken(self, error: BaseException) -> None: ...
 
 
 def hooked(kind: type, hearing: Hearing) -> type:
-    """A subclass of the ccxt class `kind`. An exception in a handler would end ccxt's reading in silence: here it
-    ends the session."""
+    """A subclass of the ccxt class `kind`. An exception in a handler, or text that cannot be parsed, would end ccxt's
+    reading in silence: here it ends the session."""
+
+    from aiohttp import WSMsgType
+    from orjson import loads
+
+    text = WSMsgType.TEXT
 
     class Hooked(kind):  # type: ignore[misc]
         def handle_message(self, client: Any, message: Any) -> None:
-            try:
-                if not hearing.hear(self, client, message):
-                    super().handle_message(client, message)
-            except Exception as error:  # noqa: BLE001 - whatever it was, what follows is not to be relied on
-                hearing.broken(error)
+            hearing.frame(self, client, message, super().handle_message)
 
         def client(self, url: str) -> Any:
             client = super().client(url)
             if "resolve" not in vars(client):
+                receive: Callable[[Any], None] = client.handle_message
                 resolve: Callable[[Any, Any], Any] = client.resolve
 
-                def told(result: Any, message_hash: Any) -> Any:
-                    return result if hearing.told(self, result) else resolve(result, message_hash)
+                passed = super().handle_message
 
-                client.resolve = told
+                def received(frame: Any) -> None:
+                    """Of a text that is JSON, what ccxt's client would do with it, without its detours."""
+                    try:
+                        if frame.type is text and frame.data[:1] in JSON:
+                            hearing.frame(self, client, loads(frame.data), passed)
+                        else:
+                            receive(frame)
+                    except Exception as error:  # noqa: BLE001 - no JSON, no gzip: what follows is not to be relied on
+                        hearing.broken(error)
+
+                def told(result: Any, message_hash: Any) -> Any:
+                    try:
+                        if hearing.told(self, result):
+                            return result
+                    except Exception as error:  # noqa: BLE001 - here a task of ccxt's own would swallow it
+                        hearing.broken(error)
+                        return result
+                    return resolve(result, message_hash)
+
+                client.handle_message, client.resolve = received, told
             return client
 
     Hooked.__name__ = Hooked.__qualname__ = kind.__name__
@@ -79,6 +96,9 @@ class Told:
         if type(result) is ArrayCache:
             self._trades(self._new(result), recv_ns)
             return True
+        if type(result) is dict and (result.get("markPrice") or "fundingRate" in result):
+            self._mark(result, recv_ns)
+            return True
         if _is_trade(result):
             self._trades([result], recv_ns)
             return True
@@ -86,6 +106,14 @@ class Told:
             self._trades(result, recv_ns)
             return True
         return False
+
+    def _mark(self, said: Any, recv_ns: int) -> None:
+        """A ticker or a funding rate of ccxt's."""
+        stream = self._streams.by_symbol.get(said.get("symbol"))
+        if stream is not None and stream.listing.kind == "perp":
+            at_ns = int(said.get("timestamp") or 0) * MS
+            rate, next_ms = said.get("fundingRate"), said.get("fundingTimestamp")
+            stream.mark(at_ns, recv_ns, said.get("markPrice"), said.get("indexPrice"), rate, next_ms)
 
     def _book(self, stream: Stream, book: Any, recv_ns: int) -> None:
         bids = self._best(stream, book["bids"], -1)

@@ -1,15 +1,18 @@
 """A venue's market data through ccxt: its connections, subscriptions and pings, our ears (`hooks`).
 
 A session is one exchange of ccxt, from its first connection to its first trouble: a lost or silent connection, a
-missing update, a book that cannot be. Then all books are unknown, and the next session begins from nothing, so that
-nothing of a broken one is ever built upon.
+missing or late update, a book that cannot be. Then all books are unknown, and the next session begins from nothing,
+so that nothing of a broken one is ever built upon.
 
-Options of the venue: `silence_s`, after so many seconds without any frame the connection is taken for dead.
+Options of the venue: `silence_s`, after so many seconds in which a connection that carries books told none, it is
+taken for dead; `late_s`, an update that was longer under way than so many seconds ends the session; `marks = false`,
+no mark prices of perpetuals.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,17 +24,24 @@ from bestex.clock import MS, SECOND, AffineClock
 from bestex.config import Config
 from bestex.errors import ConfigError
 from bestex.instruments import Instrument, Listing
+from services.collector import metrics
 from services.collector.sources import Deliver
-from services.collector.sources.ccxt.hooks import FeedBroken, Told, hooked
 from services.collector.sources.ccxt.markets import Markets, differences, terms_of, unreadable
 from services.collector.sources.ccxt.quirks import quirk_of
-from services.collector.sources.ccxt.stream import Stream, Streams, VenueClock
+from services.collector.sources.ccxt.session import Session
+from services.collector.sources.ccxt.stream import LATE_NS, FeedBroken, Stream, Streams
+from services.collector.sources.ccxt.venue_clock import VenueClock
 
 TIMEOUT_S = 10.0
 SILENCE_S = 60.0
 RECONNECT_FIRST_S, RECONNECT_MAX_S = 0.25, 30.0
+LIMITED_S = (
+    60.0  # who goes on asking an exchange that has said "too many" is banned, for minutes and then for days
+)
 LASTED_NS = 30 * SECOND  # a shorter session has not shown that it works, and each costs a snapshot
-TOLD_BEFORE_MS = 5_000  # clocks differ, and trades of this long before the session are still news
+CLOSE_S = 5.0  # a connection whose other end is gone does not hold up the next one
+CLOCK_SAMPLES = 3
+CLOCK_EVERY_S = 300.0  # a good quartz drifts by some 10 ms in that time
 
 
 class CcxtSource:
@@ -42,33 +52,66 @@ class CcxtSource:
         self._listed = list(_listed(venue, config))
         if not self._listed:
             raise ConfigError(f"venues.{venue}: no instrument is listed there")
-        self._silence_s = float(config.venues[venue].options.get("silence_s", SILENCE_S))
+        options = config.venues[venue].options
+        self._silence_s = float(options.get("silence_s", SILENCE_S))
+        self._marks = bool(options.get("marks", True))
+        self._late_ns = int(float(options.get("late_s", LATE_NS / SECOND)) * SECOND)
         symbols = [listing.symbol for _, listing in self._listed]
         self._markets = Markets(Path(config.data_dir), venue, symbols)
         self._clock = VenueClock()
+        self._streams: Streams | None = None
+        self._had: set[str] = set()  # symbols of which there once was a book
         self._log = structlog.get_logger(venue=venue)
+        self._show()
+
+    def _show(self) -> None:
+        """The figures are read when somebody asks for them."""
+        metrics.AHEAD.labels(self._venue).set_function(lambda: self._clock.ahead_ns / SECOND)
+        metrics.LATE.labels(self._venue).set_function(lambda: self._clock.late_ns / SECOND)
+        metrics.AHEAD_ERROR.labels(self._venue).set_function(
+            lambda: math.nan if self._clock.error_ns is None else self._clock.error_ns / SECOND
+        )
+        metrics.KNOWN.labels(self._venue).set_function(
+            lambda: (
+                0 if self._streams is None else sum(one.is_known for one in self._streams.by_symbol.values())
+            )
+        )
 
     async def run(self, deliver: Deliver, now_ns: Callable[[], int]) -> None:
         pause = RECONNECT_FIRST_S
         while True:
-            began_ns = now_ns()
-            session = Session(self._kind, self._streams(deliver), self._config.market_data.levels, now_ns)
+            began_ns, least = now_ns(), 0.0
+            session = self._session(deliver, now_ns)
+            metrics.SESSIONS.labels(self._venue).inc()
             text = "ended"
             try:
                 await self._hold(session, now_ns)
             except Exception as error:  # noqa: BLE001 - of the venue, of ccxt, of a frame: begin anew
                 text = f"{type(error).__name__}: {error}"[:500]
+                metrics.BREAKS.labels(self._venue, type(error).__name__).inc()
+                least = LIMITED_S if _asked_too_much(error) else 0.0
             finally:
                 session.streams.end(now_ns())
-                await session.close()
+                self._had |= {one.symbol for one in session.streams.by_symbol.values() if one.was_known}
+                await self._close(session)
             if now_ns() - began_ns > LASTED_NS:
                 pause = RECONNECT_FIRST_S
-            self._log.warning("no market data", error=text, again_in_s=pause)
-            await asyncio.sleep(pause)
+            self._log.warning("no market data", error=text, again_in_s=max(pause, least))
+            await asyncio.sleep(max(pause, least))
             pause = min(2 * pause, RECONNECT_MAX_S)
 
-    def _streams(self, deliver: Deliver) -> Streams:
-        return Streams(Stream(*terms, self._clock, deliver) for terms in self._listed)
+    def _session(self, deliver: Deliver, now_ns: Callable[[], int]) -> Session:
+        """With a clock of its own: one of ours that was set would be taken for lateness ever after."""
+        self._clock = clock = VenueClock()
+        self._streams = Streams(Stream(*terms, clock, deliver, self._late_ns) for terms in self._listed)
+        return Session(self._kind, self._streams, self._config.market_data.levels, now_ns)
+
+    async def _close(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await session.close()
+        except Exception as error:  # noqa: BLE001 - what is left of it is nobody's, and the next one waits
+            self._log.warning("not closed", error=f"{type(error).__name__}: {error}"[:500])
 
     def _create(self, kind: type) -> Any:
         exchange = ccxt_client.create(self._venue, self._config, TIMEOUT_S, kind=kind)
@@ -83,8 +126,10 @@ class CcxtSource:
         old = await self._markets.load(exchange, now_ns())
         self._check(session)
         tasks = [asyncio.create_task(self._refresh(now_ns))] if old else []
+        if exchange.has.get("fetchTime") is True:
+            tasks.append(asyncio.create_task(self._ask_the_time(exchange, self._clock, now_ns)))
         try:
-            await session.listen(self._silence_s)
+            await session.listen(self._silence_s, self._had, marks=self._marks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -110,6 +155,20 @@ class CcxtSource:
             raise FeedBroken("no symbol is left")
         session.streams.name(exchange.markets)
 
+    async def _ask_the_time(self, exchange: Any, clock: VenueClock, now_ns: Callable[[], int]) -> None:
+        while True:
+            try:
+                answers = []
+                for _ in range(CLOCK_SAMPLES):
+                    began_ns = now_ns()
+                    answers.append((began_ns, int(await exchange.fetch_time()) * MS, now_ns()))
+                clock.asked(answers)
+            except Exception as error:  # noqa: BLE001 - then the quickest message is all that is known of its clock
+                self._log.warning(
+                    "the venue's time is not known", error=f"{type(error).__name__}: {error}"[:200]
+                )
+            await asyncio.sleep(CLOCK_EVERY_S)
+
     async def _refresh(self, now_ns: Callable[[], int]) -> None:
         """The file of markets, by an exchange of its own: those in use stay as they are until the next session."""
         exchange = self._create(self._kind)
@@ -121,73 +180,14 @@ class CcxtSource:
             await exchange.close()
 
 
+def _asked_too_much(error: Exception) -> bool:
+    from ccxt.base.errors import DDoSProtection, RateLimitExceeded
+
+    return isinstance(error, DDoSProtection | RateLimitExceeded)
+
+
 def _listed(venue: str, config: Config) -> Iterator[tuple[Instrument, Listing]]:
     for instrument in config.make_instruments().all:
         listing = instrument.listing(venue)
         if listing is not None:
             yield instrument, listing
-
-
-class Session:
-    """One exchange object, and what its ears do (`hooks.Hearing`)."""
-
-    def __init__(self, kind: type, streams: Streams, levels: int, now_ns: Callable[[], int]) -> None:
-        self.exchange: Any = None
-        self.kind = hooked(kind, self)
-        self.streams = streams
-        self._now_ns = now_ns
-        self._frames = 0
-        self._told = Told(streams, levels, now_ns() // MS - TOLD_BEFORE_MS)
-        self.quirk = quirk_of(kind.__name__)(streams, self.broken, now_ns)
-        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def hear(self, exchange: Any, client: Any, message: Any) -> bool:
-        if self._broken.done():
-            return True  # what comes after a break is nobody's
-        self._frames += 1
-        return self.quirk.hear(exchange, client, message, self._now_ns())
-
-    def told(self, exchange: Any, result: Any) -> bool:
-        return self._told.take(exchange, result, self._now_ns())
-
-    def broken(self, error: BaseException) -> None:
-        """The books are unknown from this moment, not only when the session is over."""
-        self.streams.end(self._now_ns())
-        if not self._broken.done():
-            self._broken.set_exception(error)
-
-    async def listen(self, silence_s: float) -> None:
-        """Until something breaks, and raises what it was."""
-        self.quirk.prepare(self.exchange)
-        watching = [asyncio.create_task(_forever(watch)) for watch in self.quirk.watches(self.exchange)]
-        watching.append(asyncio.create_task(self._listen_for_silence(silence_s)))
-        try:
-            done, _ = await asyncio.wait([self._broken, *watching], return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                if one.cancelled():  # ccxt cancels what waits on a connection that it closes by itself
-                    raise FeedBroken("the connection was closed")
-                one.result()
-        finally:
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
-
-    async def _listen_for_silence(self, silence_s: float) -> None:
-        frames = -1
-        while frames != self._frames:
-            frames = self._frames
-            await asyncio.sleep(silence_s)
-        raise FeedBroken(f"nothing was heard for {silence_s} s")
-
-    async def close(self) -> None:
-        if self._broken.done():
-            self._broken.exception()  # seen, or superseded by another
-        await self.quirk.stop()
-        if self.exchange is not None:
-            await self.exchange.close()
-
-
-async def _forever(watch: Callable[[], Any]) -> None:
-    while True:
-        await watch()
-        await asyncio.sleep(0)

@@ -5,25 +5,40 @@ Sizes are as the venue counts them, contracts where it trades contracts: whoever
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
+
+from bestex.clock import MS, SECOND
 from bestex.depth import MAX_TEXTS, units_of_text
 from bestex.feed import DepthUpdate, FeedEvent
 from bestex.instruments import Instrument, Listing
-from bestex.messages import MarketTrade, VenueBook
+from bestex.messages import MarketTrade, MarkPrice, VenueBook
 from bestex.units import UnitError, to_units
+from services.collector.sources.ccxt.venue_clock import VenueClock
 
 TRADES_REMEMBERED = (
     4_096  # ids; an exchange that tells the last ones again at a reconnect tells at most 1,000
 )
-CLOCK_BLOCK = 256  # messages that a maximum is taken over
-CLOCK_BLOCKS = 32  # maxima that count: a clock that is set is followed within 8,192 messages
+MARK_SCALE = 8  # mark prices are averages, and finer than any tick
+MARK_EVERY_NS = SECOND  # some venues say each change of it, ten times a second
+LATE_NS = (
+    5 * SECOND
+)  # what was so long under way says nothing of now: the line, the venue or we do not keep up
+TEXTS_TOTAL = (
+    1 << 20
+)  # remembered of all symbols together, some 150 MB; of one or a few as many as anybody needs
+TEXTS_MIN = 2_048  # of each
 
 Levels = list[tuple[int, int]]
-Deliver = Callable[[FeedEvent | VenueBook], None]
+Deliver = Callable[[FeedEvent | VenueBook | MarkPrice], None]
+
+
+class FeedBroken(Exception):
+    """A feed cannot be trusted any more: an update is missing or late, or its book cannot be."""
 
 
 class Numbers(dict[Any, int]):
@@ -33,10 +48,10 @@ class Numbers(dict[Any, int]):
     a little less than there is can be shown without harm.
     """
 
-    __slots__ = ("floor", "scale")
+    __slots__ = ("floor", "most", "scale")
 
-    def __init__(self, scale: int, *, floor: bool = False) -> None:
-        self.scale, self.floor = scale, floor
+    def __init__(self, scale: int, *, floor: bool = False, most: int = MAX_TEXTS) -> None:
+        self.scale, self.floor, self.most = scale, floor, most
 
     def __missing__(self, said: Any) -> int:
         """UnitError for what is no number, or, without `floor`, finer than the scale."""
@@ -50,7 +65,7 @@ class Numbers(dict[Any, int]):
                 raise UnitError(f"{text[:40]!r} is no number") from None
             if units < 0:
                 raise UnitError(f"{text} is below zero") from None
-        if len(self) >= MAX_TEXTS:
+        if len(self) >= self.most:
             self.clear()
         self[said] = units
         return units
@@ -61,61 +76,54 @@ class Numbers(dict[Any, int]):
         return to_units(number, self.scale)
 
 
-class VenueClock:
-    """The venue's clock against ours: the fastest message cannot have arrived before it was sent.
-
-    Where it seems to have, the venue's clock is ahead by at least as much, and as much is taken off its times. Then
-    latencies are true up to a constant, as in a recording; the receive times are those of our own clock, as they are
-    compared with it.
-    """
-
-    def __init__(self) -> None:
-        self._maxima: deque[int] = deque(maxlen=CLOCK_BLOCKS)
-        self._block, self._left = 0, CLOCK_BLOCK
-        self.ahead_ns = 0
-
-    def ours(self, venue_ns: int, recv_ns: int) -> int:
-        """0 stays 0: the venue sends no time."""
-        if not venue_ns:
-            return 0
-        ahead = venue_ns - recv_ns
-        self._block = max(self._block, ahead)
-        self._left -= 1
-        if ahead > self.ahead_ns:
-            self.ahead_ns = ahead
-        if not self._left:
-            self._maxima.append(self._block)
-            self._block, self._left = 0, CLOCK_BLOCK
-            self.ahead_ns = max(self._maxima)
-        return venue_ns - self.ahead_ns
-
-
 class Stream:
-    """`is_known`: whether those who hear of the book hold one."""
+    """`is_known`: whether those who hear of the book hold one. `was_known`: whether they ever did."""
 
-    def __init__(self, instrument: Instrument, listing: Listing, clock: VenueClock, deliver: Deliver) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        listing: Listing,
+        clock: VenueClock,
+        deliver: Deliver,
+        late_ns: int = LATE_NS,
+    ) -> None:
         self.instrument, self.listing = instrument, listing
         self.symbol = listing.symbol
         self.market_id = ""
         self.prices = Numbers(instrument.price_scale)
         self.qtys = Numbers(instrument.qty_scale, floor=True)
-        self.is_known = False
+        self.is_known = self.was_known = False
+        self.group = Nobody()
         self._head = listing.venue, listing.symbol
         self._scales = instrument.price_scale, instrument.qty_scale
-        self._clock, self._deliver = clock, deliver
+        self._clock, self._deliver, self._late_ns = clock, deliver, late_ns
         self._told: OrderedDict[str, None] = OrderedDict()
+        self._mark_scale = max(MARK_SCALE, instrument.price_scale)
+        self._mark = MarkPrice(*self._head, 0, 0, self._mark_scale, 0)
+
+    def pairs(self, pairs: Iterable[Any]) -> Levels:
+        """Of each the price and the size. ValueError where there is more to one."""
+        prices, qtys = self.prices, self.qtys
+        return [(prices[price], qtys[qty]) for price, qty in pairs]
 
     def read(self, pairs: Iterable[Any]) -> Levels:
-        """Of each the price and the size; more may follow."""
+        """The same, where more may follow."""
         prices, qtys = self.prices, self.qtys
         return [(prices[pair[0]], qtys[pair[1]]) for pair in pairs]
 
     def whole(self, seq: int, venue_ns: int, recv_ns: int, bids: Levels, asks: Levels) -> None:
-        self.is_known = True
+        """Its time may be long ago: that of the last change."""
+        self.is_known = self.was_known = True
+        self.group.books += 1
         self._update(seq, venue_ns, recv_ns, True, bids, asks)
 
     def change(self, seq: int, venue_ns: int, recv_ns: int, bids: Levels, asks: Levels) -> None:
-        self._update(seq, venue_ns, recv_ns, False, bids, asks)
+        """FeedBroken where it comes so late that nobody may take the book for what it is now."""
+        at_ns = self._clock.ours(venue_ns, recv_ns)
+        if self._clock.late_ns > self._late_ns:
+            raise FeedBroken(f"{self.symbol}: an update was {self._clock.late_ns / SECOND:.1f} s under way")
+        self.group.books += 1
+        self._deliver(DepthUpdate(*self._head, seq, at_ns, recv_ns, *self._scales, False, bids, asks))
 
     def unknown(self, recv_ns: int) -> None:
         """Said once: nobody must trade on a book that may miss a change."""
@@ -133,7 +141,8 @@ class Stream:
 
     def best(self, seq: int, venue_ns: int, recv_ns: int, bids: Levels, asks: Levels) -> None:
         """The best levels of a book that ccxt keeps, best first."""
-        self.is_known = True
+        self.is_known = self.was_known = True
+        self.group.books += 1
         at_ns = self._clock.ours(venue_ns, recv_ns)
         bid_px, bid_qty = [price for price, _ in bids], [qty for _, qty in bids]
         ask_px, ask_qty = [price for price, _ in asks], [qty for _, qty in asks]
@@ -155,17 +164,46 @@ class Stream:
         at_ns = self._clock.ours(venue_ns, recv_ns)
         self._deliver(MarketTrade(*self._head, trade_id, at_ns, recv_ns, *self._scales, *units, aggressor))
 
+    def mark(self, venue_ns: int, recv_ns: int, mark: Any, index: Any, rate: Any, next_ms: Any) -> None:
+        """Each as the venue says it, None or empty where it does not: then it is what it was. Told once a second."""
+        numbers, last = Numbers(self._mark_scale, floor=True, most=1), self._mark
+        made = MarkPrice(
+            *self._head,
+            self._clock.ours(venue_ns, recv_ns),
+            recv_ns,
+            self._mark_scale,
+            numbers[mark] if mark else last.mark,
+            numbers[index] if index else last.index,
+            float(rate) if rate not in (None, "") else last.funding_rate,
+            int(next_ms) * MS if next_ms else last.next_funding_ns,
+        )
+        if not made.mark or recv_ns - last.recv_ns < MARK_EVERY_NS:
+            made = msgspec.structs.replace(made, recv_ns=last.recv_ns)  # when it was told
+        else:
+            self._deliver(made)
+        self._mark = made
+
 
 def _to_nobody(_: Any) -> None:
     """Where a stream that has ended delivers to."""
 
 
-class Streams:
+class Nobody:
+    """The group of a stream that is in none. `books`: how many were told."""
+
+    books = 0
+
+
+class Streams(Nobody):
     """A venue's symbols, by ccxt's name and, as soon as the markets are known, by the venue's own."""
 
     def __init__(self, streams: Iterable[Stream]) -> None:
         self.by_symbol = {stream.symbol: stream for stream in streams}
         self.by_id: dict[str, Stream] = {}
+        most = min(MAX_TEXTS, max(TEXTS_MIN, TEXTS_TOTAL // (2 * max(1, len(self.by_symbol)))))
+        for stream in self.by_symbol.values():
+            stream.group = self
+            stream.prices.most = stream.qtys.most = most
 
     def name(self, markets: dict[str, Any]) -> None:
         """KeyError for a symbol that has no market."""

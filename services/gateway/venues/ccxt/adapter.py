@@ -1,4 +1,5 @@
-"""Any exchange of ccxt as a venue: REST for requests, the exchange's user streams for speed.
+"""Any exchange of ccxt as a venue: a websocket for orders where it has one, REST for all else, and the exchange's
+user streams for speed.
 
 ccxt is told to retry nothing and to limit nothing. A failed request is judged in `outcomes`, numbers are checked in
 `terms`, and everything that differs by exchange is its quirk's. The streams lose what happens while they are down,
@@ -16,6 +17,7 @@ import ccxt
 import structlog
 
 from bestex import ccxt_client
+from bestex.budget import Kind
 from bestex.clock import MS, AffineClock
 from bestex.config import Config
 from bestex.errors import Code, ConfigError
@@ -23,9 +25,11 @@ from bestex.instruments import FEE_ONE, Listing
 from bestex.units import UnitError
 from services.gateway import port as p
 from services.gateway.venues.ccxt import outcomes, said
+from services.gateway.venues.ccxt.entry import Entry
+from services.gateway.venues.ccxt.limits import Limits
 from services.gateway.venues.ccxt.quirks import quirk_of
 from services.gateway.venues.ccxt.session import Session
-from services.gateway.venues.ccxt.terms import Market, as_float, check_sent, decimal
+from services.gateway.venues.ccxt.terms import Market, as_float, check_sent, decimal, stated
 
 QUERIES_AT_ONCE = 8
 
@@ -40,7 +44,8 @@ class CcxtVenue:
         self._keys = ccxt_client.keys_of(name, config)
         if config.venues[name].mode != "live" or self._keys is None:
             raise ConfigError(f'venues.{name}: orders are sent only with mode = "live" and a file of keys')
-        self._timeout_s = clock.wall_seconds(config.execution.timeout)
+        self._timeout_ns = int(config.execution.timeout)
+        self._timeout_s = clock.wall_seconds(self._timeout_ns)
         self._markets = {
             instrument.symbol: Market(instrument, listing)
             for instrument in config.make_instruments().all
@@ -49,12 +54,27 @@ class CcxtVenue:
         self._by_venue = {market.symbol: market for market in self._markets.values()}
         self._names = said.Names()
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger(venue=name)
-        self._session = Session(name, config, self._timeout_s, self._keys, self._quirk, list(self._by_venue))
+        self._limits = Limits(name, exchange, config, self._keys, self._quirk)
+        self._session = Session(
+            name, config, self._timeout_s, self._keys, self._quirk, self._limits, list(self._by_venue)
+        )
+        self._entry = Entry(self._quirk, self._session.line)
+
+    @staticmethod
+    def stated(name: str) -> p.Capabilities:
+        """What the venue of that name can do. ConfigError where it is none of ccxt's."""
+        return quirk_of(*ccxt_client.exchange_of(name)).capabilities
+
+    @property
+    def clock_ahead_ms(self) -> float | None:
+        """By how much the venue's clock was ahead of ours when it was asked; None where it was not."""
+        return self._session.clock.ahead_ms
 
     # -- session -------------------------------------------------------------------------------------------------
 
     async def connect(self, say: p.Say, now_ns: Callable[[], int]) -> None:
         self._say, self._now_ns = say, now_ns
+        self._limits.start(now_ns)
         self._session.start(say, self._heard)
 
     async def disconnect(self) -> None:
@@ -87,6 +107,22 @@ class CcxtVenue:
 
     # -- orders --------------------------------------------------------------------------------------------------
 
+    async def admit(self, request: p.Submit | p.Replace) -> Sequence[p.Said]:
+        await self._session.clock.sure()
+        what = "new" if isinstance(request, p.Submit) else "amend"
+        why = await self._limits.take(Kind.NEW, what, request.deadline_ns)
+        if not why:
+            return []
+        kind = p.VenueNotSent if isinstance(request, p.Submit) else p.VenueReplaceRejected
+        return [kind(child_id=request.child_id, code=Code.RATE_LIMITED, text=why)]
+
+    def _heed(self, exchange: Any, error: Exception, what: str) -> str:
+        """What any refusal teaches about limits and clocks, and its text."""
+        self._limits.heed(exchange, error, what)
+        if self._quirk.is_off_time(error):
+            self._session.clock.doubt(exchange)
+        return self._safe(error)
+
     async def submit(self, order: p.Submit) -> Sequence[p.Said]:
         child_id, exchange = order.child_id, self._exchange
         market = self._markets[order.symbol]
@@ -98,9 +134,10 @@ class CcxtVenue:
             return [p.VenueNotSent(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
         left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
         try:
-            answer = await self._quirk.create(exchange, order, market.symbol, amount, price, left_ms)
+            with self._limits.paid():
+                answer = await self._entry.create(exchange, order, market.symbol, amount, price, left_ms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
-            return [self._failed(child_id, error)]
+            return [self._failed(child_id, error, self._heed(exchange, error, "new"))]
         if not answer.get("id"):  # ccxt makes an order of nothing out of an answer that it cannot read
             text = "the answer names no order"
             return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=text)]
@@ -108,7 +145,9 @@ class CcxtVenue:
         if self._quirk.acknowledges or not answer.get("status"):
             return [p.VenueAccepted(child_id=child_id, venue_order_id=str(answer["id"]))]
         try:
-            return [said.order(answer, child_id, market, self._quirk.why(answer))]
+            trades = self._quirk.answered_trades(answer)
+            fills = [said.fill(trade, child_id, market) for trade in trades]
+            return [*fills, said.order(answer, child_id, market, self._quirk.why(answer))]
         except UnitError as error:
             return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=str(error))]
 
@@ -123,8 +162,7 @@ class CcxtVenue:
             raise UnitError(str(error)) from error
         return as_float(amount), as_float(limit)
 
-    def _failed(self, child_id: str, error: Exception) -> p.Said:
-        text = self._safe(error)
+    def _failed(self, child_id: str, error: Exception, text: str) -> p.Said:
         if outcomes.never_left(error):
             return p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text=text)
         if self._quirk.is_duplicate(error):
@@ -135,17 +173,24 @@ class CcxtVenue:
         return p.VenueUnknown(child_id=child_id, code=Code.TIMEOUT, text=text)
 
     async def cancel(self, order: p.Cancel) -> Sequence[p.Said]:
-        """A cancel is only acknowledged here; that the order has ended is what its record says, which is asked."""
+        """A cancel is only acknowledged here; that the order has ended is what its record says, which is asked. One
+        that was not taken for the venue's limits or clock says nothing of the order: it is asked again."""
         child_id, exchange = order.child_id, self._exchange
         market = self._markets[order.symbol]
         if exchange is None:
             return [_unanswered(child_id, "there is no session")]
+        if why := await self._limits.take(Kind.CANCEL, "cancel", self._now_ns() + self._timeout_ns):
+            return [_unanswered(child_id, why, Code.RATE_LIMITED)]
         try:
-            await self._quirk.cancel(exchange, order, market.symbol)
+            with self._limits.paid():
+                await self._entry.cancel(exchange, order, market.symbol)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
-            if self._quirk.is_too_late(error) or self._quirk.code_of(error) in self._quirk.codes:
-                return [p.VenueCancelRejected(child_id=child_id, code=Code.TOO_LATE, text=self._safe(error))]
-            return [_unanswered(child_id, self._safe(error))]
+            text, refused = self._heed(exchange, error, "cancel"), self._quirk.refused(error)
+            if self._quirk.is_too_late(error):
+                return [p.VenueCancelRejected(child_id=child_id, code=Code.TOO_LATE, text=text)]
+            if refused is None or refused in outcomes.PASSING:
+                return [_unanswered(child_id, text, refused or Code.TIMEOUT)]
+            return [p.VenueCancelRejected(child_id=child_id, code=refused, text=text)]
         found = await self._look(exchange, market, child_id, order.venue_order_id)
         return [found] if isinstance(found, p.VenueClosed) else []
 
@@ -159,16 +204,18 @@ class CcxtVenue:
             amount, price = self._checked(exchange, market, order.qty, order.price)
         except UnitError as error:
             return [p.VenueReplaceRejected(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
+        left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
         try:
-            answer = await self._quirk.amend(exchange, order, market.symbol, str(order.side), amount, price)
+            with self._limits.paid():
+                answer = await self._entry.amend(exchange, order, market.symbol, amount, price, left_ms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
-            text = self._safe(error)
-            refused = self._quirk.refused(error)
-            if refused is not None or outcomes.never_left(error) or self._quirk.is_too_late(error):
-                code = refused or Code.VENUE_REJECTED
+            code, text = self._not_amended(error), self._heed(exchange, error, "amend")
+            if code is not None:
                 return [p.VenueReplaceRejected(child_id=child_id, code=code, text=text)]
             return [_unanswered(child_id, text)]
-        venue_order_id = str((answer or {}).get("id") or order.venue_order_id)
+        if answer.get("id") is None:  # nor does such an answer say that anything was changed
+            return [_unanswered(child_id, "the answer names no order", Code.MALFORMED)]
+        venue_order_id = str(answer["id"])
         self._names.learn(venue_order_id, child_id)
         if self._quirk.acknowledges:
             return []  # the record will say that it has the new terms
@@ -177,6 +224,12 @@ class CcxtVenue:
                 child_id=child_id, venue_order_id=venue_order_id, qty=order.qty, price=order.price
             )
         ]
+
+    def _not_amended(self, error: Exception) -> Code | None:
+        """Why the order stands as it was, for certain; None where that is not certain."""
+        if outcomes.never_left(error):
+            return Code.VENUE_DOWN
+        return Code.TOO_LATE if self._quirk.is_too_late(error) else self._quirk.refused(error)
 
     async def firm(self, order: p.Firm) -> Sequence[p.Said]:  # noqa: ARG002 - no exchange has conditional orders
         return []
@@ -303,7 +356,7 @@ class CcxtVenue:
         for market in self._markets.values():
             terms = (self._exchange.markets if self._exchange else {}).get(market.symbol)
             if terms is not None:
-                listings.append(_listing(market, terms))
+                listings.append(stated(market, terms))
         return listings
 
     async def balances(self) -> dict[str, Decimal] | None:
@@ -341,27 +394,5 @@ class CcxtVenue:
         return found
 
 
-def _listing(market: Market, terms: Any) -> Listing:
-    """UnitError where our scales are too coarse for the venue's steps."""
-    precision, limits = terms["precision"], terms["limits"]
-    lot = market.qty(precision["amount"])
-    least, most = limits["amount"].get("min"), limits["amount"].get("max")
-    cost = limits.get("cost", {}).get("min")
-    return Listing(
-        venue=market.listing.venue,
-        symbol=market.symbol,
-        kind=market.listing.kind,
-        tick=market.price(precision["price"]),
-        lot=lot,
-        min_qty=max(market.qty(least), lot) if least else lot,
-        max_qty=market.qty(most) if most else 0,
-        min_notional=market.instrument.cash_units(decimal(cost)) if cost else 0,
-        taker_fee_e8=market.listing.taker_fee_e8,
-        maker_fee_e8=market.listing.maker_fee_e8,
-        contract_size=market.listing.contract_size,
-        inverse=bool(terms.get("inverse")),
-    )
-
-
-def _unanswered(child_id: str, text: str) -> p.VenueUnanswered:
-    return p.VenueUnanswered(child_id=child_id, code=Code.TIMEOUT, text=text)
+def _unanswered(child_id: str, text: str, code: Code = Code.TIMEOUT) -> p.VenueUnanswered:
+    return p.VenueUnanswered(child_id=child_id, code=code, text=text)

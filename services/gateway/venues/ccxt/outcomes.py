@@ -7,13 +7,13 @@ all of them may have been accepted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import ccxt
 
 from bestex.errors import Code
+from services.gateway.venues.ccxt.line import NotConnected
 
 TEXT_MAX = 300  # of what a venue says; some answer with a page of HTML
 
@@ -26,20 +26,21 @@ BY_CLASS: Mapping[type[Exception], Code] = {
 }
 
 
-class Refusal(NamedTuple):
-    code: Code
-    text: str
+# Refusals of a request for when it came, and not for what it asks: the same may be taken a moment later.
+PASSING = frozenset({Code.RATE_LIMITED, Code.EXPIRED})
 
 
 def never_left(error: BaseException) -> bool:
     """Whether no byte of the request can have left this process."""
-    cause = error.__cause__
-    return isinstance(cause, aiohttp.ClientConnectorError) or isinstance(error, ccxt.ExchangeClosedByUser)
+    if isinstance(error, NotConnected | ccxt.ExchangeClosedByUser):  # the latter before it opens a connection
+        return True
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
 
 
-def text_of(error: BaseException) -> str:
-    """For people and for the journal: not more than a line of it."""
-    said = f"{type(error).__name__}: {error}".replace("\n", " ")
+def text_of(error: BaseException, hidden: Callable[[str], str] = str) -> str:
+    """For people and for the journal: not more than a line of it. `hidden` takes the secrets out, before the line is
+    cut: of half a key nobody would know that it is one."""
+    said = hidden(f"{type(error).__name__}: {error}").replace("\n", " ")
     return said if len(said) <= TEXT_MAX else said[:TEXT_MAX] + "..."
 
 

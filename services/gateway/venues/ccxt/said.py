@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bestex.clock import MS
 from bestex.errors import Code
 from services.gateway import port as p
-from services.gateway.venues.ccxt.terms import Market
+from services.gateway.venues.ccxt.terms import Market, decimal
 
 IDS_MAX = 100_000  # orders whose trades may still come; a day of them
 FOREIGN = "foreign-"  # before the venue's id, for an order that carries no client id
@@ -72,6 +72,7 @@ def fill(trade: Any, child_id: str, market: Market) -> p.VenueFill:
         qty=qty,
         fee=fee,
         fee_currency=currency,
+        fee_amount=None if currency == market.quote else decimal((trade.get("fee") or {}).get("cost") or 0),
         liquidity=maker if maker in ("maker", "taker") else "unknown",
         venue_ns=int(trade["timestamp"]) * MS,
     )

@@ -68,3 +68,25 @@ def check_sent(what: str, meant: Decimal, sent: Any) -> None:
     """UnitError where ccxt would send another number than is meant."""
     if decimal(sent) != meant:
         raise UnitError(f"the {what} {meant} would be sent as {sent}: it is not on the venue's grid")
+
+
+def stated(market: Market, terms: Any) -> Listing:
+    """A market's terms as ccxt has them, in our units. UnitError where our scales are too coarse for its steps."""
+    precision, limits = terms["precision"], terms["limits"]
+    lot = market.qty(precision["amount"])
+    least, most = limits["amount"].get("min"), limits["amount"].get("max")
+    cost = limits.get("cost", {}).get("min")
+    return Listing(
+        venue=market.listing.venue,
+        symbol=market.symbol,
+        kind=market.listing.kind,
+        tick=market.price(precision["price"]),
+        lot=lot,
+        min_qty=max(market.qty(least), lot) if least else lot,
+        max_qty=market.qty(most) if most else 0,
+        min_notional=market.instrument.cash_units(decimal(cost)) if cost else 0,
+        taker_fee_e8=market.listing.taker_fee_e8,
+        maker_fee_e8=market.listing.maker_fee_e8,
+        contract_size=market.listing.contract_size,
+        inverse=bool(terms.get("inverse")),
+    )

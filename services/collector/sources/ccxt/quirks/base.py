@@ -62,6 +62,24 @@ class Quirk:
             for symbol in symbols:
                 yield lambda symbol=symbol: exchange.watch_trades(symbol)  # type: ignore[misc]
 
+    def marks(self, exchange: Any) -> Iterator[Watch]:
+        """What subscribes to mark prices and funding rates of perpetuals; nothing of books depends on it."""
+        symbols = self.perpetuals
+        has = exchange.has
+        if has.get("watchMarkPrices"):
+            yield lambda: exchange.watch_mark_prices(symbols)
+        if has.get("watchFundingRates"):
+            yield lambda: exchange.watch_funding_rates(symbols)
+        for symbol in symbols:
+            if has.get("watchMarkPrice") and not has.get("watchMarkPrices"):
+                yield lambda symbol=symbol: exchange.watch_mark_price(symbol)  # type: ignore[misc]
+            if has.get("watchFundingRate") and not has.get("watchFundingRates"):
+                yield lambda symbol=symbol: exchange.watch_funding_rate(symbol)  # type: ignore[misc]
+
+    @property
+    def perpetuals(self) -> list[str]:
+        return [name for name, one in self.streams.by_symbol.items() if one.listing.kind == "perp"]
+
     async def stop(self) -> None:
         """The session ends."""
 

@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 from bestex.clock import MS
 from bestex.importers.binance_book import BookBuilder, Diff, Snapshot
 from services.collector.sources.ccxt.quirks.base import Quirk
-from services.collector.sources.ccxt.stream import Stream, Streams
+from services.collector.sources.ccxt.stream import FeedBroken, Stream, Streams
 
 SNAPSHOT_LEVELS = 1_000
-AGAIN_S = 0.25  # a snapshot that is older than the first update that was heard is asked for again
+SNAPSHOTS_AT_ONCE = 4  # each weighs as much as fifty other requests
+# A snapshot that is older than the first update that was heard is asked for again, after twice as long each time.
+AGAIN_S, AGAIN_S_MAX = 0.25, 4.0
+TRIES_MAX = 8
 
 
 class Binance(Quirk):
@@ -26,6 +29,7 @@ class Binance(Quirk):
         super().__init__(streams, broken, now_ns)
         self._builders = {symbol: _builder(stream) for symbol, stream in streams.by_symbol.items()}
         self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(SNAPSHOTS_AT_ONCE)
 
     def prepare(self, exchange: Any) -> None:
         def subscribed(client: Any, message: Any, subscription: Any) -> None:  # noqa: ARG001 - ccxt's
@@ -51,12 +55,17 @@ class Binance(Quirk):
                 aggressor = -1 if body["m"] else 1
                 stream.trade(trade_id, body["T"] * MS, recv_ns, body["p"], body["q"], aggressor)
             return True
+        if kind == "markPriceUpdate":
+            stream = self.streams.by_id.get(body["s"])
+            if stream is not None:
+                stream.mark(body["E"] * MS, recv_ns, body["p"], body.get("i"), body.get("r"), body.get("T"))
+            return True
         return False
 
     def _diff(self, exchange: Any, stream: Stream, body: Any, recv_ns: int) -> None:
         builder = self._builders[stream.symbol]
         event_ns = body["E"] * MS
-        bids, asks = stream.read(body["b"]), stream.read(body["a"])
+        bids, asks = stream.pairs(body["b"]), stream.pairs(body["a"])
         change = builder.on_diff(Diff(body["U"], body["u"], body.get("pu"), event_ns, bids, asks))
         if change is not None:
             self._tell(stream, change, body.get("T", body["E"]) * MS, recv_ns)
@@ -83,16 +92,22 @@ class Binance(Quirk):
         ask = exchange.publicGetDepth
         if market["contract"]:
             ask = exchange.fapiPublicGetDepth if market["linear"] else exchange.dapiPublicGetDepth
+        pause_s, tries = AGAIN_S, 0
         try:
             while builder.needs_snapshot:
-                said = await ask({"symbol": stream.market_id, "limit": SNAPSHOT_LEVELS})
+                if tries == TRIES_MAX:
+                    raise FeedBroken(f"{symbol}: {tries} snapshots were all too old")
+                if tries:
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, AGAIN_S_MAX)
+                tries += 1
+                async with self._at_once:
+                    said = await ask({"symbol": stream.market_id, "limit": SNAPSHOT_LEVELS})
                 bids, asks = stream.read(said["bids"]), stream.read(said["asks"])
                 change = builder.on_snapshot(Snapshot(int(said["lastUpdateId"]), bids, asks))
                 if change is not None:
                     venue_ns = int(said.get("T") or said.get("E") or 0) * MS
                     self._tell(stream, change, venue_ns, self.now_ns())
-                if builder.needs_snapshot:
-                    await asyncio.sleep(AGAIN_S)
         except Exception as error:  # noqa: BLE001 - without a snapshot there is no book: the session ends
             self.broken(error)
         finally:

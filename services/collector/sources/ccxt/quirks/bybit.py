@@ -3,13 +3,12 @@ the matching engine's own and only grows, whatever else is left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bestex.clock import MS
-from services.collector.sources.ccxt.hooks import FeedBroken
-from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk
-from services.collector.sources.ccxt.stream import Stream, Streams
+from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk, Watch
+from services.collector.sources.ccxt.stream import FeedBroken, Stream, Streams
 
 
 class Bybit(Quirk):
@@ -31,6 +30,15 @@ class Bybit(Quirk):
                 at_ns = int(message.get("cts") or message["ts"]) * MS
                 self._book(stream, message["type"] == "snapshot", data, at_ns, recv_ns)
             return True
+        if topic.startswith("tickers."):
+            data = message["data"]
+            stream = self.streams.by_id.get(data["symbol"])
+            if stream is not None and stream.listing.kind == "perp":
+                said = (
+                    data.get(name) for name in ("markPrice", "indexPrice", "fundingRate", "nextFundingTime")
+                )
+                stream.mark(int(message["ts"]) * MS, recv_ns, *said)
+            return True
         if topic.startswith("publicTrade."):
             for trade in message["data"]:
                 stream = self.streams.by_id.get(trade["s"])
@@ -42,9 +50,14 @@ class Bybit(Quirk):
             return True
         return False
 
+    def marks(self, exchange: Any) -> Iterator[Watch]:
+        """They stand in the tickers, which say what has changed."""
+        symbols = self.perpetuals
+        yield lambda: exchange.watch_tickers(symbols)
+
     def _book(self, stream: Stream, whole: bool, data: Any, at_ns: int, recv_ns: int) -> None:
         u, seq = int(data["u"]), int(data.get("seq") or 0)
-        bids, asks = stream.read(data["b"]), stream.read(data["a"])
+        bids, asks = stream.pairs(data["b"]), stream.pairs(data["a"])
         if whole:
             self._last[stream.symbol] = u, seq
             stream.whole(u, at_ns, recv_ns, bids, asks)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from services.collector.sources.ccxt.hooks import FeedBroken
 from services.collector.sources.ccxt.quirks.base import Quirk, rfc3339_ns
-from services.collector.sources.ccxt.stream import Levels, Streams
+from services.collector.sources.ccxt.stream import FeedBroken, Levels, Streams
 
 
 class Coinbase(Quirk):

@@ -7,9 +7,8 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from services.collector.sources.ccxt.hooks import FeedBroken
 from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk, rfc3339_ns
-from services.collector.sources.ccxt.stream import Levels, Stream, Streams
+from services.collector.sources.ccxt.stream import FeedBroken, Levels, Stream, Streams
 
 CHECKED = 10  # levels of a side in the checksum
 

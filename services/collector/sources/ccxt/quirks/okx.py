@@ -1,5 +1,5 @@
 """OKX: `prevSeqId` of an update is `seqId` of the one before. After maintenance ids may begin anew, and say so; where
-nothing changed for a while, an empty update repeats its id."""
+nothing changed for a while, an empty update repeats its id, and the book is told again: it is that of now."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from bestex.clock import MS
-from services.collector.sources.ccxt.hooks import FeedBroken
 from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk
-from services.collector.sources.ccxt.stream import Stream, Streams
+from services.collector.sources.ccxt.stream import FeedBroken, Stream, Streams
 
 
 class Okx(Quirk):
@@ -38,6 +37,15 @@ class Okx(Quirk):
                 at_ns, aggressor = int(trade["ts"]) * MS, BUY_SELL[trade["side"]]
                 stream.trade(trade["tradeId"], at_ns, recv_ns, trade["px"], trade["sz"], aggressor)
             return True
+        if channel == "mark-price":
+            for data in message["data"]:
+                stream.mark(int(data["ts"]) * MS, recv_ns, data["markPx"], None, None, None)
+            return True
+        if channel == "funding-rate":
+            for data in message["data"]:
+                at_ns = int(data.get("ts") or 0) * MS
+                stream.mark(at_ns, recv_ns, None, None, data["fundingRate"], data["fundingTime"])
+            return True
         return False
 
     def _book(self, stream: Stream, whole: bool, data: Any, recv_ns: int) -> None:
@@ -51,5 +59,4 @@ class Okx(Quirk):
         if last is None or previous != last:
             raise FeedBroken(f"{stream.symbol}: an update after {previous} follows {last}")
         self._last[stream.symbol] = seq
-        if bids or asks:
-            stream.change(seq, at_ns, recv_ns, bids, asks)
+        stream.change(seq, at_ns, recv_ns, bids, asks)

@@ -10,6 +10,8 @@ QUIRKS = {
     "binance": "services.gateway.venues.ccxt.quirks.binance:Binance",
     "binanceusdm": "services.gateway.venues.ccxt.quirks.binance_perp:BinancePerp",
     "bybit": "services.gateway.venues.ccxt.quirks.bybit:Bybit",
+    "coinbase": "services.gateway.venues.ccxt.quirks.coinbase:Coinbase",
+    "kraken": "services.gateway.venues.ccxt.quirks.kraken:Kraken",
     "okx": "services.gateway.venues.ccxt.quirks.okx:Okx",
 }
 

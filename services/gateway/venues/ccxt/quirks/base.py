@@ -7,18 +7,59 @@ and judges no outcome. `order` and `trades` are given the market's unified symbo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import ccxt
 
+from bestex.budget import Charges
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
 from services.gateway.venues.ccxt import outcomes
+from services.gateway.venues.ccxt.line import Json, Words
 
 PAGES_MAX = 1_000
+PAUSE_MS = 2_000  # after a word of too much that does not say how long
 CODE = re.compile(r'"(?:code|retCode|ret_code|sCode|error_code)"\s*:\s*"?(-?\d+)')
+
+
+class Closure(NamedTuple):
+    """What a venue closes that was asked too much: `scopes` of its rates, all that the request wanted where empty."""
+
+    scopes: Collection[str]
+    wait_ms: int
+
+
+class SocketQuirk(Words, Protocol):
+    """How a venue words orders on a websocket, in frames that carry `number`."""
+
+    def new(
+        self,
+        exchange: Any,
+        number: str,
+        order: p.Submit,
+        symbol: str,
+        amount: float,
+        price: float,
+        left_ms: int,
+    ) -> Json: ...
+
+    def cancel(self, exchange: Any, number: str, order: p.Cancel, symbol: str) -> Json: ...
+
+    def amend(
+        self,
+        exchange: Any,
+        number: str,
+        order: p.Replace,
+        symbol: str,
+        amount: float,
+        price: float,
+        left_ms: int,
+    ) -> Json: ...
+
+    def order(self, exchange: Any, message: Json, symbol: str) -> Any:
+        """What an answer says of the order, in ccxt's words; raises ccxt's error where it is a refusal."""
 
 
 class Quirk:
@@ -26,7 +67,9 @@ class Quirk:
 
     `codes`: the venue's own error codes that prove a refusal, and what they are to us. Empty: by ccxt's classes.
     `duplicates`: the codes that say that the client id is there already. `absent`: those that say that there is no
-    such order, and `too_late` those that say that it has ended.
+    such order, and `too_late` those that say that it has ended. `off_time`: those that refuse a request for its time.
+    `weights`: what a request costs of `capabilities.rates`, by `new`, `cancel`, `amend` or its path; `usual` for
+    those that are not named, None for one of each. `socket`: where orders may go over a websocket.
     """
 
     capabilities: ClassVar[p.Capabilities] = p.Capabilities(post_only=True)
@@ -34,6 +77,9 @@ class Quirk:
     duplicates: ClassVar[frozenset[str]] = frozenset()
     absent: ClassVar[frozenset[str]] = frozenset()
     too_late: ClassVar[frozenset[str]] = frozenset()
+    off_time: ClassVar[frozenset[str]] = frozenset()
+    weights: ClassVar[Mapping[str, Charges]] = {}
+    usual: ClassVar[Charges | None] = None
     options: ClassVar[Mapping[str, Any]] = {}  # of the ccxt exchange
     page: ClassVar[int] = 100  # trades in one answer at most
     acknowledges: ClassVar[bool] = (
@@ -42,6 +88,7 @@ class Quirk:
 
     def __init__(self, market_type: str) -> None:
         self.market_type = market_type
+        self.socket: SocketQuirk | None = None
 
     # -- words ---------------------------------------------------------------------------------------------------
 
@@ -65,6 +112,19 @@ class Quirk:
     def is_too_late(self, error: BaseException) -> bool:
         """For a cancel: there is nothing to cancel, or not any more."""
         return self.is_absent(error) or self.code_of(error) in self.too_late
+
+    def is_off_time(self, error: BaseException) -> bool:
+        return self.code_of(error) in self.off_time
+
+    def charges(self, what: str) -> Charges | None:
+        return self.weights.get(what, self.usual)
+
+    def limited(self, error: BaseException, headers: Mapping[str, str], now_ms: float) -> Closure | None:  # noqa: ARG002
+        """What to leave alone, and for how long, where `error` says that it was too much; None where it does not.
+        `headers`: of the last answer over HTTP; `now_ms` by the venue's clock."""
+        if not isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection):
+            return None
+        return Closure((), retry_after_ms(headers) or PAUSE_MS)
 
     def terms(self, order: p.Submit, left_ms: int) -> dict[str, Any]:
         """The parameters of a new order. `left_ms`: it must not be taken later than that."""
@@ -141,6 +201,14 @@ class Quirk:
         """What the venue's record says of the reason that an order ended; None where it says nothing special."""
         return None
 
+    def answered_trades(self, answer: Any) -> list[Any]:  # noqa: ARG002
+        """Trades that the answer to a new order holds, with the ids and fees that they have everywhere else."""
+        return []
+
+    def refusal(self, message: dict[str, Any]) -> str:  # noqa: ARG002
+        """What a message of a stream says of a subscription that is refused; empty for every other message."""
+        return ""
+
     def streams(self, exchange: Any) -> list[Any]:
         """What is watched for orders and for trades of ours; each returns lists of them."""
         return [
@@ -151,3 +219,11 @@ class Quirk:
             )
             if exchange.has.get(name)
         ]
+
+
+def retry_after_ms(headers: Mapping[str, str]) -> int:
+    """0 where there is none, or a date: no exchange of ours sends one."""
+    for name, value in headers.items():
+        if name.lower() == "retry-after" and value.strip().isdigit():
+            return int(value) * 1_000
+    return 0

@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 import ccxt
 
-from bestex.clock import MINUTE
+from bestex.budget import Charges
+from bestex.clock import DAY, MINUTE, SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.binance_socket import WINDOW_MAX_MS, BinanceSocket, limited
 
-WINDOW_MAX_MS = 60_000
 DAY_MS = 86_400_000  # the longest time that one question for trades may span
 
 
@@ -29,8 +30,13 @@ class Binance(Quirk):
         client_id_length=36,
         native_iceberg=True,
         holdings=True,
+        fee_of_received=True,
         sequence_checks=True,
-        rates=(p.RateBudget(scope="address", weight=6_000, window_ns=MINUTE),),
+        rates=(
+            p.RateBudget(scope="address", weight=6_000, window_ns=MINUTE),
+            p.RateBudget(scope="orders", weight=100, window_ns=10 * SECOND),
+            p.RateBudget(scope="orders", weight=200_000, window_ns=DAY),
+        ),
     )
     codes: ClassVar[Mapping[str, Code]] = {
         "-1003": Code.RATE_LIMITED,
@@ -48,8 +54,27 @@ class Binance(Quirk):
     }
     absent: ClassVar[frozenset[str]] = frozenset({"-2013"})
     too_late: ClassVar[frozenset[str]] = frozenset({"-2011"})
+    off_time: ClassVar[frozenset[str]] = frozenset({"-1021"})
+    weights: ClassVar[Mapping[str, Charges]] = {
+        "new": {"address": 1, "orders": 1},
+        "cancel": {"address": 1},
+        "amend": {"address": 4},
+        "order": {"address": 4},
+        "openOrders": {"address": 6},
+        "myTrades": {"address": 20},
+        "account": {"address": 20},
+        "exchangeInfo": {"address": 20},
+    }
+    usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot"]}}
     page: ClassVar[int] = 1_000
+
+    def __init__(self, market_type: str) -> None:
+        super().__init__(market_type)
+        self.socket = BinanceSocket(self, "spot")
+
+    def limited(self, error: BaseException, headers: Mapping[str, str], now_ms: float) -> Closure | None:
+        return limited(self.code_of(error), error, headers, now_ms)
 
     def is_duplicate(self, error: BaseException) -> bool:
         return self.code_of(error) == "-2010" and "Duplicate" in str(error)
@@ -91,6 +116,11 @@ class Binance(Quirk):
             if since_ms > now_ms:
                 return sorted(known.values(), key=lambda trade: trade["timestamp"])
         raise RuntimeError(f"more than {PAGES_MAX} days of {symbol}")
+
+    def answered_trades(self, answer: Any) -> list[Any]:
+        """The answer is of the kind FULL. To ask for the trades instead costs twenty times as much as the order."""
+        of_order = {"order": answer["id"], "timestamp": answer["timestamp"], "takerOrMaker": "taker"}
+        return [{**trade, **of_order} for trade in answer.get("trades") or []]
 
     def own_id(self, order: Any) -> str:
         """In a report of a cancel, the order's own id is the one before."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from bestex.clock import MINUTE
+from bestex.budget import Charges
+from bestex.clock import MINUTE, SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
-from services.gateway.venues.ccxt.quirks.binance import WINDOW_MAX_MS
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.binance_socket import WINDOW_MAX_MS, BinanceSocket, limited
 
 WEEK_MS = 7 * 86_400_000  # the longest time that one question for trades may span
 
@@ -28,7 +29,11 @@ class BinancePerp(Quirk):
         dead_man=True,
         holdings=True,
         sequence_checks=True,
-        rates=(p.RateBudget(scope="address", weight=2_400, window_ns=MINUTE),),
+        rates=(
+            p.RateBudget(scope="address", weight=2_400, window_ns=MINUTE),
+            p.RateBudget(scope="orders", weight=300, window_ns=10 * SECOND),
+            p.RateBudget(scope="orders", weight=1_200, window_ns=MINUTE),
+        ),
     )
     codes: ClassVar[Mapping[str, Code]] = {
         "-1003": Code.RATE_LIMITED,
@@ -56,8 +61,29 @@ class BinancePerp(Quirk):
     duplicates: ClassVar[frozenset[str]] = frozenset({"-4116"})
     absent: ClassVar[frozenset[str]] = frozenset({"-2013"})
     too_late: ClassVar[frozenset[str]] = frozenset({"-2011"})
+    off_time: ClassVar[frozenset[str]] = frozenset({"-1021"})
+    # New orders and amendments cost nothing of the address: it is named so that its closing holds for them.
+    weights: ClassVar[Mapping[str, Charges]] = {
+        "new": {"address": 0, "orders": 1},
+        "cancel": {"address": 1},
+        "amend": {"address": 0, "orders": 1},
+        "userTrades": {"address": 5},
+        "account": {"address": 5},
+        "balance": {"address": 5},
+        "positionRisk": {"address": 5},
+        "countdownCancelAll": {"address": 10},
+        "commissionRate": {"address": 20},
+    }
+    usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["linear"]}}
     page: ClassVar[int] = 1_000
+
+    def __init__(self, market_type: str) -> None:
+        super().__init__(market_type)
+        self.socket = BinanceSocket(self, "linear")
+
+    def limited(self, error: BaseException, headers: Mapping[str, str], now_ms: float) -> Closure | None:
+        return limited(self.code_of(error), error, headers, now_ms)
 
     def deadline(self, left_ms: int) -> dict[str, Any]:
         return {"recvWindow": min(left_ms, WINDOW_MAX_MS)}

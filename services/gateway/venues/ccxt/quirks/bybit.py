@@ -13,14 +13,22 @@ from typing import Any, ClassVar
 
 import ccxt
 
+from bestex.budget import Charges
 from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.bybit_socket import BybitSocket
 
 POST_ONLY = {"EC_PostOnlyWillTakeLiquidity": Code.POST_ONLY_WOULD_TAKE}
+SECOND_MS = 1_000
 SWITCH_S = (3, 300)  # what the dead-man switch can be set to
+ENTRY = ("new", "cancel", "amend")  # each has a limit of its own, on spot and on derivatives
+QUESTIONS = ("v5/order/realtime", "v5/order/history", "v5/execution/list")
+BLOCKED = "access too frequent"  # a page of its edge, which then refuses the address for ten minutes
+BLOCKED_MS = 600_000
+ADDRESS_PAUSE_MS = 5_000
 WEEK_MS = 7 * 86_400_000  # the longest time that one question for trades may span
 
 
@@ -33,8 +41,15 @@ class Bybit(Quirk):
         late_rejects=True,
         dead_man=True,
         holdings=True,
+        fee_of_received=True,
+        one_wallet=True,
         sequence_checks=True,
-        rates=(p.RateBudget(scope="account", weight=10, window_ns=SECOND),),
+        rates=(
+            *(p.RateBudget(scope=f"spot.{what}", weight=20, window_ns=SECOND) for what in ENTRY),
+            *(p.RateBudget(scope=f"linear.{what}", weight=10, window_ns=SECOND) for what in ENTRY),
+            *(p.RateBudget(scope=path, weight=50, window_ns=SECOND) for path in QUESTIONS),
+            p.RateBudget(scope="address", weight=600, window_ns=5 * SECOND),
+        ),
     )
     codes: ClassVar[Mapping[str, Code]] = {
         "10001": Code.INVALID_PARAMETER,
@@ -64,16 +79,34 @@ class Bybit(Quirk):
     duplicates: ClassVar[frozenset[str]] = frozenset({"110072", "170141"})
     absent: ClassVar[frozenset[str]] = frozenset({"110001", "170213"})
     too_late: ClassVar[frozenset[str]] = frozenset({"170139", "170142"})
+    off_time: ClassVar[frozenset[str]] = frozenset({"10002"})
+    usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot", "linear"]}}
     acknowledges: ClassVar[bool] = True
 
     def __init__(self, market_type: str) -> None:
         super().__init__(market_type)
+        self.socket = BybitSocket(self)
         self._armed: tuple[Any, int] | None = None  # the stream that watches the switch, and its seconds
 
     @property
     def category(self) -> str:
         return "spot" if self.market_type == "spot" else "linear"
+
+    def charges(self, what: str) -> Charges | None:
+        if what in ENTRY:
+            return {"address": 1, f"{self.category}.{what}": 1}
+        return {"address": 1, what: 1} if what in QUESTIONS else self.usual
+
+    def limited(self, error: BaseException, headers: Mapping[str, str], now_ms: float) -> Closure | None:  # noqa: ARG002
+        """10006 is of the one kind of request, and says when it may be asked again."""
+        if self.code_of(error) == "10018":
+            return Closure(("address",), ADDRESS_PAUSE_MS)
+        if BLOCKED in str(error):
+            return Closure(("address",), BLOCKED_MS)
+        if self.code_of(error) != "10006":
+            return None
+        return Closure((), SECOND_MS)
 
     def named(self, child_id: str, venue_order_id: str) -> tuple[str | None, dict[str, Any]]:  # noqa: ARG002
         return None, {"orderLinkId": child_id}

@@ -14,17 +14,38 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import ccxt
+
+from bestex.budget import Charges
 from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.okx_socket import OkxSocket
 
 PAGE = 100
 RECENT_MS = 2 * 86_400_000  # trades so young stand in the list that may be asked for often
 SWITCH_S = (10, 120)  # what the dead-man switch can be set to
 SCODE = re.compile(r'"sCode"\s*:\s*"?([1-9]\d*)')
 POST_ONLY = "31"
+RATES = {
+    "new": 60,
+    "cancel": 60,
+    "amend": 60,
+    "orders": 1_000,
+    "trade/order": 60,
+    "trade/orders-pending": 60,
+    "trade/fills": 60,
+    "trade/fills-history": 10,
+    "account/balance": 10,
+    "account/positions": 10,
+    "account/trade-fee": 5,
+    "trade/cancel-all-after": 2,
+    "address": 20,  # what is asked without keys
+}
+PAUSE_MS = 2_000
+BLOCKED_MS = 60_000  # its edge names no time
 
 
 class Okx(Quirk):
@@ -36,8 +57,13 @@ class Okx(Quirk):
         late_rejects=True,
         dead_man=True,
         holdings=True,
+        fee_of_received=True,
+        one_wallet=True,
         sequence_checks=True,
-        rates=(p.RateBudget(scope="account", weight=60, window_ns=2 * SECOND),),
+        # By instrument; so it is enough for all together. `orders` is what an account may enter and change in all.
+        rates=tuple(
+            p.RateBudget(scope=scope, weight=weight, window_ns=2 * SECOND) for scope, weight in RATES.items()
+        ),
     )
     codes: ClassVar[Mapping[str, Code]] = {
         "50011": Code.RATE_LIMITED,
@@ -87,8 +113,28 @@ class Okx(Quirk):
     duplicates: ClassVar[frozenset[str]] = frozenset({"51016"})
     absent: ClassVar[frozenset[str]] = frozenset({"51603"})
     too_late: ClassVar[frozenset[str]] = frozenset({"51400", "51401", "51402", "51503", "51509", "51510"})
+    # After its deadline comes too what is sent by a clock that is behind.
+    off_time: ClassVar[frozenset[str]] = frozenset({"50036", "50102"})
+    weights: ClassVar[Mapping[str, Charges]] = {
+        **{scope: {scope: 1} for scope in RATES},
+        "new": {"new": 1, "orders": 1},
+        "amend": {"amend": 1, "orders": 1},
+    }
+    usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot", "swap"]}}
     acknowledges: ClassVar[bool] = True
+
+    def __init__(self, market_type: str) -> None:
+        super().__init__(market_type)
+        self.socket = OkxSocket(self)
+
+    def limited(self, error: BaseException, headers: Mapping[str, str], now_ms: float) -> Closure | None:  # noqa: ARG002
+        """50011 is of the one kind of request, 50061 of an account's orders; a page of the edge is of all."""
+        code = self.code_of(error)
+        if code in ("50011", "50061"):
+            return Closure(("orders",) if code == "50061" else (), PAUSE_MS)
+        blocked = "1015" in str(error) or isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection)
+        return Closure(tuple(RATES), BLOCKED_MS) if blocked and not code else None
 
     def code_of(self, error: BaseException) -> str:
         found = SCODE.search(str(error))

@@ -1,4 +1,4 @@
-"""The gateway's answer to an operator who wants to know whether a halt is obeyed yet."""
+"""What the gateway answers to operators: whether a halt is obeyed yet, and what its accounts hold."""
 
 from __future__ import annotations
 
@@ -25,10 +25,20 @@ def answer(data: bytes, _now_ns: int, *, venues: Sequence[str], core: GatewayCor
     return codec.to_json(
         m.HaltAnswer(
             venues=list(venues),
-            process=f"{socket.gethostname()}:{os.getpid()}",
+            process=_process(),
             scope=scope,
             halted=halted,
             at=Time(at_ns) if at_ns else None,
             sending=desk.sending,
         )
     )
+
+
+def answer_holdings(_data: bytes, _now_ns: int, *, core: GatewayCore) -> bytes:
+    """A `HoldingsAnswer`."""
+    venues, accounts = list(core.venues), list(core.holdings.answer())
+    return codec.to_json(m.HoldingsAnswer(process=_process(), venues=venues, accounts=accounts))
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

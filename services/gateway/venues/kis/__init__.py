@@ -1,0 +1,1 @@
+"""Korea Investment & Securities as a venue: KRX, NXT, the United States."""

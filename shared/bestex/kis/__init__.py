@@ -1,0 +1,1 @@
+"""Korea Investment & Securities' Open API, as both the gateway and the collector use it."""
