@@ -17,6 +17,7 @@ from bestex.bus_setup import Setup
 from bestex.clock import ENV_CLOCK, SECOND, AffineClock
 from bestex.config import ENV_CONFIG, Config, RecorderConfig
 from bestex.errors import UsageError
+from bestex.ports import PortClaim, claim_port
 from bestex.server import is_loopback
 from bestex.supervisor import ServiceSpec, Supervisor, service_specs
 
@@ -40,6 +41,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Session:
+    """`claims`: its ports, its own as long as it is held."""
+
     config: Config
     config_path: str
     data_dir: Path
@@ -49,6 +52,7 @@ class Session:
     nats_port: int
     setup: Setup | None
     split: bool
+    claims: tuple[PortClaim, ...]
 
     def supervisor(self, tell: Callable[[str], None]) -> Supervisor:
         return Supervisor(
@@ -94,9 +98,9 @@ def prepare(options: Options) -> Session:
     if options.tape is not None:
         options.tape.mkdir(parents=True, exist_ok=True)
         environment[ENV_TAPE] = str(options.tape.resolve())
-    port = free_port(0 if options.any_port else base.exchange.port)
-    if port != base.exchange.port:
-        environment["BESTEX__EXCHANGE__PORT"] = str(port)
+    exchange = claim_port(0 if options.any_port else base.exchange.port)
+    if exchange.port != base.exchange.port:
+        environment["BESTEX__EXCHANGE__PORT"] = str(exchange.port)
     if options.host:
         environment["BESTEX__BUS__HOST"] = options.host
     nats_url = os.environ.get(ENV_URL, "")
@@ -111,8 +115,7 @@ def prepare(options: Options) -> Session:
     wanted = 0 if options.any_port else urlsplit(config.bus.url.partition(",")[0]).port or 0
     for name in config.enabled_venues():
         live.check(name, config, AffineClock.parse(environment.get(ENV_CLOCK, "")))
-    # Where it is taken the server chooses for itself: a port that is free now may not be when it starts.
-    nats_port = wanted if wanted and free_port(wanted) == wanted else 0
+    nats = claim_port(wanted)
     return Session(
         config=config,
         config_path=environment.get(ENV_CONFIG, ""),
@@ -120,9 +123,10 @@ def prepare(options: Options) -> Session:
         specs=service_specs(config, tuple(plugins.ALGOS), split=options.split),
         environment=environment,
         nats_url=nats_url,
-        nats_port=nats_port,
+        nats_port=nats.port,
         setup=setup,
         split=options.split,
+        claims=(exchange, nats),
     )
 
 
@@ -133,16 +137,3 @@ def certified_hosts(host: str) -> tuple[str, ...]:
         return ()
     names = ["localhost", "127.0.0.1", socket.gethostname()]
     return tuple(dict.fromkeys(names if host in ("0.0.0.0", "::") else (*names, host)))
-
-
-def free_port(wanted: int) -> int:
-    """`wanted` if nothing listens there on loopback, else one that is free now."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise UsageError("this machine has no free port on loopback")

@@ -20,8 +20,8 @@ from bestex import bus, streams
 from bestex import config as configuration
 from bestex.children import die_with_parent
 from bestex.config import Config
+from bestex.ports import free_port
 from bestex.server import NatsServer
-from bestex.session import free_port
 from bestex.supervisor import answering_pids, exchange_is_ready
 
 BENCHMARK_S_MAX = 60.0  # what hangs must end, and end its processes
@@ -49,7 +49,7 @@ class Rig:
             "BESTEX_CONFIG": str(path),
             "BESTEX__DATA_DIR": str(self.folder / "data"),
             "BESTEX__RECORDER__DATABASE": str(self.folder / "data" / "bestex.db"),
-            "BESTEX__EXCHANGE__PORT": str(free_port(0)),
+            "BESTEX__EXCHANGE__PORT": str(free_port()),
             "BESTEX_LOG_LEVEL": "WARNING",
         }
         self.config: Config = configuration.load(path, self._environment)

@@ -19,8 +19,8 @@ from bestex import config as configuration
 from bestex.bus_address import ENV_URL
 from bestex.clock import SECOND
 from bestex.messages import BookStatus, ConsolidatedBook, Stats, VenueColumn
+from bestex.ports import free_port
 from bestex.process import ENV_HTTP_PORT
-from bestex.session import free_port
 from tests.contract.rigs import BINANCE_SPOT, BYBIT_PERP
 from tests.emulators.server import Emulator, serve
 from tests.unit.collector.test_ccxt_venues import EMPTY, Place, Top
@@ -155,7 +155,7 @@ async def test_books_reach_the_bus_right_or_not_at_all_through_cuts_and_kills(
 
 
 async def through_everything(client: Client, market: Market, url: str, file: Path) -> None:
-    port = free_port(0)
+    port = free_port()
     names = tuple(market.places)
     processes = [await started("aggregator", url=url, config=file)]
     async with ended_with_the_test(processes):

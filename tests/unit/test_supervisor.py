@@ -10,7 +10,8 @@ import pytest
 from bestex import config
 from bestex.bus_address import BusNote, find_url, note_path, read_note, remove_note, write_note
 from bestex.errors import UsageError
-from bestex.session import Options, free_port, prepare
+from bestex.ports import free_port
+from bestex.session import Options, prepare
 from bestex.supervisor import (
     BACKOFF_S_MAX,
     BACKOFF_S_MIN,
@@ -122,9 +123,18 @@ def test_a_session_keeps_everything_in_its_data_directory(tmp_path: Path) -> Non
 def test_a_session_of_its_own_bus_takes_the_port_of_the_first_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = free_port(0)
+    free = free_port()
     monkeypatch.setenv("BESTEX__BUS__URL", f"nats://127.0.0.1:{free},nats://127.0.0.1:1")
     assert prepare(Options(data_dir=tmp_path)).nats_port == free
+
+
+def test_two_sessions_that_are_prepared_at_once_share_no_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESTEX__BUS__URL", f"nats://127.0.0.1:{free_port()}")
+    one, other = (prepare(Options(data_dir=tmp_path / name)) for name in ("one", "other"))
+    ports = [one.nats_port, other.nats_port, one.config.exchange.port, other.config.exchange.port]
+    assert len(set(ports)) == len(ports)
 
 
 def test_beyond_loopback_the_bus_speaks_tls_and_on_it_it_does_not(

@@ -18,7 +18,7 @@ from bestex import bus, plugins, streams, subjects
 from bestex import config as configuration
 from bestex.config import Config
 from bestex.errors import BusError
-from bestex.session import free_port
+from bestex.ports import free_port
 from bestex.supervisor import service_specs
 from tests.emulators.outside import Outside
 from tests.faults.campaign import verdict
@@ -100,7 +100,7 @@ async def rig(
             "BESTEX_CONFIG": str(folder / "bestex.toml"),
             "BESTEX__DATA_DIR": str(folder / "data"),
             "BESTEX__RECORDER__DATABASE": str(folder / "data" / "bestex.db"),
-            "BESTEX__EXCHANGE__PORT": str(free_port(0)),
+            "BESTEX__EXCHANGE__PORT": str(free_port()),
             "BESTEX__BUS__REPLICAS": str(replicas),
             "BESTEX_LOG_LEVEL": "WARNING",
         }
