@@ -255,24 +255,21 @@ class Intake:
         except UnitError:
             raise Refused(Code.OFF_TICK, f"{name} {price} is finer than {instrument.price(1)}") from None
 
-    def check_value(self, order: ParentOrder, instrument: Instrument, double_mid: int | None) -> None:
+    def check_value(self, order: ParentOrder, instrument: Instrument, double_mid: int | None) -> bool:
         """The order's value, at its limit or the mid (given in half price units), within the limits and above
-        what some venue takes. Raises Refused; also where a limit is set and the order cannot be valued."""
+        what some venue takes; else Refused. False where a limit is set and there is no price to value it at yet."""
         most = self.config.limits.of_order(instrument.symbol).max_order_value
         price = None if double_mid is None else double_mid // 2
         if order.limit_price is not None:
             price = instrument.price_units(order.limit_price)
         if price is None:
-            if most is not None:
-                raise Refused(
-                    Code.NO_BOOK, "limits.max_order_value is set and there is no price to value it at"
-                )
-            return
+            return most is None
         qty = instrument.qty_units(order.qty)
         if most is not None and instrument.cash(qty * price) > most:
             raise Refused(Code.LIMIT_EXCEEDED, f"the order's value is above limits.max_order_value {most}")
         if instrument.is_dust(qty, price, order.venues):
             raise Refused(Code.BELOW_MINIMUM, f"qty {order.qty} is worth less than any of its venues takes")
+        return True
 
 
 def _read_json(data: bytes) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Parent:
         "tried",
         "trigger",
         "unbroken",
+        "unvalued",
         "venues",
         "wake_ns",
         "wanted",
@@ -113,7 +114,9 @@ class Parent:
         self.open_qty = 0
         self.recalled: set[int] = _NONE
         self.stale: set[int] = _NONE
-        self.started = int(event.start_at) <= int(event.at) and event.order.trigger is None
+        self.unvalued = event.unvalued
+        waits = event.order.trigger is not None or event.unvalued
+        self.started = int(event.start_at) <= int(event.at) and not waits
         self.arrival_half = _double(event.arrival_px, instrument)
         self.paused = False
         self.canceling = False

@@ -63,7 +63,7 @@ class Requests:
             # Until it is reached the order's time is the one that it is waited for.
             end_ns = min(waits_until(order.trigger, start_ns), params.end_time or NEVER_NS)
         mid = market.mid_half
-        self._intake.check_value(order, instrument, mid)
+        valued = self._intake.check_value(order, instrument, mid)
         event = m.ParentAccepted(
             symbol=instrument.symbol,
             parent_id=request.parent_id,
@@ -76,6 +76,7 @@ class Requests:
             start_at=Time(start_ns),
             end_at=Time(end_ns),
             arrival_px=None if mid is None else instrument.price(mid) / 2,
+            unvalued=not valued,
             prior=self._known.tried(instrument.symbol),
         )
         task = Parent(event, instrument, params).task(market)
@@ -153,7 +154,8 @@ class Requests:
         end_ns = asked(params, params.ends_ns, market, parent.start_ns, end_ns, gives=int)
         if end_ns <= now_ns:
             raise Refused(Code.INVALID_PARAMETER, "the new end has passed; cancel instead")
-        self._intake.check_value(order, instrument, market.mid_half)
+        if not self._intake.check_value(order, instrument, market.mid_half):
+            raise Refused(Code.NO_BOOK, "limits.max_order_value is set and there is no price to value it at")
         base = parent.standing(now_ns)
         base["leaves_qty"] = instrument.qty(max(qty - parent.cum, parent.open_qty))
         event = m.ParentModified(**base, order_seq=request.seq, order=order, end_at=Time(end_ns))

@@ -18,7 +18,7 @@ from services.scheduler import facts
 from services.scheduler.algos.base import Finish, Params, Recall, Replan, Slice, Task, Wait
 from services.scheduler.bounds import bounded
 from services.scheduler.conditions import STEP_NS, followed, reached, seen, told
-from services.scheduler.intake import Intake
+from services.scheduler.intake import Intake, Refused
 from services.scheduler.market import Market
 from services.scheduler.parent import Parent
 from services.scheduler.pricing import closer, collar
@@ -61,10 +61,14 @@ class Working:
             return self._end(parent, Code.EXPIRED, "its time ended while it was paused", now_ns)
         if now_ns < parent.start_ns:
             return self._wake(key, parent, parent.start_ns)
-        if parent.trigger is not None and (found := self._condition(parent, parent.trigger, market, now_ns)):
+        if parent.trigger is not None and (
+            found := self._condition(key, parent, parent.trigger, market, now_ns)
+        ):
             return found
         if not parent.started:
             if parent.trigger is None:
+                if parent.unvalued and (held := self._value(key, parent, market, now_ns)) is not None:
+                    return held
                 return [facts.started(parent, market, parent.end_ns, "", now_ns)]
             if now_ns < parent.end_ns:
                 return self._wake(key, parent, parent.end_ns)
@@ -84,7 +88,7 @@ class Working:
             return [facts.replanned(parent, parent.plan, text, market, now_ns)]
         return self._decide(key, parent, task, now_ns)
 
-    def _condition(self, parent: Parent, trigger: Trigger, market: Market, now_ns: int) -> Outputs:
+    def _condition(self, key: str, parent: Parent, trigger: Trigger, market: Market, now_ns: int) -> Outputs:
         """What the price that is waited for leads to: a beginning, a switch to the alternative, a stop that moves."""
         if parent.started and trigger.until is not None and now_ns >= trigger.until:
             return []
@@ -96,12 +100,32 @@ class Working:
             why = told(trigger, side, stop, twice, instrument)
             if parent.started:
                 return [self._switch(parent, market, why, now_ns)]
+            if parent.unvalued and (held := self._value(key, parent, market, now_ns)) is not None:
+                return held
             end_ns = asked(parent.params, parent.params.end_ns, market, now_ns, gives=int)
             return [facts.started(parent, market, end_ns, why, now_ns)]
         new = followed(trigger, side, stop, twice, instrument)
         if new is None or now_ns < parent.trailed_ns + STEP_NS:
             return []
         return [facts.trailed(parent, new, now_ns)]
+
+    def _value(self, key: str, parent: Parent, market: Market, now_ns: int) -> Outputs | None:
+        """What becomes of an order that was taken before there was a price to reckon its value at: None where it may
+        start, else its end, or its wait for a book."""
+        if market.mid_half is None:
+            return self._await_book(key, parent, now_ns)
+        try:
+            self._intake.check_value(parent.order, parent.instrument, market.mid_half)
+        except Refused as refused:
+            return self._end(parent, refused.code, refused.text, now_ns)
+        return None
+
+    def _await_book(self, key: str, parent: Parent, now_ns: int) -> Outputs:
+        last_ns = max(parent.end_ns, self.recovered_ns + FIRST_BOOK_NS)
+        if now_ns >= last_ns and not parent.open:
+            return self._end(parent, Code.NO_BOOK, "there was no book to trade on", now_ns)
+        parent.wants_book = True
+        return self._wake(key, parent, now_ns + BOOK_RETRY_NS)
 
     def _switch(self, parent: Parent, market: Market, why: str, now_ns: int) -> Fact:
         other, algos = parent.order.otherwise, self._intake.algos
@@ -129,11 +153,7 @@ class Working:
         if wanted.collar:
             mid = market.mid_half
             if mid is None:
-                last_ns = max(parent.end_ns, self.recovered_ns + FIRST_BOOK_NS)
-                if now_ns >= last_ns and not parent.open:
-                    return self._end(parent, Code.NO_BOOK, "there was no book to trade on", now_ns)
-                parent.wants_book = True
-                return self._wake(key, parent, now_ns + BOOK_RETRY_NS)
+                return self._await_book(key, parent, now_ns)
             slippage = float(parent.params.max_slippage or execution.max_slippage)
             limit = collar(mid, slippage, order.side, limit)
         ttl = parent.params.slice_ttl or (execution.slice_ttl if wanted.tif is Tif.IOC else None)

@@ -169,7 +169,8 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     """`params` are all of the algorithm's parameters in force: a restart under other defaults changes nothing.
     `works_as`: the algorithm that works the order where it is another than the order names; `reason` says why.
     `otherwise_params`: those of its alternative. `prior`: what earlier orders found at venues, oldest first, where
-    the algorithm learns from it."""
+    the algorithm learns from it. `unvalued`: its value is limited and there was no price to reckon it at, so it
+    starts, or ends, when there is one."""
 
     order: ParentOrder
     params: dict[str, Any] = {}
@@ -183,6 +184,7 @@ class ParentAccepted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True,
     schedule: list[SchedulePoint] = []
     traded: Traded | None = None
     prior: list[VenueTrial] = []
+    unvalued: bool = False
 
 
 class ParentStarted(ParentEvent, frozen=True, kw_only=True, omit_defaults=True, tag="started"):

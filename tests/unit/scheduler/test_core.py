@@ -274,16 +274,61 @@ def test_an_order_worth_less_than_any_venue_takes_is_refused_at_once() -> None:
     assert rejected.code == Code.BELOW_MINIMUM
 
 
-def test_the_value_of_an_order_without_a_limit_is_reckoned_at_the_mid_or_refused() -> None:
-    bench = Bench()
-    bench.config = config.load(None, {"BESTEX__LIMITS__MAX_ORDER_VALUE": "1000"})
+def valued(most: str = "1000") -> Bench:
+    bench = Bench(with_book=False)
+    bench.config = config.load(None, {"BESTEX__LIMITS__MAX_ORDER_VALUE": most})
     bench.core = bench.make()
-    (rejected,) = bench.order(ORDER, algo="market")
-    assert rejected.code == Code.NO_BOOK
+    return bench
+
+
+def test_the_value_of_an_order_without_a_limit_is_reckoned_at_the_mid() -> None:
+    bench = valued()
     bench.feed(book())
-    (rejected,) = bench.order({**ORDER, "parent_id": "p2"}, algo="market")
+    (rejected,) = bench.order(ORDER, algo="market")
     assert rejected.code == Code.LIMIT_EXCEEDED
     assert isinstance(bench.order({**ORDER, "qty": "0.01"}, algo="market")[0], m.ParentAccepted)
+
+
+def test_an_order_that_comes_before_the_first_price_waits_for_it_to_be_valued_and_sends_nothing_before() -> (
+    None
+):
+    bench = valued()
+    (accepted,) = bench.order({**ORDER, "qty": "0.01"}, algo="market")
+    assert accepted.unvalued
+    assert bench.advance(START + SECOND) == []
+    started, sliced = bench.feed(book())
+    assert started.arrival_px == Decimal("60000")
+    assert sliced.qty == Decimal("0.01")
+
+
+def test_an_order_that_turns_out_to_be_worth_too_much_ends_with_nothing_sent() -> None:
+    bench = valued()
+    bench.order(ORDER, algo="market")
+    bench.feed(book())
+    done = bench.facts[-1]
+    assert (type(done), done.reason, done.leaves_qty) == (m.ParentDone, Code.LIMIT_EXCEEDED, Decimal(1))
+    assert bench.of(m.ParentSliced) == []
+
+
+def test_an_order_that_never_gets_a_price_ends_with_the_reason() -> None:
+    bench = valued()
+    bench.order(ORDER, algo="market")
+    (done,) = bench.advance(START + 60 * SECOND)
+    assert (type(done), done.reason) == (m.ParentDone, Code.NO_BOOK)
+
+
+def test_a_waiting_order_that_is_not_valued_yet_is_not_made_larger() -> None:
+    bench = valued()
+    bench.order({**ORDER, "qty": "0.01"}, algo="market")
+    (rejected,) = bench.request("modify", "p1", algo="market", qty="0.02")
+    assert rejected.code == Code.NO_BOOK
+
+
+def test_a_triggered_order_is_valued_when_its_price_is_reached() -> None:
+    bench = valued()
+    bench.order({**ORDER, "trigger": {"price": "59000", "when": "above"}}, algo="market")
+    bench.feed(book())
+    assert bench.facts[-1].reason == Code.LIMIT_EXCEEDED
 
 
 def test_a_request_that_is_redelivered_after_its_order_has_ended_is_not_refused() -> None:
