@@ -206,7 +206,7 @@ class Hidden:
         return [fill for state in self.sim.orders(VENUE) for fill in self.fills(str(state.order_id))]
 
     def found(self, query: p.QueryOrder) -> tuple[Any, ...]:
-        """By its id, or else by its terms: the first that is nobody's."""
+        """By its id, or else by its terms: the oldest that is nobody's, as the port asks for."""
         self.sim.advance(self.bench.now)
         if query.venue_order_id:
             self.names[query.venue_order_id] = query.child_id
@@ -219,7 +219,7 @@ class Hidden:
                 and one.created_ns >= query.submitted_ns - CLOCK_NS
                 and str(one.order_id) not in query.claimed
             ]
-            state = self.random.choice(alike) if alike else None
+            state = min(alike, key=lambda one: (one.created_ns, one.order_id), default=None)
         if state is None:
             absent = {"child_id": query.child_id, "endpoint": query.endpoint, "asked_ns": self.bench.now}
             return (p.VenueAbsent(**absent),)  # type: ignore[arg-type]
