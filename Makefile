@@ -57,7 +57,7 @@ LOCK_ENV := PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL= CUSTO
 LOCK := $(LOCK_ENV) $(VENV)/lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-options \
   --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(ARGS)
 
-EXTRA_LOCKS := ccxt equities
+EXTRA_LOCKS := ccxt equities lab
 
 lock: setup ## requirements.lock and the image's anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@test -x $(VENV)/lock/bin/pip-compile || \

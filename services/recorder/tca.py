@@ -1,32 +1,20 @@
-"""Transaction cost analysis of one parent: what it cost, in parts that sum.
+"""Transaction cost analysis of one parent: what it cost, in the parts of `bestex.shortfall`.
 
-Implementation shortfall (Perold 1988, "The Implementation Shortfall: Paper versus Reality") with the parts of
-Wagner and Edwards (1993). With sign s (+1 buy), quantity Q of which q filled for the notional N, and the mids
-P0 on arrival (at acceptance, or at a later start), P1 when the first child was decided, P2 at the end:
-
-    delay        s q (P1 - P0)
-    trading      s (N - q P1)
-    opportunity  s (Q - q) (P2 - P0)
-    shortfall    delay + trading + opportunity + fees  =  s (N - q P0) + s (Q - q)(P2 - P0) + fees
-
-Where P1 is not known all of the slippage is trading; where P2 is not known the opportunity is not counted.
-Everything is exact in decimals of quote; basis points are of q P0 (slippage, fees) and Q P0 (shortfall).
+Basis points are of q P0 (slippage, fees) and Q P0 (shortfall).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import Literal
 
 from bestex.clock import SECOND, Time
 from bestex.errors import Code
 from bestex.messages import Side, TcaReport
+from bestex.shortfall import AVERAGE, bps, shortfall
 from bestex.units import EXACT, total
-
-BPS = 10_000
-AVERAGE = Context(prec=28)  # a quotient has no last digit: this many are more than anybody reads
 
 MID_AT_ACCEPTANCE = "mid of the consolidated book at acceptance"
 MID_AT_START = "mid of the consolidated book at its start"
@@ -72,18 +60,14 @@ def analyse(e: Execution, at: Time) -> TcaReport:
         notional = total(*(trade.qty * trade.price for trade in e.trades))
         fees = total(*(trade.fee for trade in e.trades))
         maker = total(*(trade.qty for trade in e.trades if trade.liquidity == "maker"))
-        delay = trading = opportunity = shortfall = None
-        slippage_bps = shortfall_bps = None
+        found = slippage_bps = shortfall_bps = None
         arrival = e.arrival_px
         if arrival is not None:
-            release = arrival if e.release_px is None else e.release_px
-            end = arrival if e.end_px is None else e.end_px
-            delay = e.side.sign * filled * (release - arrival)
-            trading = e.side.sign * (notional - filled * release)
-            opportunity = e.side.sign * max(e.qty - filled, Decimal(0)) * (end - arrival)
-            shortfall = delay + trading + opportunity + fees
-            slippage_bps = _bps(delay + trading, filled * arrival)
-            shortfall_bps = _bps(shortfall, e.qty * arrival)
+            found = shortfall(
+                e.side, e.qty, filled, notional, fees, arrival=arrival, release=e.release_px, end=e.end_px
+            )
+            slippage_bps = bps(found.delay + found.trading, filled * arrival)
+            shortfall_bps = bps(found.total, e.qty * arrival)
     return TcaReport(
         parent_id=e.parent_id,
         symbol=e.symbol,
@@ -97,7 +81,7 @@ def analyse(e: Execution, at: Time) -> TcaReport:
         arrival_source=e.arrival_source if arrival is not None else NO_ARRIVAL,
         arrival_slippage_bps=slippage_bps,
         fees=fees,
-        fee_bps=_bps(fees, notional),
+        fee_bps=bps(fees, notional),
         fill_rate=float(filled / e.qty) if e.qty else 0.0,
         maker_share=float(maker / filled) if filled else 0.0,
         children=e.children,
@@ -106,13 +90,9 @@ def analyse(e: Execution, at: Time) -> TcaReport:
         reason=e.reason,
         release_px=e.release_px,
         end_px=e.end_px,
-        delay_cost=delay,
-        trading_cost=trading,
-        opportunity_cost=opportunity,
-        shortfall=shortfall,
+        delay_cost=None if found is None else found.delay,
+        trading_cost=None if found is None else found.trading,
+        opportunity_cost=None if found is None else found.opportunity,
+        shortfall=None if found is None else found.total,
         shortfall_bps=shortfall_bps,
     )
-
-
-def _bps(cost: Decimal, base: Decimal) -> float | None:
-    return float(AVERAGE.divide(cost, base)) * BPS if base else None

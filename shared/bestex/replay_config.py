@@ -132,7 +132,7 @@ def derive(paths: Sequence[Path], base_text: str, cache_dir: Path) -> tuple[str,
     instruments: dict[str, Instrument] = {}
     recordings: dict[str, list[str]] = {}
     starts = []
-    for path in _own_format(paths, cache_dir):
+    for path in own_format(paths, cache_dir):
         recording = open_recording(path)
         starts.append(recording.start_ns)
         for instrument in recording.instruments:
@@ -146,7 +146,8 @@ def derive(paths: Sequence[Path], base_text: str, cache_dir: Path) -> tuple[str,
     return config_text(tuple(instruments.values()), recordings), min(starts)
 
 
-def _own_format(paths: Sequence[Path], cache_dir: Path) -> list[Path]:
+def own_format(paths: Sequence[Path], cache_dir: Path) -> list[Path]:
+    """The files in our own format: raw frames are converted into `cache_dir` first, once. RecordingError."""
     for path in paths:
         if not path.is_file():
             raise RecordingError(f"{path}: there is no such file")

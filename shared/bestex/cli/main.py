@@ -69,6 +69,7 @@ _COMMANDS = {
     "record": ("recordings:record", "Record the market data of the running platform."),
     "impact": ("impact:impact_app", "Calibrate market impact from recordings, and estimate an order's."),
     "volume": ("volume:volume_app", "A market's volume by the time of day, and days of it from files."),
+    "lab": ("lab:lab_app", "Backtest, search and compare on recordings, with the live code."),
     "retrace": ("recordings:retrace", "Run tapes again: every decision must come out the same."),
 }
 

@@ -1,0 +1,19 @@
+"""`bestex lab`: what would have cost least, found on recordings with the live code. One module a command."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+lab_app = App(
+    name="lab",
+    help="Backtest, search and compare on recordings, with the live code.",
+    help_format="plaintext",
+)
+
+# Each command's module is imported when the command is named.
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "compare": ("lab_compare:compare", "The same orders by several algorithms and strategies, paired."),
+}
+
+for _name, (_path, _sentence) in _COMMANDS.items():
+    lab_app.command(f"bestex.cli.{_path}", name=_name, help=_sentence)
