@@ -16,7 +16,8 @@ class FeedStream(msgspec.Struct, frozen=True, kw_only=True):
     """One venue's symbol in a recording, and how to read its numbers.
 
     `clock_offset_ns` is what was added to the receive times because the receiving clock ran behind the
-    venue's; the recording keeps the times as received. `contract_size` and `inverse` as in `Listing`.
+    venue's; the recording keeps the times as received. `contract_size` and `inverse` as in `Listing`. `tick` and
+    `lot` are the venue's, in units of these scales; 1 where nobody knows them.
     """
 
     venue: str
@@ -27,6 +28,18 @@ class FeedStream(msgspec.Struct, frozen=True, kw_only=True):
     contract_size: int = 1
     inverse: bool = False
     clock_offset_ns: int = 0
+    tick: int = 1
+    lot: int = 1
+
+    def at(self, price_scale: int, qty_scale: int) -> FeedStream:
+        """The same at scales that are as fine or finer."""
+        return msgspec.structs.replace(
+            self,
+            price_scale=price_scale,
+            qty_scale=qty_scale,
+            tick=self.tick * 10 ** (price_scale - self.price_scale),
+            lot=self.lot * 10 ** (qty_scale - self.qty_scale),
+        )
 
 
 class DepthUpdate(msgspec.Struct, frozen=True):
@@ -55,7 +68,8 @@ FeedEvent = DepthUpdate | MarketTrade
 def instruments_of(streams: Iterable[FeedStream]) -> tuple[Instrument, ...]:
     """The instrument table of a recording: one instrument a symbol, at scales that cover all of its venues.
 
-    Tick and lot are one unit of the venue's own scale, the finest that its numbers showed; fees are unknown, 0.
+    Tick and lot are the stream's: one unit of the venue's own scale, the finest that its numbers showed, where the
+    recording knows no better. Fees are unknown, 0.
     """
     by_symbol: dict[str, list[FeedStream]] = {}
     for stream in streams:
@@ -69,8 +83,8 @@ def instruments_of(streams: Iterable[FeedStream]) -> tuple[Instrument, ...]:
                 venue=stream.venue,
                 symbol=symbol,
                 kind=stream.kind,
-                tick=10 ** (price_scale - stream.price_scale),
-                lot=(lot := 10 ** (qty_scale - stream.qty_scale)),
+                tick=stream.tick * 10 ** (price_scale - stream.price_scale),
+                lot=(lot := stream.lot * 10 ** (qty_scale - stream.qty_scale)),
                 min_qty=lot,
                 contract_size=stream.contract_size,
                 inverse=stream.inverse,
@@ -81,6 +95,18 @@ def instruments_of(streams: Iterable[FeedStream]) -> tuple[Instrument, ...]:
             Instrument(symbol=symbol, price_scale=price_scale, qty_scale=qty_scale, listings=listings)
         )
     return tuple(made)
+
+
+def finest(streams: Iterable[FeedStream]) -> tuple[FeedStream, ...]:
+    """One a venue and symbol, at the finest scales, tick and lot of its streams, otherwise as the last of them."""
+    found: dict[tuple[str, str], FeedStream] = {}
+    for stream in streams:
+        key = (stream.venue, stream.symbol)
+        known = found.get(key, stream)
+        scales = max(known.price_scale, stream.price_scale), max(known.qty_scale, stream.qty_scale)
+        one, other = stream.at(*scales), known.at(*scales)
+        found[key] = msgspec.structs.replace(one, tick=min(one.tick, other.tick), lot=min(one.lot, other.lot))
+    return tuple(found.values())
 
 
 class Books:

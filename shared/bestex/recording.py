@@ -1,4 +1,4 @@
-"""Recordings of market data: our own format, and whatever else `open_recording` recognises.
+"""Recordings of market data: our own format, and whatever else `bestex.importers` recognises.
 
 A file is a magic line and frames: kind (1 byte), payload length and CRC-32 (4 bytes each, little endian),
 payload. The kinds:
@@ -19,10 +19,10 @@ import heapq
 import struct
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 import zstandard
@@ -30,8 +30,9 @@ import zstandard
 from bestex import codec
 from bestex.clock import SECOND
 from bestex.errors import RecordingError
-from bestex.feed import Books, DepthUpdate, FeedEvent, FeedStream, instruments_of
-from bestex.importers.binance import BinanceRecording
+from bestex.feed import Books, DepthUpdate, FeedEvent, FeedStream, finest, instruments_of
+from bestex.importers.options import NOTHING_KNOWN, ImportOptions
+from bestex.importers.recognise import Source, sources
 from bestex.instruments import Instrument
 from bestex.messages import MarketTrade, VenueBook
 
@@ -84,26 +85,12 @@ class _Block(msgspec.Struct, array_like=True):
     records: list[_Depth | _Trade]
 
 
-class Source(Protocol):
-    """Anything that holds recorded events; iterating again begins again."""
-
-    @property
-    def streams(self) -> tuple[FeedStream, ...]: ...
-    @property
-    def start_ns(self) -> int: ...
-    @property
-    def end_ns(self) -> int: ...
-    @property
-    def damage(self) -> str: ...
-    def __iter__(self) -> Iterator[FeedEvent]: ...
-
-
 class Recording:
     """Events of one or several sources in order of their (corrected) receive times."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
-        self.streams = tuple(dict.fromkeys(stream for source in sources for stream in source.streams))
+        self.streams = finest(stream for source in sources for stream in source.streams)
         self.start_ns = min(source.start_ns for source in sources)
         self.end_ns = max(source.end_ns for source in sources)
 
@@ -126,35 +113,57 @@ class Recording:
         return map(books.take, self)
 
 
-def open_recording(*paths: str | Path) -> Recording:
-    """One recording of one or several files, of our own format or raw Binance frames, recognised by content.
+def open_recording(*paths: str | Path, options: ImportOptions = NOTHING_KNOWN) -> Recording:
+    """One recording of one or several files, recognised by content: our own format, raw Binance frames, tables of
+    quotes and trades as CSV or Parquet, minute bars. `options`: what is known of those that are not our own.
 
-    Raw files of one symbol continue each other. RecordingError where a file is missing or of neither kind.
+    Raw files of one symbol continue each other. RecordingError where a file is missing or of no such kind.
     """
     if not paths:
         raise RecordingError("no file given")
     own: list[Source] = []
-    raw: list[str | Path] = []
+    foreign: list[Path] = []
     for path in paths:
         try:
-            with Path(path).open("rb") as file:
-                is_own = file.read(len(MAGIC)) == MAGIC
+            is_own = is_own_format(path)
         except OSError as error:
             raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
         if is_own:
             own.append(RecordingFile(path))
         else:
-            raw.append(path)
-    return Recording([*own, BinanceRecording(raw, compares=False)] if raw else own)
+            foreign.append(Path(path))
+    return Recording([*own, *sources(foreign, options)])
 
 
-def convert(raw_paths: Sequence[str | Path], out: str | Path) -> int:
-    """Raw files to one of our own; the number of events. RecordingError where `out` exists already."""
-    recording = BinanceRecording(raw_paths, compares=False)
-    source = ", ".join(Path(path).name for path in raw_paths)
-    with RecordingWriter(out, source, recording.streams) as writer:
-        for event in recording:
-            writer.write(event)
+def is_own_format(path: str | Path) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def convert(paths: Sequence[str | Path], out: str | Path, options: ImportOptions = NOTHING_KNOWN) -> int:
+    """Files of any kind to one of our own; the number of events. RecordingError where `out` exists already."""
+    recording = open_recording(*paths, options=options)
+    return write_recording(out, ", ".join(Path(path).name for path in paths), recording.streams, recording)
+
+
+def write_recording(
+    out: str | Path,
+    source: str,
+    streams: Sequence[FeedStream],
+    events: Iterable[FeedEvent],
+    created_ns: int | None = None,
+) -> int:
+    """Write them all to a new file; their number. A file that could not be written to its end is removed.
+
+    `created_ns` 0: the file is a function of its sources, the same bytes whenever it is made.
+    """
+    with RecordingWriter(out, source, streams, created_ns) as writer:
+        try:
+            for event in events:
+                writer.write(event)
+        except BaseException:
+            Path(out).unlink()
+            raise
     return writer.events
 
 
@@ -164,7 +173,13 @@ class RecordingWriter:
     A stream that was not given is added when its first event comes.
     """
 
-    def __init__(self, path: str | Path, source: str, streams: Sequence[FeedStream] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        source: str,
+        streams: Sequence[FeedStream] = (),
+        created_ns: int | None = None,
+    ) -> None:
         try:
             self._file: BinaryIO = Path(path).open("xb")  # noqa: SIM115 - closed by `close`
         except OSError as error:
@@ -175,7 +190,8 @@ class RecordingWriter:
         self._base_ns = self._first_ns = self._last_ns = 0
         self._compress = zstandard.ZstdCompressor(level=LEVEL).compress
         self._file.write(MAGIC)
-        self._frame(_HEADER, codec.to_msgpack(Header(created_ns=time.time_ns(), source=source)))
+        made_ns = time.time_ns() if created_ns is None else created_ns
+        self._frame(_HEADER, codec.to_msgpack(Header(created_ns=made_ns, source=source)))
         for stream in streams:
             self.add_stream(stream)
 
@@ -267,16 +283,7 @@ class RecordingFile:
     @property
     def streams(self) -> tuple[FeedStream, ...]:
         """One a venue and symbol, at the finest scales that it was recorded with."""
-        finest: dict[tuple[str, str], FeedStream] = {}
-        for stream in self._numbered:
-            key = (stream.venue, stream.symbol)
-            known = finest.get(key, stream)
-            finest[key] = msgspec.structs.replace(
-                stream,
-                price_scale=max(known.price_scale, stream.price_scale),
-                qty_scale=max(known.qty_scale, stream.qty_scale),
-            )
-        return tuple(finest.values())
+        return finest(self._numbered)
 
     def _frames(self, *, whole: bool) -> Iterator[tuple[bytes, bytes]]:
         """Kind and payload of each whole frame; of a block just the span, unless `whole`."""

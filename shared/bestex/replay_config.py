@@ -16,7 +16,7 @@ from pathlib import Path
 from bestex.errors import ConfigError, RecordingError
 from bestex.ids import base36, digest
 from bestex.instruments import BPS_E8, Instrument, Listing
-from bestex.recording import MAGIC, convert, open_recording
+from bestex.recording import convert, is_own_format, open_recording
 from bestex.units import from_units
 
 # What an ordinary account pays where the recording says nothing: taker and maker in bps.
@@ -164,8 +164,3 @@ def own_format(paths: Sequence[Path], cache_dir: Path) -> list[Path]:
         convert(raw, draft)
         draft.replace(converted)
     return [*own, converted]
-
-
-def is_own_format(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

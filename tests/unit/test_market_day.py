@@ -56,6 +56,21 @@ CONSOLIDATED: dict[str, Range] = {
     "volatility_bps_per_min": (5.3, 6.9),
     "seconds_with_move": (0.05, 0.09),
 }
+SEEDS = (1, 2)
+TENTH = 0.1
+
+# What the model cannot have, with the reason; it holds for `EQUITY`, whose module says it too.
+BEYOND = {
+    "effective_half_spread_bps of P": "each print of an order that takes several levels is measured against the "
+    "mid that the print before it has moved; a real feed shows an order's prints before what they left",
+    "effective_half_spread_bps of S": "orders come to a venue only while it shows the best price, at whatever "
+    "spread there is; the real ones wait for a narrow one",
+    "at_touch of S": "trades at the mid are between the quotes in the model, so both shares sum to 1 at most; the "
+    "real day's sum to more, because a venue's own best may be the mid",
+    "alone_at_best of Q": "a share of time of .4 % is two minutes of a day, and varies by a fifth between days",
+    "correlation of Q": "makers draw their distances independently of each other; with more in common, Q would "
+    "not move its best price as often as it does",
+}
 SLACK = 1 / 3  # one model for three stocks: beyond the range of the three by a third of its ends at most
 
 
@@ -81,23 +96,46 @@ def rows(table: MarketTable) -> list[tuple[str, float | None, Range]]:
     return result
 
 
-def fits(value: float | None, limits: Range) -> bool:
+def fits(value: float | None, limits: Range, slack: float = SLACK) -> bool:
     low, high = limits
-    return value is not None and low * (1 - SLACK) <= value <= high * (1 + SLACK)
+    return value is not None and low * (1 - slack) <= value <= high * (1 + slack)
 
 
 @pytest.fixture(scope="module")
-def table() -> MarketTable:
-    return of_events(STOCK, simulate(STOCK, "equity", 1, HOURS * 3600, 340_000)).table()
+def tables() -> list[MarketTable]:
+    """Two days, so that no figure is what it is by luck."""
+    return [
+        of_events(STOCK, simulate(STOCK, "equity", seed, HOURS * 3600, 340_000)).table() for seed in SEEDS
+    ]
 
 
-def test_the_equity_preset_has_the_figures_of_a_real_day(table: MarketTable) -> None:
+def means(tables: list[MarketTable]) -> list[tuple[str, float | None, Range]]:
+    """Every figure's mean over the days; None where one has none."""
+    found: list[tuple[str, float | None, Range]] = []
+    for of_days in zip(*map(rows, tables), strict=True):
+        values = [value for _, value, _ in of_days if value is not None]
+        mean = sum(values) / len(values) if len(values) == len(tables) else None
+        found.append((of_days[0][0], mean, of_days[0][2]))
+    return found
+
+
+@pytest.mark.parametrize("day", range(len(SEEDS)))
+def test_the_equity_preset_has_the_figures_of_a_real_day(day: int, tables: list[MarketTable]) -> None:
     off = [
-        f"{name}: {value} not in {limits}" for name, value, limits in rows(table) if not fits(value, limits)
+        f"{name}: {value} not in {limits}"
+        for name, value, limits in rows(tables[day])
+        if not fits(value, limits)
     ]
     assert off == []
 
 
-def test_most_figures_lie_within_the_range_of_the_three_stocks_itself(table: MarketTable) -> None:
-    inside = [value is not None and low <= value <= high for _, value, (low, high) in rows(table)]
-    assert sum(inside) / len(inside) > 0.6
+def test_what_lies_beyond_the_range_of_the_three_stocks_by_more_than_a_tenth_is_known_and_why(
+    tables: list[MarketTable],
+) -> None:
+    off = {name for name, value, limits in means(tables) if not fits(value, limits, TENTH)}
+    assert off <= set(BEYOND)
+
+
+def test_most_figures_lie_within_the_range_of_the_three_stocks_itself(tables: list[MarketTable]) -> None:
+    inside = [value is not None and low <= value <= high for _, value, (low, high) in means(tables)]
+    assert sum(inside) / len(inside) > 0.75

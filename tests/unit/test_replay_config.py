@@ -8,7 +8,11 @@ import pytest
 from bestex import config
 from bestex.errors import ConfigError, RecordingError
 from bestex.instruments import Instrument, Listing
+from bestex.market import simulate
+from bestex.market_recording import feed_of, made_up_instrument, streams_of
+from bestex.recording import write_recording
 from bestex.replay_config import config_text, derive, routing_symbol, with_recordings
+from tests.unit.importers.tables import T0, table
 
 SPOT = Instrument(
     symbol="BTC/USDT",
@@ -91,3 +95,20 @@ def test_raw_frames_are_converted_once_and_their_start_is_the_origin(data_dir: P
     assert made.stat().st_mtime_ns == changed_ns
     with pytest.raises(RecordingError, match="no such file"):
         derive([tmp_path / "none.rec"], "", tmp_path)
+
+
+def test_tables_and_made_up_days_are_traded_on_as_they_are(tmp_path: Path) -> None:
+    text, origin_ns = derive([table(tmp_path)], "", tmp_path / "cache")
+    loaded = config.parse(text)
+    (instrument,) = loaded.make_instruments().all
+    assert [(listing.venue, listing.tick) for listing in instrument.listings] == [
+        ("publisher_2", 1),
+        ("publisher_39", 1),
+    ]
+    assert (instrument.symbol, instrument.price_scale, origin_ns) == ("AAPL", 2, T0)
+    made_up = made_up_instrument("ABC/EUR", ["sim_a"], Decimal("0.05"), Decimal(10))
+    events = feed_of(made_up, simulate(made_up, "equity", 1, 5, made_up.price_units(Decimal(34)), T0))
+    write_recording(tmp_path / "day.rec", "a made-up day", streams_of(made_up), events)
+    text, _ = derive([tmp_path / "day.rec"], "", tmp_path / "cache")
+    (listing,) = config.parse(text).make_instruments().all[0].listings
+    assert (listing.tick, listing.lot) == (50, 10), "in thousandths: a venue's terms are the recording's"

@@ -135,64 +135,19 @@ def simulation(
         yield instrument, simulate(instrument, preset, seed, seconds, start)
 
 
-@recording_app.command
-def info(*files: Path, common: Common = COMMON) -> None:
-    """What a recording holds: venues, symbols, times.
+# Each of these modules is imported when its command is named.
+_COMMANDS = {
+    "info": ("recording_info:info", "What a recording holds: streams, times, events, gaps, its hash."),
+    "convert": ("recording_convert:convert", "Files of other formats into a recording of our own."),
+    "export": ("recording_convert:export", "A recording for other programs, as Parquet or CSV."),
+    "cut": ("recording_parts:cut", "A part of a recording, which stands by itself."),
+    "merge": ("recording_parts:merge", "Several recordings as one, by time."),
+    "resample": ("recording_parts:resample", "Books at a fixed step, or trades as bars."),
+    "make": ("recording_make:make", "A made-up day of a market on several venues."),
+}
 
-    bestex recording info spot.rec
-    """
-    from bestex.clock import rfc3339
-    from bestex.recording import open_recording
-
-    found = []
-    for path in existing(files):
-        recording = open_recording(path)
-        found.append(
-            {
-                "file": path.name,
-                "bytes": path.stat().st_size,
-                "start": rfc3339(recording.start_ns),
-                "end": rfc3339(recording.end_ns),
-                "markets": [
-                    f"{listing.venue} {listing.symbol}"
-                    for instrument in recording.instruments
-                    for listing in instrument.listings
-                ],
-                "damage": recording.damage,
-            }
-        )
-    if common.json:
-        print_json({"recordings": found})
-        return
-    rows = table("file", "bytes", "start", "end", "markets", "damage", right=("bytes",))
-    for one in found:
-        rows.add_row(*(", ".join(value) if isinstance(value, list) else str(value) for value in one.values()))
-    console().print(rows)
-
-
-@recording_app.command
-def convert(*files: Path, out: Path, common: Common = COMMON) -> None:
-    """Raw frames into a recording of our own format: smaller, and quicker to read.
-
-    bestex recording convert btcusdt_20240808.gz btcusdt_20240809.gz --out spot.rec
-
-    Parameters
-    ----------
-    out
-        Where to write.
-    """
-    from bestex.recording import convert as convert_frames
-
-    count = convert_frames(existing(files), out)
-    _print_written(out, count, common)
-
-
-def _print_written(out: Path, events: int, common: Common) -> None:
-    size = out.stat().st_size
-    if common.json:
-        print_json({"file": str(out), "events": events, "bytes": size})
-    else:
-        print(f"{out}: {events} events, {size} bytes")
+for _name, (_path, _sentence) in _COMMANDS.items():
+    recording_app.command(f"bestex.cli.{_path}", name=_name, help=_sentence)
 
 
 async def record(
@@ -213,6 +168,7 @@ async def record(
         This symbol only.
     """
     from bestex import bus_access, ids, rights, subjects
+    from bestex.cli.recording_files import written
     from bestex.recording import open_recording
     from bestex.recording_live import record as record_live
 
@@ -233,9 +189,9 @@ async def record(
         loop.add_signal_handler(number, recording.cancel)
     await asyncio.wait({recording})
     if recording.cancelled():  # told to stop: the file is whole
-        _print_written(out, sum(1 for _ in open_recording(out)), common)
+        written(out, sum(1 for _ in open_recording(out)), common)
     else:
-        _print_written(out, recording.result(), common)
+        written(out, recording.result(), common)
 
 
 def retrace(directory: Path, /, *, common: Common = COMMON) -> int:

@@ -27,6 +27,7 @@ from bestex.feed import DepthUpdate, FeedEvent, FeedStream
 from bestex.importers.binance_book import BookBuilder, Change, Diff, Snapshot
 from bestex.importers.binance_wire import Body, Kind, name, parse, to_ns
 from bestex.importers.lines import LineReader
+from bestex.importers.scales import Scales
 from bestex.messages import MarketTrade
 from bestex.units import MAX_SCALE
 
@@ -35,24 +36,6 @@ CLOCK_BLOCK = 256  # messages a minimum is taken over
 MAX_CLOCK_JITTER_NS = 10 * SECOND  # a minimum further from the median of minima is a damaged time stamp
 
 Key = tuple[bool, str]  # futures or not, Binance's symbol
-
-
-class Scales:
-    """The finest digits seen of one symbol."""
-
-    def __init__(self) -> None:
-        self.price = 0
-        self.qty = 0
-
-    def see(self, price: str, qty: str) -> None:
-        self.price = max(self.price, _digits(price, self.price))
-        self.qty = max(self.qty, _digits(qty, self.qty))
-
-
-def _digits(text: str, known: int) -> int:
-    """Decimals of `text` without trailing zeros, where that may be more than `known`; else anything smaller."""
-    dot = text.find(".")
-    return len(text.rstrip("0")) - dot - 1 if 0 <= dot < len(text) - 1 - known else 0
 
 
 class Clock:

@@ -61,8 +61,8 @@ class MarketModel:
 
     The first events, at `start_ns`, are the opening books. A trade is followed by the `LevelSet` of the level
     that it took; a trade of hidden orders at the mid, which may lie between two ticks, has aggressor 0 and takes
-    nothing displayed. UsageError
-    for an unknown preset, no lit listing, an inverse contract, or a start price under 200 ticks.
+    nothing displayed. `changed`: the preset with other figures; what is random stays that of the preset's name.
+    UsageError for an unknown preset, no lit listing, an inverse contract, or a start price under 200 ticks.
     """
 
     def __init__(
@@ -73,8 +73,9 @@ class MarketModel:
         start_price_units: int,
         start_ns: int,
         own_impact: OwnImpact | None = None,
+        changed: Preset | None = None,
     ) -> None:
-        self._preset: Preset = preset_named(preset)
+        self._preset: Preset = preset_named(preset) if changed is None else changed
         lit = [listing for listing in instrument.listings if listing.kind != "dark"]
         if not lit or any(listing.inverse for listing in lit):
             raise UsageError(f"{instrument.symbol}: a market model needs lit venues and no inverse contracts")
@@ -361,10 +362,16 @@ class MarketModel:
 
 
 def simulate(
-    instrument: Instrument, preset: str, seed: int, seconds: float, start_price_units: int, start_ns: int = 0
+    instrument: Instrument,
+    preset: str,
+    seed: int,
+    seconds: float,
+    start_price_units: int,
+    start_ns: int = 0,
+    changed: Preset | None = None,
 ) -> Iterator[BackgroundEvent]:
     """The events of `seconds` of a market, in time order, made as they are asked for."""
-    model = MarketModel(instrument, preset, seed, start_price_units, start_ns)
+    model = MarketModel(instrument, preset, seed, start_price_units, start_ns, changed=changed)
     end_ns = start_ns + int(seconds * SECOND)
     for now_ns in range(start_ns, end_ns, SECOND):
         yield from model.step_until(now_ns)
