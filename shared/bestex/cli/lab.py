@@ -10,10 +10,11 @@ lab_app = App(
     help_format="plaintext",
 )
 
-# Each command's module is imported when the command is named.
-_COMMANDS: dict[str, tuple[str, str]] = {
-    "compare": ("lab_compare:compare", "The same orders by several algorithms and strategies, paired."),
+# Each command's module is imported when the command is named, and for the list of them.
+_COMMANDS = {
+    "compare": "lab_compare:compare",
+    "l1": "lab_l1:l1",
 }
 
-for _name, (_path, _sentence) in _COMMANDS.items():
-    lab_app.command(f"bestex.cli.{_path}", name=_name, help=_sentence)
+for _name, _path in _COMMANDS.items():
+    lab_app.command(f"bestex.cli.{_path}", name=_name)
