@@ -51,6 +51,8 @@ class Normaliser:
         if trade.price <= 0 or trade.qty <= 0:
             return Defect.NOT_POSITIVE
         conversion = self._converting(trade.price_scale, trade.qty_scale)
+        if conversion.is_identity:
+            return trade.price, trade.qty
         price = conversion.prices([trade.price])
         if price is None:
             return Defect.OFF_SCALE

@@ -91,11 +91,13 @@ class VirtualDesk:
                 arm = w.CancelAllAfter(venue=venue, account=account, timeout_ns=request.timeout_ns)
                 self._ask(arm, lambda _: ())
             case p.QueryOrder():
-                self._query(partial(self._order, request, now_ns))
+                self._query(venue, partial(self._order, request, now_ns))
             case p.PullFills():
-                self._query(lambda: [*self._fills(venue, request.since_ns), p.VenuePulled(venue, now_ns)])
+                self._query(
+                    venue, lambda: [*self._fills(venue, request.since_ns), p.VenuePulled(venue, now_ns)]
+                )
             case p.MassStatus():
-                self._query(partial(self._mass_status, request, now_ns))
+                self._query(venue, partial(self._mass_status, request, now_ns))
 
     def _too_late(self, order: p.Submit | p.Replace | p.Firm) -> tuple[Code, str] | None:
         return desk.too_late(order, self._world.now_ns, self._halted)
@@ -103,14 +105,14 @@ class VirtualDesk:
     def _ask(self, request: w.AnyRequest, translate: Callable[[w.Answer], Sequence[Any]]) -> None:
         self._exchange.ask(request, lambda answer: self._say(translate(answer)))
 
-    def _query(self, look: Callable[[], Sequence[Any]]) -> None:
+    def _query(self, venue: str, look: Callable[[], Sequence[Any]]) -> None:
         """Look when the question arrives, and hear of it when the answer is back."""
         asked_ns = self._world.now_ns
 
         def looked() -> list[Any]:
             return [p.answered(said, asked_ns) for said in look()]
 
-        self._exchange.travel(lambda: self._exchange.travel(partial(self._say, looked())))
+        self._exchange.there(venue, lambda: self._exchange.back(venue, partial(self._say, looked())))
 
     def _say(self, said: Sequence[Any]) -> None:
         for one in said:

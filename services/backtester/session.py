@@ -7,8 +7,10 @@ runs: everything random is drawn from the seed, and nothing depends on the machi
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from bestex.errors import ConfigError, UsageError
 from bestex.execution import Execution, execution_of
 from bestex.interval import Interval
 from bestex.memory_bus import StoredMessage
-from bestex.replay import VirtualActor, World
+from bestex.replay import World
+from bestex.replay_node import VirtualActor
 from bestex.service import Service
 from services.aggregator.service import build as build_aggregator
 from services.backtester.actors import VirtualDesk, VirtualFeeds
@@ -39,6 +42,7 @@ START_NS = 1_750_000_000 * SECOND  # of a session on the market model that names
 DOWNTIME_NS = SECOND  # of a crashed service: the supervisor's pause and a process's start
 LOOK_NS = 100 * MS  # how often `finish` looks whether everything has ended
 WARM_UP_NS = 3 * SECOND  # until every venue's book and the first statistics are there
+GC_THRESHOLDS = (50_000, 20, 100)  # what is collected in between is some ten MB at the most
 EXECUTE_NS_MAX = 48 * HOUR  # of virtual time; an order that has not ended by then has no end
 
 BUILDERS: dict[str, Callable[[Config, tuple[str, ...]], Service]] = {
@@ -52,7 +56,9 @@ BUILDERS: dict[str, Callable[[Config, tuple[str, ...]], Service]] = {
 
 class VirtualSession:
     """One run. Every venue of `config` is simulated, around `recordings` (files by venue) where it has some,
-    around the market model elsewhere. Raises ConfigError as live, RecordingError for a file that is none."""
+    around the market model elsewhere. Raises ConfigError as live, RecordingError for a file that is none.
+
+    `step_by_step` is the slow path, which leaves nothing out and takes nothing at once: the fast one's oracle."""
 
     def __init__(
         self,
@@ -61,10 +67,11 @@ class VirtualSession:
         start_ns: int = START_NS,
         seed: int = 0,
         recordings: Mapping[str, Sequence[str]] | None = None,
+        step_by_step: bool = False,
     ) -> None:
         self.config = _simulated(config, seed, recordings)
         self.world = World(start_ns, seed)
-        self.exchange = VirtualExchange(self.config, self.world)
+        self.exchange = VirtualExchange(self.config, self.world, step_by_step=step_by_step)
         self._orders: dict[str, m.ParentOrder] = {}
         self._ended: set[str] = set()
         self._looked = 0  # how many stored messages were looked at for ends
@@ -83,14 +90,21 @@ class VirtualSession:
 
     @classmethod
     def on_recordings(
-        cls, paths: Sequence[Path], cache_dir: Path, *, seed: int = 0, config_text: str = ""
+        cls,
+        paths: Sequence[Path],
+        cache_dir: Path,
+        *,
+        seed: int = 0,
+        config_text: str = "",
+        step_by_step: bool = False,
     ) -> VirtualSession:
         """As `bestex up --replay`: the venues and instruments are the recordings', or those of `config_text`.
 
         Raw frames are converted into `cache_dir` first. The session begins with the first message.
         """
         text, start_ns = replay_config.derive(paths, config_text, cache_dir)
-        return cls(configuration.parse(text, "the recordings"), start_ns=start_ns, seed=seed)
+        config = configuration.parse(text, "the recordings")
+        return cls(config, start_ns=start_ns, seed=seed, step_by_step=step_by_step)
 
     # -- services --------------------------------------------------------------------------------------------
 
@@ -105,6 +119,10 @@ class VirtualSession:
     def core(self, name: str) -> Any:
         """The core of a service as it is now."""
         return self._services[name].core
+
+    def service(self, name: str) -> Service:
+        """The service as it is now."""
+        return self._services[name]
 
     def crash(self, name: str, at_ns: int, downtime_ns: int = DOWNTIME_NS) -> None:
         """`kill -9` of one service, which starts again from what is stored."""
@@ -158,7 +176,8 @@ class VirtualSession:
         return self.world.now_ns
 
     def run(self, until_ns: int) -> None:
-        self.world.run(until_ns)
+        with _rare_collections():
+            self.world.run(until_ns)
 
     def finish(self, until_ns: int) -> bool:
         """Run until every order that was submitted has ended, or until `until_ns`; whether all have.
@@ -241,6 +260,17 @@ class VirtualSession:
             for stored in self.world.stored
         )
         return audit(records, self.exchange.journals, complete=complete)
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """A run makes messages by the hundred thousand and next to no cycles: the search for them is a tenth of it."""
+    before = gc.get_threshold()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _halted(gateway: Service) -> Callable[[str], str]:

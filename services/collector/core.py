@@ -13,6 +13,7 @@ from bestex.errors import VenueError
 from bestex.feed import Books, DepthUpdate
 from bestex.messages import MarketTrade, MarkPrice, VenueBook
 
+PUBLISHED = DepthUpdate, MarketTrade, VenueBook, MarkPrice
 SUBJECTS = {VenueBook: subjects.md_book, MarketTrade: subjects.md_trade, MarkPrice: subjects.md_mark}
 
 
@@ -37,7 +38,7 @@ class CollectorCore:
 
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
         """Raises VenueError for a source that has failed: the process must start anew."""
-        if isinstance(message, DepthUpdate | MarketTrade | VenueBook | MarkPrice):
+        if isinstance(message, PUBLISHED):
             out = message if isinstance(message, MarkPrice) else self._books.take(message)
             if now_ns - out.recv_ns > self._max_age_ns:
                 return ()

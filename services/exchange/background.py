@@ -27,6 +27,10 @@ class ModelBackground:
         )
         self._symbols = {listing.venue: listing.symbol for listing in instrument.listings}
 
+    @property
+    def due_ns(self) -> int:
+        return self._model.due_ns
+
     def step_until(self, now_ns: int) -> Iterable[Happening]:
         return [Happening(self._symbols[event.venue], event) for event in self._model.step_until(now_ns)]
 
@@ -45,6 +49,10 @@ class DarkBackground:
         flow = settings.dark.get(listing.venue, DarkFlowSettings())
         self._flow = DarkFlow(instrument, listing, flow, settings.seed, price, start_ns)
         self._symbol = listing.symbol
+
+    @property
+    def due_ns(self) -> int:
+        return self._flow.due_ns
 
     def step_until(self, now_ns: int) -> Iterable[Happening]:
         return [Happening(self._symbol, event) for event in self._flow.step_until(now_ns)]

@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 
 class DelayLine:
-    """Calls `act` `delay_s` seconds after `send(act)`, first in first out; at once where there is no delay.
+    """Calls `act` `delay_s()` seconds after `send(act)`, first in first out; at once where there is no delay.
 
     One timer serves the whole line: timers of their own could overtake each other.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: Callable[[], float]) -> None:
         self._delay_s = delay_s
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
 
     def send(self, act: Callable[[], None]) -> None:
-        if self._delay_s <= 0:
+        delay_s = self._delay_s()
+        if delay_s <= 0 and not self._waiting:
             act()
             return
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._delay_s
+        due = max(loop.time() + delay_s, self._waiting[-1][0] if self._waiting else 0.0)
         self._waiting.append((due, act))
         if len(self._waiting) == 1:
             loop.call_at(due, self._deliver)

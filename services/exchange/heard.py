@@ -77,16 +77,18 @@ class HeardBackground(FeedBackground):
         while self._waiting:
             event = self._waiting.popleft()
             try:
-                happened = list(self._happenings(event))
+                happening = self._happening(event)
             except ConfigError as error:
                 self._log.error("what does not fit the units, so the book is unknown", error=str(error))
                 self._waiting.appendleft(_unknown(self.venue, event.symbol, now_ns))
                 continue
-            yield from happened
+            if happening:
+                yield happening
         for symbol, heard_ns in list(self.heard_ns.items()):
             if now_ns - heard_ns > self._silence_ns:
                 del self.heard_ns[symbol]
-                yield from self._happenings(_unknown(self.venue, symbol, now_ns))
+                if happening := self._happening(_unknown(self.venue, symbol, now_ns)):
+                    yield happening
 
 
 def _unknown(venue: str, symbol: str, now_ns: int) -> DepthUpdate:

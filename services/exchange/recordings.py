@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from bestex.background import ASK, BID, BackgroundTrade, LevelSet
+from bestex.background import BackgroundTrade, LevelsSet
+from bestex.clock import FOREVER_NS
 from bestex.contracts import Conversion
 from bestex.errors import ConfigError
 from bestex.feed import DepthUpdate, FeedEvent
@@ -13,6 +14,8 @@ from bestex.messages import MarketTrade
 from bestex.recording import open_recording
 from bestex.sim_wire import Trade
 from services.exchange.happening import Happening
+
+SHOWN_LEVELS = 16_384  # prices of one side, those that are gone included, before these are forgotten
 
 
 class Converter:
@@ -25,20 +28,24 @@ class Converter:
 
     def levels(self, event: DepthUpdate, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Raises ConfigError where the instrument's scales are too coarse for them."""
+        self._speak(event)
+        if self._conversion.is_identity:
+            return levels
         prices, sizes = [price for price, _ in levels], [qty for _, qty in levels]
         return list(zip(*self._converted(event, prices, sizes), strict=True))
 
     def trade(self, event: MarketTrade) -> tuple[int, int]:
         """Price and quantity. Raises ConfigError as `levels` does."""
+        self._speak(event)
+        if self._conversion.is_identity:
+            return event.price, event.qty
         prices, sizes = self._converted(event, [event.price], [event.qty])
         return prices[0], sizes[0]
 
     def _converted(
         self, event: FeedEvent, prices: list[int], sizes: list[int]
     ) -> tuple[list[int], list[int]]:
-        if self._scales != (event.price_scale, event.qty_scale):
-            self._scales = (event.price_scale, event.qty_scale)
-            self._conversion = Conversion(self._instrument, self._listing, *self._scales)
+        self._speak(event)
         own = self._conversion.prices(prices)
         if own is None:
             raise self._too_coarse("price")
@@ -46,6 +53,12 @@ class Converter:
         if quantities is None:
             raise self._too_coarse("qty")
         return own, quantities
+
+    def _speak(self, event: FeedEvent) -> None:
+        """Convert from the event's scales."""
+        if self._scales != (event.price_scale, event.qty_scale):
+            self._scales = (event.price_scale, event.qty_scale)
+            self._conversion = Conversion(self._instrument, self._listing, *self._scales)
 
     def _too_coarse(self, what: str) -> ConfigError:
         return ConfigError(
@@ -57,39 +70,61 @@ class Converter:
 class FeedBackground:
     """What a feed tells of a venue's markets, as what happens there.
 
-    Of an update, what disappears comes first, so that a book that moves does not cross itself on the way. A
-    snapshot removes what it does not show; an empty one, a break in the feed, removes everything.
+    A snapshot removes what it does not show; an empty one, a break in the feed, removes everything.
     """
 
     def __init__(self, markets: dict[str, Converter]) -> None:
         """`markets` by the symbol that they have in the feed."""
         self._markets = markets
-        self._books: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in markets}
+        self._books = {name: (_Side(), _Side()) for name in markets}
+
+    @property
+    def due_ns(self) -> int:
+        return 0
 
     def hear(self, trades: Iterable[Trade]) -> None:
         """What was really traded does not answer."""
 
-    def _happenings(self, event: FeedEvent) -> Iterator[Happening]:
+    def _happening(self, event: FeedEvent) -> Happening | None:
+        """None where the event changes nothing."""
         if isinstance(event, DepthUpdate):
-            yield from self._levels(event)
-        else:
-            yield self._trade(event)
-
-    def _trade(self, event: MarketTrade) -> Happening:
+            return self._levels(event)
         price, qty = self._markets[event.symbol].trade(event)
         trade = BackgroundTrade(event.recv_ns, event.venue, price, qty, event.aggressor, event.trade_id)
         return Happening(event.symbol, trade)
 
-    def _levels(self, event: DepthUpdate) -> Iterator[Happening]:
-        bids, asks = self._books[event.symbol]
+    def _levels(self, event: DepthUpdate) -> Happening | None:
         market = self._markets[event.symbol]
-        changes = [
-            LevelSet(event.recv_ns, event.venue, side, price, qty)
-            for side, shown, levels in ((BID, bids, event.bids), (ASK, asks, event.asks))
-            for price, qty in _changes(event, shown, market.levels(event, levels))
-        ]
-        for change in sorted(changes, key=lambda change: change.qty > 0):
-            yield Happening(event.symbol, change)
+        shown_bids, shown_asks = self._books[event.symbol]
+        bids = shown_bids.take(market.levels(event, event.bids), event.snapshot)
+        asks = shown_asks.take(market.levels(event, event.asks), event.snapshot)
+        if not bids and not asks:
+            return None
+        return Happening(event.symbol, LevelsSet(event.recv_ns, event.venue, bids, asks))
+
+
+class _Side:
+    """What a feed has shown of one side. A price that is gone is kept as a zero for a while."""
+
+    __slots__ = ("_most", "_shown")
+
+    def __init__(self) -> None:
+        self._shown: dict[int, int] = {}
+        self._most = SHOWN_LEVELS
+
+    def take(self, levels: list[tuple[int, int]], snapshot: bool) -> dict[int, int]:
+        """The sizes that are others than before, by price; 0 where it is gone."""
+        shown = self._shown
+        changes = dict(levels)
+        if snapshot:
+            changes = {price: 0 for price in shown if price not in changes} | changes
+        get = shown.get
+        changes = {price: qty for price, qty in changes.items() if get(price, 0) != qty}
+        shown.update(changes)
+        if len(shown) > self._most:
+            self._shown = {price: qty for price, qty in shown.items() if qty}
+            self._most = max(SHOWN_LEVELS, 2 * len(self._shown))
+        return changes
 
 
 class RecordingBackground(FeedBackground):
@@ -101,26 +136,15 @@ class RecordingBackground(FeedBackground):
         self._events = (event for event in events if event.venue == venue and event.symbol in markets)
         self._next = next(self._events, None)
 
+    @property
+    def due_ns(self) -> int:
+        return FOREVER_NS if self._next is None else self._next.recv_ns
+
     def step_until(self, now_ns: int) -> Iterator[Happening]:
-        while self._next is not None and self._next.recv_ns <= now_ns:
-            event, self._next = self._next, next(self._events, None)
-            yield from self._happenings(event)
-
-
-def _changes(
-    event: DepthUpdate, shown: dict[int, int], levels: list[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """The levels that differ from `shown`, which is brought up to date."""
-    changes = dict(levels)
-    if event.snapshot:
-        changes = {price: 0 for price in shown if price not in changes} | changes
-    changes = {price: qty for price, qty in changes.items() if shown.get(price, 0) != qty}
-    for price, qty in changes.items():
-        if qty:
-            shown[price] = qty
-        else:
-            del shown[price]
-    return list(changes.items())
+        while (event := self._next) is not None and event.recv_ns <= now_ns:
+            self._next = next(self._events, None)
+            if happening := self._happening(event):
+                yield happening
 
 
 def recorded(venue: str, files: Iterable[str], instruments: Iterable[Instrument]) -> RecordingBackground:

@@ -19,8 +19,11 @@ import structlog
 from bestex import sim_wire as w
 from bestex.clock import MINUTE, SECOND, AffineClock
 from bestex.config import Config
+from bestex.config_fills import VenueFills
 from bestex.errors import ConfigError
 from bestex.matching import SimExchange
+from bestex.matching.latency import Way as Drawn
+from bestex.matching.latency import Ways, ways
 from bestex.sim_journal import JournalWriter, journal_path, read_journal
 from services.exchange.background import backgrounds
 from services.exchange.delay import DelayLine
@@ -39,8 +42,12 @@ class Way(NamedTuple):
     outbound: DelayLine
 
 
-def _way(latency_s: float) -> Way:
-    return Way(DelayLine(latency_s), DelayLine(latency_s))
+def _way(chosen: Ways, clock: AffineClock) -> Way:
+    return Way(*(DelayLine(partial(_seconds, one, clock)) for one in (chosen.there, chosen.back)))
+
+
+def _seconds(way: Drawn, clock: AffineClock) -> float:
+    return clock.wall_seconds(way.draw_ns())
 
 
 class Exchange:
@@ -58,16 +65,18 @@ class Exchange:
             raise ConfigError(
                 "venues: none is enabled that is simulated or on paper; there is nothing to serve"
             )
-        self.sim = SimExchange(config.make_instruments(), venues, config.calendars())
+        self.sim = SimExchange(config.make_instruments(), venues, config.calendars(), config.exchange.fills)
         self.market_data = MarketData(
             (info, self.sim.market(info.venue, info.symbol)) for info in self.sim.markets()
         )
         self.user_data = UserData()
-        self._way = _way(clock.wall_seconds(config.exchange.latency))
+        seed, usual_ns = config.exchange.seed, int(config.exchange.latency)
+        self._way = _way(ways("", VenueFills(), usual_ns, seed), clock)
         self._ways = {
-            name: _way(clock.wall_seconds(latency))
+            name: _way(ways(name, fills, usual_ns if latency is None else int(latency), seed), clock)
             for name in venues
-            if (latency := config.venues[name].latency) is not None
+            for latency, fills in [(config.venues[name].latency, config.exchange.fills.of(name))]
+            if latency is not None or fills.there or fills.back
         }
         self.is_ready = False
         self._broken = False

@@ -5,6 +5,8 @@ Prices and quantities are integers in the instrument's units; the feed says whic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 BID, ASK = 1, -1
@@ -18,6 +20,23 @@ class LevelSet(msgspec.Struct, frozen=True):
     side: int
     price: int
     qty: int
+
+
+class LevelsSet(msgspec.Struct, frozen=True):
+    """One update of a venue's book: price -> displayed total, 0 for a level that is gone. It happens as `one_by_one`
+    says: what is gone first, so that a book that moves does not cross itself on the way; then bids; then asks."""
+
+    at_ns: int
+    venue: str
+    bids: dict[int, int]
+    asks: dict[int, int]
+
+    def one_by_one(self) -> Iterator[LevelSet]:
+        for is_gone in (True, False):
+            for side, levels in ((BID, self.bids), (ASK, self.asks)):
+                for price, qty in levels.items():
+                    if (not qty) is is_gone:
+                        yield LevelSet(self.at_ns, self.venue, side, price, qty)
 
 
 class BackgroundTrade(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from bestex import codec, plugins, sessions
 from bestex.clock import SECOND
+from bestex.config_fills import FillsConfig
 from bestex.config_terms import InstrumentConfig, Name, Port, Section, listing_of, mixed
 from bestex.config_venue import REAL, VenueConfig
 from bestex.errors import ConfigError, UsageError
@@ -103,6 +104,7 @@ class ExchangeConfig(Section, frozen=True, kw_only=True):
     seed: int = 1
     latency: Duration = Duration(2_000_000)
     own_impact: OwnImpact = OwnImpact()
+    fills: FillsConfig = FillsConfig()
     recordings: dict[Name, list[str]] = {}
     dark: dict[Name, DarkFlowSettings] = {}
 
@@ -310,6 +312,10 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: limits.{wrong}")
     if wrong := config.exchange.own_impact.problem():
         raise ConfigError(f"{source}: exchange.own_impact.{wrong}")
+    for wrong in config.exchange.fills.problems():
+        raise ConfigError(f"{source}: exchange.fills.{wrong}")
+    for name in config.exchange.fills.venues:
+        _check_name(f"{source}: exchange.fills.venues.{name}", name, config.venues)
     for name in config.exchange.recordings:
         if name in config.venues and config.venues[name].is_live:
             raise ConfigError(

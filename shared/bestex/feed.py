@@ -127,7 +127,7 @@ class Books:
         key = (event.venue, event.symbol)
         self._seqs[key] = seq = self._seqs.get(key, 0) + 1
         if isinstance(event, VenueBook):
-            return msgspec.structs.replace(event, seq=seq)
+            return event if event.seq == seq else msgspec.structs.replace(event, seq=seq)
         book = self._books.get(key)
         if book is None:
             book = self._books[key] = DepthBook()

@@ -31,9 +31,14 @@ class Interval:
             for column in (self._trade_ns, self._notional, self._qty):
                 del column[:gone]
         price, qty = trade.price / 10**trade.price_scale, trade.qty / 10**trade.qty_scale
-        self._trade_ns.append(max(trade.recv_ns, self._trade_ns[-1] if self._trade_ns else 0))
-        self._notional.append((self._notional[-1] if self._notional else 0.0) + price * qty)
-        self._qty.append((self._qty[-1] if self._qty else 0.0) + qty)
+        if not self._trade_ns:
+            self._trade_ns.append(max(trade.recv_ns, 0))
+            self._notional.append(price * qty)
+            self._qty.append(qty)
+            return
+        self._trade_ns.append(max(trade.recv_ns, self._trade_ns[-1]))
+        self._notional.append(self._notional[-1] + price * qty)
+        self._qty.append(self._qty[-1] + qty)
 
     def stats(self, stats: Stats) -> None:
         """The mid, about once a second; it stands until the next one."""

@@ -105,6 +105,8 @@ class Recording:
         return "; ".join(source.damage for source in self._sources if source.damage)
 
     def __iter__(self) -> Iterator[FeedEvent]:
+        if len(self._sources) == 1:
+            return iter(self._sources[0])
         return heapq.merge(*self._sources, key=lambda event: event.recv_ns)
 
     def books(self, levels: int) -> Iterator[VenueBook | MarketTrade]:

@@ -15,15 +15,15 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
-from typing import Any, Protocol
+from typing import Any
 
 from bestex.clock import SECOND, US
 from bestex.core import Alarm, Call, Effect, Emit, Fact, Publish, RawOrder, Recovered, Wake, Wakeup
 from bestex.errors import BestexError
 from bestex.memory_bus import Consumer, MemoryBus, StoredMessage, matches_any
+from bestex.replay_node import Input, Node, Step, VirtualActor
 from bestex.service import Service
 from bestex.subjects import history, matches
 from bestex.tape import decode_bus
@@ -33,49 +33,12 @@ HOP_NS = 200 * US  # a message from the bus to a service
 JITTER = 0.2  # of a latency, uniform to either side
 ACK_WAIT_NS = 30 * SECOND  # after which an unacknowledged message comes again, as `bestex.bus` configures it
 INSTANT_EVENTS_MAX = 100_000  # at one instant; beyond it a core asks for the present over and over again
+FIRST = 1 << 62  # more than there will ever be events
 LIVE_HEADS = frozenset({"md", "book", "stats"})
 
 
-class VirtualActor(Protocol):
-    """Performs Calls on virtual time: schedules its outcomes with `world.after`."""
-
-    def start(self, deliver: Callable[[Any], None], world: World, ready: Callable[[], None]) -> None:
-        """Call `ready` once, now or later: as live, the service's inputs open only then."""
-
-    def call(self, request: Any) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Input:
-    """An input on its way: acknowledged when nothing of it is open."""
-
-    consumer: Consumer
-    seq: int
-    open: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Step:
-    fact: Fact
-    effects: list[Effect]
-    input: _Input | None
-
-
-@dataclass(slots=True, eq=False)
-class _Node:
-    """One service, alive or not. `known`: the last sequence of each history that it writes. `settings` are the
-    stored subjects that it hears from its first moment, `stored` those that it hears once its inputs are open."""
-
-    service: Service
-    actor: VirtualActor | None
-    settings: tuple[str, ...]
-    stored: tuple[str, ...]
-    alive: bool = True
-    open: bool = False
-    wakes: dict[str, int] = field(default_factory=dict)
-    lanes: dict[str, deque[_Step]] = field(default_factory=dict)
-    known: dict[str, int] = field(default_factory=dict)
-    arrival_ns: dict[str, int] = field(default_factory=dict)
+# Told of every input of a service, and of what it decided of it, before that is applied.
+Watcher = Callable[[Service, Any, Sequence[Fact | Effect]], None]
 
 
 class World:
@@ -88,19 +51,20 @@ class World:
         self._hop_ns = hop_ns
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
-        self._nodes: list[_Node] = []
+        self._nodes: list[Node] = []
         self._bus = MemoryBus()
-        self._readers: dict[Consumer, _Node] = {}
-        self._hearers: dict[str, list[_Node]] = {}
+        self._readers: dict[Consumer, Node] = {}
+        self._hearers: dict[str, list[Node]] = {}
         self.events = 0
         self.stored = self._bus.stored
         self.listeners: list[Callable[[str, Any], None]] = []
+        self.watchers: list[Watcher] = []
 
     # -- composition -----------------------------------------------------------------------------------------
 
     def add(self, service: Service, actor: VirtualActor | None = None) -> None:
         """Start a service: its journal is applied, its settings read, its actor started, its inputs opened."""
-        node = _Node(
+        node = Node(
             service,
             actor,
             settings=tuple(p for read in service.reads if not read.durable for p in read.subjects),
@@ -135,12 +99,25 @@ class World:
     def at(self, at_ns: int, act: Callable[[], None]) -> None:
         """On the next whole microsecond. What is due at one instant happens in the order it was asked for."""
         self._count += 1
-        at_ns = max(at_ns, self.now_ns)
+        if at_ns < self.now_ns:
+            at_ns = self.now_ns
         heapq.heappush(self._due, (at_ns + -at_ns % US, self._count, act))
+
+    def first_at(self, at_ns: int, act: Callable[[], None]) -> None:
+        """Before everything else that is due at that later instant, whenever it was asked for: what beats at a rate
+        of its own does the same whether it was asked for beat by beat or only when there was something to do."""
+        assert at_ns > self.now_ns, "an instant that has begun has had its first"
+        self._count += 1
+        heapq.heappush(self._due, (at_ns + -at_ns % US, self._count - FIRST, act))
 
     def order(self, subject: str, body: bytes) -> None:
         """What a user publishes."""
         self.publish(subject, RawOrder(subject, body, self._bus.next_seq("ORDERS")))
+
+    def hand(self, service: Service, message: Any, at_ns: int) -> None:
+        """Give a service an input that is on no bus, such as one of a tape, at its time."""
+        [node] = [node for node in self._nodes if node.service is service]
+        self.at(at_ns, partial(self._receive, node, message))
 
     def publish(self, subject: str, message: Any) -> None:
         """What an operator publishes on the durable plane."""
@@ -160,18 +137,24 @@ class World:
             if node.open:
                 self._arrive(node, "live", partial(self._receive, node, message))
 
-    def run(self, until_ns: int, stop: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until_ns: int, stop: Callable[[], bool] | None = None) -> None:
         """Let time pass until `until_ns`, or until `stop()` says so after an event."""
         at_this_instant = 0
-        while self._due and self._due[0][0] <= until_ns and not stop():
-            at_ns, _, act = heapq.heappop(self._due)
-            at_this_instant = at_this_instant + 1 if at_ns == self.now_ns else 0
-            if at_this_instant > INSTANT_EVENTS_MAX:
-                raise BestexError(f"time stands still at {at_ns}: something asks for the present for ever")
-            self.now_ns = at_ns
+        due, pop = self._due, heapq.heappop
+        while due and due[0][0] <= until_ns and not (stop is not None and stop()):
+            at_ns, _, act = pop(due)
+            if at_ns != self.now_ns:
+                at_this_instant = 0
+                self.now_ns = at_ns
+            else:
+                at_this_instant += 1
+                if at_this_instant > INSTANT_EVENTS_MAX:
+                    raise BestexError(
+                        f"time stands still at {at_ns}: something asks for the present for ever"
+                    )
             self.events += 1
             act()
-        if not self._due or self._due[0][0] > until_ns:
+        if not due or due[0][0] > until_ns:
             self.now_ns = max(self.now_ns, until_ns - until_ns % US)
 
     def messages(self, pattern: str) -> Iterator[StoredMessage]:
@@ -180,7 +163,7 @@ class World:
 
     # -- the start of a service --------------------------------------------------------------------------------
 
-    def _recover(self, node: _Node) -> list[Publish]:
+    def _recover(self, node: Node) -> list[Publish]:
         """Apply the journal; the commands of histories that have not ended."""
         commands: dict[str, list[Publish]] = {}
         for read in node.service.journal:
@@ -199,7 +182,7 @@ class World:
                     node.known[of] = stored.seq
         return [command for of in commands.values() for command in of]
 
-    def _ready(self, node: _Node, commands: list[Publish]) -> None:
+    def _ready(self, node: Node, commands: list[Publish]) -> None:
         if node.alive:
             self._receive(node, Recovered())
             self._write_all(
@@ -208,7 +191,7 @@ class World:
                 partial(self._open, node),
             )
 
-    def _open(self, node: _Node) -> None:
+    def _open(self, node: Node) -> None:
         for stream, filters in node.service.missing().items():
             for stored in self._bus.held(stream, filters):
                 self._receive(node, stored.message)
@@ -219,7 +202,7 @@ class World:
             if read.durable:
                 self._attach(node, self._bus.consumer(read.stream, read.durable, read.subjects))
 
-    def _attach(self, node: _Node, consumer: Consumer) -> None:
+    def _attach(self, node: Node, consumer: Consumer) -> None:
         """What the last reader had not acknowledged is read at once, and comes again when its time is over."""
         self._readers[consumer] = node
         if consumer.given:
@@ -234,35 +217,43 @@ class World:
 
     # -- inputs ------------------------------------------------------------------------------------------------
 
-    def _receive(self, node: _Node, message: Any, of: _Input | None = None) -> None:
+    def _receive(self, node: Node, message: Any, of: Input | None = None) -> None:
         if not node.alive:
             return
         core = node.service.core
-        for out in core.decide(message, self.now_ns):
-            if isinstance(out, Fact):
+        outs = core.decide(message, self.now_ns)
+        for watcher in self.watchers:
+            watcher(node.service, message, outs)
+        for out in outs:
+            if type(out) is Emit:  # most of what there is
+                self.emit(out.subject, out.message)
+            elif isinstance(out, Fact):
                 effects = [effect for effect in core.apply(out.event) if not self._is_wake(node, effect)]
-                self._queue(node, _Step(out, effects, of))
+                self._queue(node, Step(out, effects, of))
             elif not self._is_wake(node, out):
                 self._act(node, out)
         if of is not None and not of.open:
             of.consumer.acknowledge(of.seq)
 
-    def _give(self, node: _Node, consumer: Consumer, stored: StoredMessage) -> None:
+    def _give(self, node: Node, consumer: Consumer, stored: StoredMessage) -> None:
         consumer.give(stored, self.now_ns)
-        of = _Input(consumer, stored.seq)
+        of = Input(consumer, stored.seq)
         self._arrive(node, consumer.stream, partial(self._receive, node, stored.message, of))
 
-    def _give_again(self, node: _Node, consumer: Consumer, stored: StoredMessage) -> None:
+    def _give_again(self, node: Node, consumer: Consumer, stored: StoredMessage) -> None:
         if self._readers.get(consumer) is node and stored.seq in consumer.given:
             self._give(node, consumer, stored)
 
-    def _arrive(self, node: _Node, source: str, act: Callable[[], None]) -> None:
+    def _arrive(self, node: Node, source: str, act: Callable[[], None]) -> None:
         """After a hop; messages of one source arrive in their order, however late each of them is."""
-        at_ns = max(self.now_ns + self._latency(self._hop_ns), node.arrival_ns.get(source, 0))
+        at_ns = self.now_ns + int(self._hop_ns * (1 + JITTER * (2 * self._random.random() - 1)))
+        last_ns = node.arrival_ns.get(source, 0)
+        if at_ns < last_ns:
+            at_ns = last_ns
         node.arrival_ns[source] = at_ns
         self.at(at_ns, act)
 
-    def _is_wake(self, node: _Node, effect: Effect) -> bool:
+    def _is_wake(self, node: Node, effect: Effect) -> bool:
         if not isinstance(effect, Wake):
             return False
         if effect.at_ns == 0:
@@ -273,14 +264,14 @@ class World:
                 self.at(effect.at_ns, partial(self._wake, node, effect.key, effect.at_ns))
         return True
 
-    def _wake(self, node: _Node, key: str, at_ns: int) -> None:
+    def _wake(self, node: Node, key: str, at_ns: int) -> None:
         if node.wakes.get(key) == at_ns:
             del node.wakes[key]
             self._receive(node, Wakeup(key))
 
     # -- storing and releasing -----------------------------------------------------------------------------------
 
-    def _queue(self, node: _Node, step: _Step) -> None:
+    def _queue(self, node: Node, step: Step) -> None:
         if step.input is not None:
             step.input.open += 1
         name = step.fact.lane
@@ -290,7 +281,7 @@ class World:
             self.after(0, partial(self._work, node, name))
         lane.append(step)
 
-    def _work(self, node: _Node, name: str) -> None:
+    def _work(self, node: Node, name: str) -> None:
         """Store the lane's next fact, or all the next ones that need no order among themselves."""
         if not node.alive:
             return
@@ -301,12 +292,12 @@ class World:
         writes = [partial(self._append, node, step.fact) for step in batch]
         self._write_all(node, writes, partial(self._release, node, name, batch, 0))
 
-    def _release(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
+    def _release(self, node: Node, name: str, batch: list[Step], number: int) -> None:
         commands = [e for e in batch[number].effects if isinstance(e, Publish)]
         then = partial(self._released, node, name, batch, number)
         self._write_all(node, [partial(self._create, c.subject, c.message) for c in commands], then)
 
-    def _released(self, node: _Node, name: str, batch: list[_Step], number: int) -> None:
+    def _released(self, node: Node, name: str, batch: list[Step], number: int) -> None:
         step, lane = batch[number], node.lanes[name]
         for effect in step.effects:
             self._act(node, effect)
@@ -322,7 +313,7 @@ class World:
         else:
             del node.lanes[name]
 
-    def _act(self, node: _Node, effect: Effect) -> None:
+    def _act(self, node: Node, effect: Effect) -> None:
         if isinstance(effect, Call):
             assert node.actor is not None, "a core that calls has an actor"
             node.actor.call(effect.request)
@@ -331,7 +322,7 @@ class World:
         elif isinstance(effect, Alarm):
             raise effect.error  # here nobody else's orders are at stake, and whoever looks wants the traceback
 
-    def _write_all(self, node: _Node, writes: Sequence[Callable[[], None]], then: Callable[[], None]) -> None:
+    def _write_all(self, node: Node, writes: Sequence[Callable[[], None]], then: Callable[[], None]) -> None:
         """Each after its own latency, then `then`. A node that died meanwhile had sent it in time, or not."""
         if not writes:
             then()
@@ -350,7 +341,7 @@ class World:
         for write in writes:
             self.after(self._latency(self._store_ns), partial(one, write))
 
-    def _append(self, node: _Node, fact: Fact) -> None:
+    def _append(self, node: Node, fact: Fact) -> None:
         if fact.once:
             self._create(fact.subject, fact.event)
         else:

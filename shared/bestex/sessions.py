@@ -19,7 +19,7 @@ from importlib import import_module, util
 from itertools import chain
 from typing import Any, NamedTuple
 
-from bestex.clock import DAY, HOUR, MINUTE, SECOND, parse_time, rfc3339
+from bestex.clock import DAY, FOREVER_NS, HOUR, MINUTE, SECOND, parse_time, rfc3339
 from bestex.errors import ConfigError
 
 ALWAYS = "24/7"
@@ -219,6 +219,17 @@ def why_closed(name: str, at_ns: int) -> str:
     return (
         f"closed, {name} knows no later session" if opens_ns is None else f"closed until {rfc3339(opens_ns)}"
     )
+
+
+def next_change_ns(name: str, at_ns: int) -> int:
+    """The next open or close of a market of that calendar after `at_ns`, or some time before it."""
+    if name == ALWAYS:
+        return FOREVER_NS
+    hours = calendar(name)
+    if hours.at(at_ns) is not None:
+        return hours.until(at_ns, at_ns + DAY)
+    opens_ns = hours.open_at_or_after(at_ns)
+    return FOREVER_NS if opens_ns is None else opens_ns
 
 
 def problem(name: str) -> str:

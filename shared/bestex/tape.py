@@ -97,7 +97,7 @@ class Tape:
         self._write(Record(Kind.FACT, now_ns, fact.subject, codec.to_json(fact.event)))
 
     def emitted(self, emit: Emit, now_ns: int) -> None:
-        self._write(Record(Kind.EMIT, now_ns, emit.subject, _digest(emit)))
+        self._write(Record(Kind.EMIT, now_ns, emit.subject, digest(emit)))
 
     def flush(self) -> None:
         self._file.flush()
@@ -167,7 +167,8 @@ def encode_live(emit: Emit) -> bytes:
     return codec.to_json(emit.message)
 
 
-def _digest(emit: Emit) -> bytes:
+def digest(emit: Emit) -> bytes:
+    """What stands on a tape for a live message."""
     return hashlib.blake2b(encode_live(emit), digest_size=8).hexdigest().encode()
 
 
@@ -200,7 +201,7 @@ def retrace_tape(path: Path) -> Retraced:
     service: Service = build(codec.from_json(header.config.encode(), Config), header.names)
     core = service.core
     decided: list[tuple[str, bytes]] = []
-    digest = hashlib.blake2b(digest_size=16)
+    found = hashlib.blake2b(digest_size=16)
     inputs = facts = emitted = 0
     difference = ""
     for record in records:
@@ -209,7 +210,7 @@ def retrace_tape(path: Path) -> Retraced:
             emitted += record.kind is Kind.EMIT
             given = (record.name, record.data)
             wanted = decided.pop(0) if decided else ("nothing", b"")
-            digest.update(record.data)
+            found.update(record.data)
             if given != wanted and not difference:
                 what = f"fact {facts}" if record.kind is Kind.FACT else f"live message {emitted}"
                 difference = (
@@ -227,15 +228,12 @@ def retrace_tape(path: Path) -> Retraced:
             core.apply(decode_bus(record.name, record.data, 0))
             continue
         inputs += 1
-        message = (
-            _local(record) if record.kind is Kind.LOCAL else decode_bus(record.name, record.data, record.seq)
-        )
-        for out in core.decide(message, record.now_ns):
+        for out in core.decide(input_of(record), record.now_ns):
             if isinstance(out, Fact):
                 core.apply(out.event)
                 decided.append((out.subject, codec.to_json(out.event)))
             elif isinstance(out, Emit):
-                decided.append((out.subject, _digest(out)))
+                decided.append((out.subject, digest(out)))
     # What a process decided last may not have reached its tape before it was killed.
     return Retraced(
         tape=path.name,
@@ -244,11 +242,14 @@ def retrace_tape(path: Path) -> Retraced:
         facts=facts,
         emitted=emitted,
         identical=not difference,
-        digest=digest.hexdigest(),
+        digest=found.hexdigest(),
         difference=difference,
     )
 
 
-def _local(record: Record) -> Any:
+def input_of(record: Record) -> Any:
+    """What the core saw."""
+    if record.kind is not Kind.LOCAL:
+        return decode_bus(record.name, record.data, record.seq)
     module, _, name = record.name.partition(":")
     return codec.from_msgpack(record.data, getattr(importlib.import_module(module), name))

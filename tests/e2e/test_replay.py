@@ -11,6 +11,8 @@ from bestex.audit import run_audit
 from bestex.client import Client
 from bestex.session import Options, prepare
 from bestex.tape import retrace
+from services.backtester.lab.tapes import relive
+from services.backtester.session import BUILDERS
 
 FILES = ("spot_btcusdt_20240808.gz", "usdm_btcusdt_20240808.gz")
 BOTH_LIVE_S_MAX = 20.0
@@ -66,3 +68,9 @@ async def test_a_twap_over_a_replayed_evening_uses_both_venues_and_retraces(
     assert decided["gateway"][0]
     assert decided["aggregator"][1]
     assert decided["collector"][1]
+    relived = [relive(tapes / one.tape) for one in outcomes if one.service in BUILDERS]
+    assert {one.service for one in relived} == set(BUILDERS)
+    assert all(one.identical for one in relived), [one.difference for one in relived]
+    assert sum(one.events for one in relived) == sum(
+        one.facts + one.emitted for one in outcomes if one.service in BUILDERS
+    )

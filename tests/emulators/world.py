@@ -136,6 +136,10 @@ class Corner:
     def __init__(self, places: list[tuple[Pair, str]]) -> None:
         self._places = places
 
+    @property
+    def due_ns(self) -> int:
+        return 0
+
     def step_until(self, now_ns: int) -> Iterable[Happening]:
         return [one for pair, name in self._places for one in pair.happened(name, now_ns)]
 

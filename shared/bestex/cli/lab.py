@@ -14,6 +14,7 @@ lab_app = App(
 _COMMANDS = {
     "compare": "lab_compare:compare",
     "l1": "lab_l1:l1",
+    "lookahead": "lab_lookahead:lookahead",
 }
 
 for _name, _path in _COMMANDS.items():

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from bestex.background import HiddenOrder
-from bestex.clock import MINUTE, SECOND
+from bestex.clock import FOREVER_NS, MINUTE, SECOND
 from bestex.human import Duration, Ratio
 from bestex.ids import digest
 from bestex.instruments import Instrument, Listing
@@ -68,6 +68,11 @@ class DarkFlow:
     def _move_on(self) -> None:
         if self._settings.per_minute:
             self._next_ns += 1 + int(self._rng.expovariate(self._settings.per_minute / MINUTE))
+
+    @property
+    def due_ns(self) -> int:
+        """Before this nothing happens."""
+        return self._next_ns if self._settings.per_minute else FOREVER_NS
 
     def step_until(self, now_ns: int) -> list[HiddenOrder]:
         """The orders since the last call, up to and including `now_ns`, in time order."""

@@ -100,6 +100,11 @@ class MarketModel:
         self._out: list[BackgroundEvent] = []
         self._after(0, self._open)
 
+    @property
+    def due_ns(self) -> int:
+        """Before this nothing happens, unless it hears of something."""
+        return self._due[0][0]
+
     def step_until(self, now_ns: int) -> list[BackgroundEvent]:
         """The events since the last call, up to and including `now_ns`, in time order."""
         due = self._due

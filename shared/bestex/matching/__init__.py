@@ -2,7 +2,8 @@
 
 from bestex.matching.book import Order
 from bestex.matching.exchange import SimExchange
-from bestex.matching.market import Market, Match
+from bestex.matching.market import Market
+from bestex.matching.sweep import Match
 from bestex.matching.venue import Print
 
 __all__ = ["Market", "Match", "Order", "Print", "SimExchange"]

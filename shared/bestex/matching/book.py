@@ -1,4 +1,4 @@
-"""One side of a matching engine's book: price levels, each with a background queue and our orders in it.
+"""A price level of a matching engine's book: a background queue and our orders in it.
 
 A level's background size is known in total only. Four numbers describe it:
 
@@ -16,7 +16,7 @@ How they move:
 - The feed shows less: the decrease is first what we had taken here (the feed's own takers took the same size),
   so `consumed` shrinks with it and `available` stays. What is left of the decrease comes from behind us first,
   being a cancellation or a trade that has moved us already: `ahead` falls only where that much is no longer
-  available.
+  available. With a model of queues (`bestex.matching.queues`) a part of the cancellations stood before us.
 - The feed removes the level: `shown`, `consumed` and every `ahead` are 0.
 
 An order with a display quantity (an iceberg) stands there with one tranche of it, and the book shows no more. When
@@ -26,11 +26,11 @@ level whole takes the reserves too, tranche by tranche, each behind what stood t
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import Literal
 
 from bestex.errors import Code
+from bestex.matching.queues import QueueModel
 from bestex.messages import Tif
 from bestex.sim_wire import State
 
@@ -41,7 +41,8 @@ class Order:
 
     `fees_e8` is in 1e-8 of a notional unit. `display`: the most that the book shows of it, 0 for all; `tranche`: what
     is left of that part while it rests. In a dark book nothing below `min_qty` is traded at once; a `conditional`
-    order trades only when it has been firmed up, and was invited at `invited_ns`, 0 where it was not.
+    order trades only when it has been firmed up, and was invited at `invited_ns`, 0 where it was not. It stands in
+    its queue since `queued_ns`; `passed` is what has traded before it and still shows.
     """
 
     account: str
@@ -63,6 +64,8 @@ class Order:
     code: Code | None = None
     text: str = ""
     ahead: int = 0
+    passed: int = 0
+    queued_ns: int = 0
     display: int = 0
     tranche: int = 0
     min_qty: int = 0
@@ -115,73 +118,25 @@ class Level:
 
     def take_front(self, qty: int) -> None:
         self.consumed += qty
-        self.pass_front(qty)
-
-    def pass_front(self, qty: int) -> None:
         for order in self.orders:
             order.ahead -= qty
 
-    def show(self, qty: int) -> None:
-        decrease = self.shown - qty
+    def pass_front(self, qty: int) -> None:
+        """The background traded with itself; the feed will show it later."""
+        for order in self.orders:
+            order.ahead -= qty
+            order.passed += qty
+
+    def show(self, qty: int, queues: QueueModel | None = None, now_ns: int = 0) -> None:
+        """`queues` says who has canceled; None for those behind our orders."""
+        decrease, before = self.shown - qty, self.shown - self.consumed
         self.shown = qty
-        if decrease <= 0:
-            return
-        self.consumed = max(self.consumed - decrease, 0) if qty else 0
+        if decrease > 0:
+            self.consumed = max(self.consumed - decrease, 0) if qty else 0
         available = qty - self.consumed
         for order in self.orders:
+            canceled, order.passed = before - available - order.passed, 0
+            if queues is not None and canceled > 0:
+                order.ahead = queues.ahead(order.ahead, before, canceled, now_ns - order.queued_ns)
             if order.ahead > available:
                 order.ahead = available
-
-
-class Ladder:
-    """The levels of one side by `key` = side x price, so that the best level is the greatest key on both."""
-
-    __slots__ = ("keys", "levels", "side")
-
-    def __init__(self, side: int) -> None:
-        self.side = side
-        self.levels: dict[int, Level] = {}
-        self.keys: list[int] = []
-
-    def level(self, key: int) -> Level:
-        """The level at `key`, made if there is none."""
-        level = self.levels.get(key)
-        if level is None:
-            level = self.levels[key] = Level()
-            insort(self.keys, key)
-        return level
-
-    def discard_if_empty(self, key: int) -> None:
-        level = self.levels.get(key)
-        if level is not None and not level.shown and not level.orders:
-            del self.levels[key]
-            del self.keys[bisect_left(self.keys, key)]
-
-    def best(self) -> int | None:
-        """The greatest key at which there is anything to take."""
-        for key in reversed(self.keys):
-            if self.levels[key].size:
-                return key
-        return None
-
-    def within(self, limit: int) -> int:
-        """How much can be taken at keys of `limit` or better."""
-        total = 0
-        for key in reversed(self.keys):
-            if key < limit:
-                break
-            total += self.levels[key].whole
-        return total
-
-    def top(self, count: int) -> tuple[list[int], list[int]]:
-        """Prices and sizes of the best `count` levels that have any size."""
-        prices: list[int] = []
-        sizes: list[int] = []
-        for key in reversed(self.keys):
-            size = self.levels[key].size
-            if size:
-                prices.append(key * self.side)
-                sizes.append(size)
-                if len(prices) == count:
-                    break
-        return prices, sizes

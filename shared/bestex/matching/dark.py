@@ -19,12 +19,14 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bestex.background import HiddenOrder
+from bestex.background import HiddenOrder, LevelsSet
 from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.instruments import Listing
 from bestex.matching.book import Order
-from bestex.matching.market import Market, Match
+from bestex.matching.fees import Tiers
+from bestex.matching.market import Market
+from bestex.matching.sweep import Match
 from bestex.matching.terms import Refusal
 from bestex.messages import Tif
 from bestex.sim_wire import State
@@ -47,9 +49,13 @@ class DarkMarket(Market):
     """A market as all others, for whoever submits, cancels, replaces and reads; its displayed book is empty."""
 
     def __init__(
-        self, listing: Listing, reference: Reference, next_trade_id: Callable[[], int] | None = None
+        self,
+        listing: Listing,
+        reference: Reference,
+        next_trade_id: Callable[[], int] | None = None,
+        tiers: Tiers | None = None,
     ) -> None:
-        super().__init__(listing, next_trade_id)
+        super().__init__(listing, next_trade_id, tiers=tiers)
         self._reference = reference
         self._sides: dict[int, dict[Order, _Standing]] = {1: {}, -1: {}}
         self._came = 0
@@ -97,6 +103,11 @@ class DarkMarket(Market):
         heapq.heappush(self._others, (event.good_till_ns, self._came, order))
         return self._cross(now_ns)
 
+    def set_levels(self, change: LevelsSet, now_ns: int) -> bool:
+        """Between any two of them orders may meet."""
+        del change, now_ns
+        return False
+
     # -- time ------------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> list[Match]:
@@ -111,6 +122,11 @@ class DarkMarket(Market):
             text = "the invitation to firm up was not answered in time"
             self._end(order, State.EXPIRED, order.invited_ns + FIRM_UP_NS, Code.EXPIRED, text)
         return self._cross(now_ns)
+
+    @property
+    def due_ns(self) -> int:
+        """At any time: the mid may move."""
+        return 0
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -207,9 +223,9 @@ class DarkMarket(Market):
         # Down to the unit where the buyer was first, up where the seller was.
         price = doubled // 2 if first is buy else -(-doubled // 2)
         ours = {order: not standing[order].hidden for order in standing}
-        for order, fee_e8 in ((second, self.listing.taker_fee_e8), (first, self.listing.maker_fee_e8)):
+        for order in (second, first):
             if ours[order]:
-                self._filled(order, price, qty, fee_e8, now_ns)
+                self._filled(order, price, qty, now_ns, is_taker=order is second)
             else:
                 order.cum_qty += qty
             if not order.leaves:

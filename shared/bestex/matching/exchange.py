@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from bestex import sim_wire as w
-from bestex.background import BackgroundEvent, HiddenOrder
+from bestex.background import BackgroundEvent, HiddenOrder, LevelsSet
+from bestex.config_fills import FillsConfig
 from bestex.errors import Code
 from bestex.instruments import Instrument, Instruments
 from bestex.matching.market import Market
@@ -20,14 +21,18 @@ from bestex.sessions import ALWAYS
 
 
 class SimExchange:
-    """`calendars` by venue, for those that do not trade at all times (`bestex.sessions`). Raises ConfigError where a
-    venue lists one symbol twice, KeyError for queries about no venue of it."""
+    """`calendars` by venue, for those that do not trade at all times (`bestex.sessions`); `fills` as configured.
+    Raises ConfigError where a venue lists one symbol twice, KeyError for queries about no venue of it."""
 
     def __init__(
-        self, instruments: Instruments, venues: Iterable[str], calendars: Mapping[str, str] | None = None
+        self,
+        instruments: Instruments,
+        venues: Iterable[str],
+        calendars: Mapping[str, str] | None = None,
+        fills: FillsConfig | None = None,
     ) -> None:
-        hours = calendars or {}
-        self._venues = {name: Venue(name, hours.get(name, ALWAYS)) for name in venues}
+        hours, filled = calendars or {}, fills or FillsConfig()
+        self._venues = {name: Venue(name, hours.get(name, ALWAYS), filled.of(name)) for name in venues}
         for instrument in instruments.all:
             for listing in instrument.listings:
                 if listing.venue in self._venues:
@@ -72,7 +77,11 @@ class SimExchange:
         for venue in self._venues.values():
             venue.advance(now_ns)
 
-    def background(self, symbol: str, event: BackgroundEvent | HiddenOrder) -> None:
+    def due_ns(self, now_ns: int) -> int:
+        """When `advance` may have something to do next, if nothing else happens; 0 where that is not known."""
+        return min((venue.due_ns(now_ns) for venue in self._venues.values()), default=0)
+
+    def background(self, symbol: str, event: BackgroundEvent | LevelsSet | HiddenOrder) -> None:
         """Let one event of the market happen in the market that `event.venue` calls `symbol`."""
         self._venues[event.venue].background(symbol, event)
 

@@ -16,47 +16,26 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 
-from bestex.background import HiddenOrder
-from bestex.clock import DAY
+from bestex.background import HiddenOrder, LevelsSet
+from bestex.clock import DAY, FOREVER_NS
 from bestex.errors import Code
 from bestex.instruments import Listing
-from bestex.matching.book import Ladder, Level, Order
+from bestex.matching.book import Level, Order
+from bestex.matching.fees import Tiers
+from bestex.matching.ladder import Ladder
+from bestex.matching.queues import QueueModel
+from bestex.matching.refill import Refill
+from bestex.matching.sweep import Match, Sweep, limit_of
 from bestex.matching.terms import Refusal, bad_display, bad_terms
 from bestex.messages import Tif
 from bestex.sim_wire import State
 
 MAX_OPEN_ORDERS = 100_000  # of one market: ten times what 10,000 working parents keep there
 
-_ANY_PRICE = -(1 << 128)  # below every key
+_NO_ASK = 1 << 128  # above every price
 _FILLED_AFTER_REPLACE = "replaced by a quantity that had already filled"
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One trade that at least one of our orders took part in; None stands for the background."""
-
-    trade_id: int
-    at_ns: int
-    price: int
-    qty: int
-    aggressor: int
-    taker: Order | None
-    maker: Order | None
-
-
-@dataclass(slots=True)
-class _Sweep:
-    """A taker on its way through the other side; `qty` is what it still wants."""
-
-    side: int
-    limit: int
-    qty: int
-    taker: Order | None
-    now_ns: int
-    matches: list[Match] = field(default_factory=list)
 
 
 class Market:
@@ -66,13 +45,22 @@ class Market:
     orders that changed and `version` grows with every change of the book, both for whoever reports them.
     """
 
-    def __init__(self, listing: Listing, next_trade_id: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        next_trade_id: Callable[[], int] | None = None,
+        queues: QueueModel | None = None,
+        refill_ns: int = 0,
+        tiers: Tiers | None = None,
+    ) -> None:
         self.listing = listing
+        self.tiers = tiers or Tiers()
         self.version = 0
         self.touched: dict[Order, None] = {}
         self.is_open = True  # a closed market shows no book
         self.open_count = 0
-        self._bids, self._asks = Ladder(1), Ladder(-1)
+        self._bids, self._asks = Ladder(1, queues), Ladder(-1, queues)
+        self._refill = Refill(refill_ns, (self._bids, self._asks)) if refill_ns else None
         self._next_trade_id = next_trade_id or count(1).__next__
         self._good_till: list[tuple[int, int, Order]] = []
         self._timers = count()
@@ -87,7 +75,7 @@ class Market:
         if refusal:
             self.reject(order, now_ns, *refusal)
             return []
-        if order.tif is Tif.FOK and self._opposite(order.side).within(_limit(order)) < order.qty:
+        if order.tif is Tif.FOK and self._opposite(order.side).within(limit_of(order)) < order.qty:
             self._end(
                 order, State.EXPIRED, now_ns, Code.FOK_UNFILLED, "not all of it could be filled at once"
             )
@@ -142,6 +130,8 @@ class Market:
 
     def advance(self, now_ns: int) -> list[Match]:
         """Expire the orders whose time is over. No matches here: time alone moves no displayed book."""
+        if self._refill is not None and self._refill.advance(now_ns):
+            self.version += 1
         while self._good_till and self._good_till[0][0] <= now_ns:
             at_ns, _, order = heapq.heappop(self._good_till)
             if order.state is State.OPEN:
@@ -149,28 +139,62 @@ class Market:
                 self._end(order, State.EXPIRED, at_ns, Code.EXPIRED, "its time was over")
         return []
 
+    @property
+    def due_ns(self) -> int:
+        """When time alone may change something next."""
+        due_ns = self._good_till[0][0] if self._good_till else FOREVER_NS
+        return due_ns if self._refill is None else min(due_ns, self._refill.due_ns)
+
     # -- background ------------------------------------------------------------------------------------------
 
     def set_background(self, side: int, price: int, qty: int, now_ns: int) -> list[Match]:
         """The feed now displays `qty` at `price` of `side` (+1 bid, -1 ask); 0 removes it."""
         ladder = self._bids if side > 0 else self._asks
         key = side * price
-        level = ladder.levels.get(key)
-        if level is None:
-            if qty <= 0:
-                return []
-            level = ladder.level(key)
-        growth = qty - level.shown
-        level.show(qty)
+        before = ladder.shown(key)
+        if not before and not qty:
+            return []
+        ladder.show(key, qty, now_ns)
         self.version += 1
+        growth = qty - before
         if growth <= 0:
-            if not qty:
-                ladder.discard_if_empty(key)
             return []
         other = self._asks if side > 0 else self._bids
-        if other.keys and other.keys[-1] >= -key:
-            return self._collide(other, level, side, key, growth, now_ns)
-        return []
+        first = other.first()
+        crosses = first is not None and first >= -key
+        return self._collide(ladder, other, key, growth, now_ns) if crosses else []
+
+    def set_levels(self, change: LevelsSet, now_ns: int) -> bool:
+        """One update in bulk, where it cannot make the book cross, and so trade with our orders, and where time alone
+        ends no order now. False where it might: then nothing has happened, and whoever calls lets the parts of it
+        happen one by one."""
+        if self.due_ns <= now_ns:
+            return False
+        if self._may_cross(change.bids, change.asks) and self._may_cross(
+            {price: qty for price, qty in change.bids.items() if qty},
+            {price: qty for price, qty in change.asks.items() if qty},
+            change,
+        ):
+            return False
+        if change.bids:
+            self._bids.update(change.bids, now_ns)
+        if change.asks:
+            self._asks.update(change.asks, now_ns)
+        self.version += 1
+        return True
+
+    def _may_cross(self, bids: dict[int, int], asks: dict[int, int], gone: LevelsSet | None = None) -> bool:
+        """Whether the best of what stands or is new meets the other side. Of what stands, what is `gone` is passed
+        over; without that the answer errs to the safe side."""
+        bid = self._bids.first() if gone is None else self._bids.first_without(gone.bids)
+        ask = self._asks.first() if gone is None else self._asks.first_without(gone.asks)
+        best_bid = max(bids) if bids else 0
+        if bid is not None and bid > best_bid:
+            best_bid = bid
+        best_ask = min(asks) if asks else _NO_ASK
+        if ask is not None and -ask < best_ask:
+            best_ask = -ask
+        return best_bid >= best_ask
 
     def background_trade(self, price: int, qty: int, aggressor: int, now_ns: int) -> tuple[list[Match], int]:
         """Others traded. Gives our matches, and how much of `qty` did not go to our orders.
@@ -189,24 +213,27 @@ class Market:
             return -1
         return 1 if ask is not None and price >= ask else 0
 
-    def _collide(
-        self, other: Ladder, level: Level, side: int, key: int, growth: int, now_ns: int
-    ) -> list[Match]:
-        for crossed in [k for k in other.keys if k >= -key]:
-            other.levels[crossed].show(0)
-            other.discard_if_empty(crossed)
+    def _collide(self, ladder: Ladder, other: Ladder, key: int, growth: int, now_ns: int) -> list[Match]:
+        for crossed in list(takewhile(lambda k: k >= -key, other.walk())):
+            other.show(crossed, 0, now_ns)
+        side = ladder.side
         matches = self._meet(side, side * key, growth, now_ns)
-        level.consumed += sum(match.qty for match in matches)
+        if matches:
+            ladder.level(key).consumed += sum(match.qty for match in matches)
         return matches
 
     def _meet(self, side: int, price: int, qty: int, now_ns: int) -> list[Match]:
         """The background takes up to `qty` from our orders that stand at `price` or better for it."""
+        if not self.open_count:
+            return []
         ladder = self._opposite(side)
-        sweep = _Sweep(side, -side * price, qty, None, now_ns)
-        for key in ladder.keys[::-1]:
+        sweep = Sweep(side, -side * price, qty, None, now_ns)
+        for key in ladder.walk():
             if not sweep.qty or key < sweep.limit:
                 break
-            level = ladder.levels[key]
+            level = ladder.marked.get(key)
+            if level is None:
+                continue
             passed = 0
             while sweep.qty and level.orders:
                 front = min(level.orders[0].ahead, sweep.qty) if key == sweep.limit else 0
@@ -216,7 +243,7 @@ class Market:
                     passed += front
                 else:
                     self._fill_first(sweep, level, -side * key, passed)
-            ladder.discard_if_empty(key)
+            ladder.settle(key)
         return sweep.matches
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -275,18 +302,18 @@ class Market:
         return None
 
     def _enter(self, order: Order, now_ns: int) -> list[Match]:
-        sweep = _Sweep(order.side, _limit(order), order.leaves, order, now_ns)
+        sweep = Sweep(order.side, limit_of(order), order.leaves, order, now_ns)
         self._take(sweep)
         if order.state is State.OPEN:
             if order.rests:
-                self._rest(order)
+                self._rest(order, now_ns)
             else:
                 self._end(order, State.EXPIRED, now_ns, Code.NO_LIQUIDITY, "nothing more within its limit")
         return sweep.matches
 
-    def _rest(self, order: Order) -> None:
+    def _rest(self, order: Order, now_ns: int) -> None:
         level = (self._bids if order.side > 0 else self._asks).level(order.key)
-        order.ahead = level.shown - level.consumed
+        order.ahead, order.passed, order.queued_ns = level.shown - level.consumed, 0, now_ns
         order.surface()
         level.orders.append(order)
         self.open_count += 1
@@ -300,22 +327,24 @@ class Market:
 
     def _remove(self, order: Order) -> None:
         ladder = self._bids if order.side > 0 else self._asks
-        ladder.levels[order.key].orders.remove(order)
-        ladder.discard_if_empty(order.key)
+        ladder.marked[order.key].orders.remove(order)
+        ladder.settle(order.key)
         self.open_count -= 1
         self.version += 1
 
-    def _take(self, sweep: _Sweep) -> None:
+    def _take(self, sweep: Sweep) -> None:
         """Walk the other side from its best key down to the sweep's limit."""
         ladder = self._opposite(sweep.side)
-        for key in ladder.keys[::-1]:
+        for key in ladder.walk():
             if not sweep.qty or key < sweep.limit:
                 break
-            self._take_level(sweep, ladder.levels[key], -sweep.side * key)
-            ladder.discard_if_empty(key)
+            self._take_level(sweep, ladder.level(key), -sweep.side * key)
+            ladder.settle(key)
         self.version += bool(sweep.matches)
+        if self._refill is not None and sweep.matches:
+            self._refill.begin(sweep.now_ns)
 
-    def _take_level(self, sweep: _Sweep, level: Level, price: int) -> None:
+    def _take_level(self, sweep: Sweep, level: Level, price: int) -> None:
         while sweep.qty and level.orders:
             front = min(level.orders[0].ahead, sweep.qty)
             if front:
@@ -328,7 +357,7 @@ class Market:
             level.take_front(rest)
             self._match(sweep, price, rest, None)
 
-    def _fill_first(self, sweep: _Sweep, level: Level, price: int, passed: int = 0) -> None:
+    def _fill_first(self, sweep: Sweep, level: Level, price: int, passed: int = 0) -> None:
         """Fill what the first order displays. `passed`: how much of the background has traded in this sweep, which
         the level still shows and nobody stands behind any more."""
         maker = level.orders[0]
@@ -341,19 +370,22 @@ class Market:
             maker.tranche -= qty
             if not maker.tranche:
                 maker.surface()
-                maker.ahead = level.shown - level.consumed - passed
+                # What has just traded still shows, and does not stand before it.
+                maker.ahead, maker.passed = level.shown - level.consumed - passed, 0
+                maker.queued_ns = sweep.now_ns
                 level.orders.append(level.orders.pop(0))
         self.version += 1
 
-    def _match(self, sweep: _Sweep, price: int, qty: int, maker: Order | None) -> None:
+    def _match(self, sweep: Sweep, price: int, qty: int, maker: Order | None) -> None:
         sweep.qty -= qty
         taker, at_ns = sweep.taker, sweep.now_ns
         sweep.matches.append(Match(self._next_trade_id(), at_ns, price, qty, sweep.side, taker, maker))
-        for order, fee_e8 in ((taker, self.listing.taker_fee_e8), (maker, self.listing.maker_fee_e8)):
+        for order in (taker, maker):
             if order is not None:
-                self._filled(order, price, qty, fee_e8, at_ns)
+                self._filled(order, price, qty, at_ns, is_taker=order is taker)
 
-    def _filled(self, order: Order, price: int, qty: int, fee_e8: int, at_ns: int) -> None:
+    def _filled(self, order: Order, price: int, qty: int, at_ns: int, *, is_taker: bool) -> None:
+        fee_e8 = self.tiers.fee_e8(self.listing, order.account, is_taker=is_taker)
         order.cum_qty += qty
         order.notional += qty * price
         order.fees_e8 += qty * price * fee_e8
@@ -366,8 +398,3 @@ class Market:
     def _end(self, order: Order, state: State, now_ns: int, code: Code, text: str) -> None:
         order.state, order.code, order.text, order.updated_ns = state, code, text, now_ns
         self.touched[order] = None
-
-
-def _limit(order: Order) -> int:
-    """The worst key of the other side that `order` may take."""
-    return _ANY_PRICE if order.kind == "market" else -order.side * order.price

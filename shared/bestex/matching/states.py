@@ -6,7 +6,7 @@ from bestex import sim_wire as w
 from bestex.instruments import FEE_SCALE, Instrument
 from bestex.matching.book import Order
 from bestex.matching.dark import FIRM_UP_NS
-from bestex.matching.market import Match
+from bestex.matching.sweep import Match
 from bestex.messages import Side
 from bestex.units import to_units
 

@@ -13,15 +13,19 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bestex import sim_wire as w
-from bestex.background import BackgroundEvent, HiddenOrder, LevelSet
+from bestex.background import BackgroundEvent, HiddenOrder, LevelSet, LevelsSet
+from bestex.config_fills import VenueFills
 from bestex.errors import Code, ConfigError
 from bestex.instruments import Instrument, Listing
 from bestex.matching.book import Order
 from bestex.matching.dark import DarkMarket, Reference
-from bestex.matching.market import Market, Match
+from bestex.matching.fees import Tiers
+from bestex.matching.market import Market
+from bestex.matching.queues import queue_model
 from bestex.matching.states import new_order, order_state, order_trade, restored_order
+from bestex.matching.sweep import Match
 from bestex.matching.terms import Refusal
-from bestex.sessions import why_closed
+from bestex.sessions import next_change_ns, why_closed
 from bestex.sim_wire import State
 
 MAX_ORDERS = 10_000_000  # of a venue's lifetime; some 10 GB of memory and of journal
@@ -61,8 +65,9 @@ class Venue:
     """`entries` and `prints` collect what happened; whoever reports them empties them. While it is closed its market
     goes on unseen: it shows no book, prints no trade and takes no order, and none outlives a session."""
 
-    def __init__(self, name: str, calendar: str) -> None:
+    def __init__(self, name: str, calendar: str, fills: VenueFills) -> None:
         self.name = name
+        self._fills, self._tiers = fills, Tiers(fills.fee_tiers)
         self._calendar = calendar
         self.places: dict[str, Place] = {}
         self.entries: list[w.JournalEntry] = []
@@ -85,8 +90,13 @@ class Venue:
             raise ConfigError(f"{self.name} lists {symbol} twice; a simulated venue trades a symbol once")
         base, _, rest = symbol.partition("/")
         dark = listing.kind == "dark"
+        queues, refill = queue_model(self._fills, 10**instrument.qty_scale), int(self._fills.refill or 0)
         next_id = self._next_trade_id
-        market = DarkMarket(listing, reference, next_id) if dark else Market(listing, next_id)
+        market = (
+            DarkMarket(listing, reference, next_id, self._tiers)
+            if dark
+            else Market(listing, next_id, queues, refill, self._tiers)
+        )
         self.places[symbol] = Place(symbol, instrument, market, base, rest.partition(":")[0])
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -185,6 +195,13 @@ class Venue:
             self._record_if_changed(now_ns)
         return now_ns
 
+    def due_ns(self, now_ns: int) -> int:
+        """When `advance` may have something to do next, if nothing else happens; 0 where that is not known."""
+        due_ns = next_change_ns(self._calendar, now_ns)
+        for place in self.places.values():
+            due_ns = min(due_ns, place.market.due_ns)
+        return min(due_ns, *self._dead_man_ns.values()) if self._dead_man_ns else due_ns
+
     def _open_or_close(self, now_ns: int) -> None:
         closed = why_closed(self._calendar, now_ns)
         if bool(closed) != bool(self._closed):
@@ -197,10 +214,15 @@ class Venue:
             self._record_if_changed(now_ns)
         self._closed = closed
 
-    def background(self, symbol: str, event: BackgroundEvent | HiddenOrder) -> None:
+    def background(self, symbol: str, event: BackgroundEvent | LevelsSet | HiddenOrder) -> None:
         """Let one event of the market happen."""
         now_ns = self._now_ns = max(self._now_ns, event.at_ns)
         place = self.places[symbol]
+        if isinstance(event, LevelsSet):
+            if not place.market.set_levels(event, now_ns):
+                for one in event.one_by_one():
+                    self.background(symbol, one)
+            return
         matches = place.market.advance(now_ns)
         if isinstance(event, HiddenOrder):
             matches += place.market.hide(event, now_ns)
@@ -353,23 +375,24 @@ class Venue:
     def _book(self, place: Place, matches: list[Match]) -> list[w.Trade]:
         """Our sides of the matches, booked to their accounts; the matches are printed to the public."""
         trades = []
-        terms = place.market.listing
         for match in matches:
             trade_id = f"x{match.trade_id}"
             self.prints.append(
                 Print(self.name, place.symbol, match.at_ns, trade_id, match.price, match.qty, match.aggressor)
             )
-            for order, fee_e8 in ((match.taker, terms.taker_fee_e8), (match.maker, terms.maker_fee_e8)):
+            for order in (match.taker, match.maker):
                 if order is not None:
-                    trade = order_trade(
-                        self.name, place.symbol, place.instrument, place.quote, fee_e8, match, order
-                    )
-                    self._book_trade(trade, place)
-                    trades.append(trade)
+                    taker = order is match.taker
+                    fee_e8 = self._tiers.fee_e8(place.market.listing, order.account, is_taker=taker)
+                    made = self.name, place.symbol, place.instrument, place.quote, fee_e8, match, order
+                    trades.append(order_trade(*made))
+        for trade in trades:
+            self._book_trade(trade, place)
         return trades
 
     def _book_trade(self, trade: w.Trade, place: Place) -> None:
         self._trades.setdefault(trade.account, []).append(trade)
+        self._tiers.note(trade.account, place.instrument.cash(trade.price * trade.qty))
         balances = self._balances.setdefault(trade.account, {})
         qty = place.instrument.qty(trade.qty) * trade.side.sign
         cash = place.instrument.cash(trade.price * trade.qty) * -trade.side.sign - trade.fee

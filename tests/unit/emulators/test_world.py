@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bestex.background import LevelSet
+from bestex.background import LevelSet, LevelsSet
 from bestex.clock import SECOND
 from services.exchange.happening import Happening
 from tests.emulators.binance import Binance
@@ -86,6 +86,7 @@ def test_prices_and_sizes_are_whole_ticks_and_lots_of_their_own_market(tmp_path:
     for name, one in world.happened:
         listing = world.market(name, one.symbol).listing
         assert one.event.venue == name
+        assert not isinstance(one.event, LevelsSet), "these speak level by level"
         assert not isinstance(one.event, LevelSet) or one.event.price % listing.tick == 0
         assert one.event.qty % listing.lot == 0
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from bestex import sim_wire as w
-from bestex.background import ASK, BID, BackgroundTrade, LevelSet
+from bestex.background import ASK, BID, BackgroundTrade, LevelsSet
 from bestex.clock import SECOND, AffineClock
 from bestex.config import Config, parse
 from bestex.instruments import Instrument, Listing
@@ -34,8 +34,8 @@ def book(bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> VenueBook:
 
 
 def levels(made: HeardBackground, now_ns: int) -> list[tuple[int, int, int]]:
-    events = [event for _, event in made.step_until(now_ns)]
-    return [(e.side, e.price, e.qty) for e in events if isinstance(e, LevelSet)]
+    updates = [event for _, event in made.step_until(now_ns) if isinstance(event, LevelsSet)]
+    return [(e.side, e.price, e.qty) for update in updates for e in update.one_by_one()]
 
 
 def test_each_book_is_what_changed_since_the_last_one() -> None:

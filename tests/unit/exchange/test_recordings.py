@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bestex.background import ASK, BID, BackgroundTrade, HiddenOrder, LevelSet
+from bestex.background import ASK, BID, BackgroundTrade, HiddenOrder, LevelSet, LevelsSet
 from bestex.depth import DepthBook
 from bestex.errors import ConfigError
 from bestex.feed import DepthUpdate, FeedEvent
@@ -29,8 +29,11 @@ def instrument(price_scale: int = 2, qty_scale: int = 3, **terms: object) -> Ins
 def played(events: list[FeedEvent], now_ns: int = 1_000, **terms: object) -> list[LevelSet | BackgroundTrade]:
     made = instrument(**terms)  # type: ignore[arg-type]
     background = RecordingBackground(VENUE, events, {SYMBOL: Converter(made, made.listings[0])})
-    found = [event for _, event in background.step_until(now_ns)]
-    return [event for event in found if not isinstance(event, HiddenOrder)]
+    found: list[LevelSet | BackgroundTrade] = []
+    for _, event in background.step_until(now_ns):
+        assert not isinstance(event, HiddenOrder), "a feed shows what it says"
+        found += event.one_by_one() if isinstance(event, LevelsSet) else [event]
+    return found
 
 
 def depth(
