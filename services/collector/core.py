@@ -1,4 +1,5 @@
-"""What a collector publishes: each venue's book after each update, public trades, and mark prices of perpetuals."""
+"""What a collector publishes: each venue's book after each update, public trades, mark prices of perpetuals, and what
+the venue itself says of its best bid and ask."""
 
 from __future__ import annotations
 
@@ -11,10 +12,15 @@ from bestex import subjects
 from bestex.core import Effect, Emit, Fact
 from bestex.errors import VenueError
 from bestex.feed import Books, DepthUpdate
-from bestex.messages import MarketTrade, MarkPrice, VenueBook
+from bestex.messages import Bbo, MarketTrade, MarkPrice, VenueBook
 
-PUBLISHED = DepthUpdate, MarketTrade, VenueBook, MarkPrice
-SUBJECTS = {VenueBook: subjects.md_book, MarketTrade: subjects.md_trade, MarkPrice: subjects.md_mark}
+PUBLISHED = DepthUpdate, MarketTrade, VenueBook, MarkPrice, Bbo
+SUBJECTS = {
+    VenueBook: subjects.md_book,
+    MarketTrade: subjects.md_trade,
+    MarkPrice: subjects.md_mark,
+    Bbo: subjects.md_bbo,
+}
 
 
 class SourceFailed(msgspec.Struct, frozen=True):
@@ -39,7 +45,7 @@ class CollectorCore:
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
         """Raises VenueError for a source that has failed: the process must start anew."""
         if isinstance(message, PUBLISHED):
-            out = message if isinstance(message, MarkPrice) else self._books.take(message)
+            out = message if isinstance(message, MarkPrice | Bbo) else self._books.take(message)
             if now_ns - out.recv_ns > self._max_age_ns:
                 return ()
             return (Emit(self._subject(out), out),)
@@ -50,7 +56,7 @@ class CollectorCore:
     def apply(self, fact: Any) -> Sequence[Effect]:
         raise AssertionError(f"a collector keeps no history, and so no {type(fact).__name__}")
 
-    def _subject(self, out: VenueBook | MarketTrade | MarkPrice) -> str:
+    def _subject(self, out: VenueBook | MarketTrade | MarkPrice | Bbo) -> str:
         key = (type(out), out.venue, out.symbol)
         subject = self._subjects.get(key)
         if subject is None:

@@ -8,6 +8,9 @@ SESSIONS = Counter(
     "bestex_feed_sessions_total", "Sessions that began, each with books from nothing.", ["venue"]
 )
 BREAKS = Counter("bestex_feed_breaks_total", "Sessions that broke, by the error.", ["venue", "error"])
+ANEW = Counter(
+    "bestex_feed_books_anew_total", "Single books that were made anew, by the cause.", ["venue", "cause"]
+)
 KNOWN = Gauge("bestex_feed_books_known", "Symbols whose book is known.", ["venue"])
 AHEAD = Gauge("bestex_feed_clock_ahead_seconds", "The venue's clock less ours; negative: behind.", ["venue"])
 AHEAD_ERROR = Gauge(

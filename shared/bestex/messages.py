@@ -895,6 +895,25 @@ class MarkPrice(msgspec.Struct, frozen=True, array_like=True):
     next_funding_ns: int = 0
 
 
+class Bbo(msgspec.Struct, frozen=True, array_like=True):
+    """md.bbo.<venue>.<symbol>: the best bid and ask as the venue's own ticker says them, beside its book.
+
+    As in `VenueBook`; `seq` is the venue's own number of it, 0 where it has none. A price of 0: no such side.
+    """
+
+    venue: str
+    symbol: str
+    seq: int
+    venue_ns: int
+    recv_ns: int
+    price_scale: int
+    qty_scale: int
+    bid_px: int
+    bid_qty: int
+    ask_px: int
+    ask_qty: int
+
+
 class BookStatus(StrEnum):
     LIVE = "live"
     STALE = "stale"

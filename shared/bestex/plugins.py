@@ -48,6 +48,7 @@ GATEWAYS = {
 # What looks at a real venue without trading there: `check(venue, configuration, say)` (`bestex venues check`).
 CHECKS = {
     "ccxt": "services.gateway.venues.ccxt.check:check",
+    "kis": "services.gateway.venues.kis.check:check",
 }
 
 COLLECTORS = {

@@ -109,6 +109,7 @@ TABLE = (
     Row("md.book.<venue>.<symbol>", m.VenueBook, Plane.LIVE, "", "collector"),
     Row("md.trade.<venue>.<symbol>", m.MarketTrade, Plane.LIVE, "", "collector"),
     Row("md.mark.<venue>.<symbol>", m.MarkPrice, Plane.LIVE, "", "collector"),
+    Row("md.bbo.<venue>.<symbol>", m.Bbo, Plane.LIVE, "", "collector"),
     Row("book.<symbol>", m.ConsolidatedBook, Plane.LIVE, "", "aggregator"),
     Row("stats.<symbol>", m.Stats, Plane.LIVE, "", "aggregator"),
     Row("plan", m.PlanRequest, Plane.REQUEST, "", "any"),
@@ -169,6 +170,10 @@ def md_trade(venue: str, symbol: str) -> str:
 
 def md_mark(venue: str, symbol: str) -> str:
     return f"{ROOT}.md.mark.{venue}.{token(symbol)}"
+
+
+def md_bbo(venue: str, symbol: str) -> str:
+    return f"{ROOT}.md.bbo.{venue}.{token(symbol)}"
 
 
 def book(symbol: str) -> str:
@@ -241,6 +246,7 @@ _KIND: dict[str, Any] = {
     "md.book": m.VenueBook,
     "md.trade": m.MarketTrade,
     "md.mark": m.MarkPrice,
+    "md.bbo": m.Bbo,
     "book": m.ConsolidatedBook,
     "stats": m.Stats,
     "child.new": m.ChildNew,
@@ -256,7 +262,7 @@ _KIND: dict[str, Any] = {
     "control.volume": m.VolumeDay,
     "epoch": m.Epoch,
 }
-_MSGPACK = frozenset({"md.book", "md.trade", "md.mark", "book"})
+_MSGPACK = frozenset({"md.book", "md.trade", "md.mark", "md.bbo", "book"})
 
 
 class Decoded(NamedTuple):

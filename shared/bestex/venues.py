@@ -95,11 +95,11 @@ def _configured(name: str, config: Config) -> Configured:
 def stated_capabilities(name: str, config: Config) -> Any:
     """The `Capabilities` of the real venue `name`, whatever its mode; None where it has no adapter for orders.
 
-    An adapter states them with `stated(name)`, or by a class attribute where they do not depend on the name.
+    An adapter states them with `stated(name, config)`, or by a class attribute where they do not depend on the name.
     """
     adapter = config.venues[name].adapter
     if adapter not in plugins.GATEWAYS:
         return None
     kind = plugins.load(plugins.GATEWAYS, adapter)
     stated = getattr(kind, "stated", None)
-    return getattr(kind, "capabilities", None) if stated is None else stated(name)
+    return getattr(kind, "capabilities", None) if stated is None else stated(name, config)

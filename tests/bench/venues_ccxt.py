@@ -1,7 +1,8 @@
 """What everybody does with ccxt: loops of `watch_order_book` and `watch_trades`. The floor of `venues_data`.
 
 `python -m tests.bench.venues_ccxt VENUE URL`: says `"ready"` with the first book, and answers each line on its
-standard input with what it saw: books and trades that its loops were given, and messages that ccxt has worked off.
+standard input with what it saw: books and trades that its loops were given, messages that ccxt has worked off, and
+the numbers of the last update and of the last trade.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ LEVELS = 50
 
 async def main(venue: str, url: str) -> None:
     config = parse(f'[venues.{venue}]\nadapter = "ccxt"\nurl = "{url}"')
-    seen = {"books": 0, "trades": 0, "applied": 0}
+    seen = {"books": 0, "trades": 0, "applied": 0, "trade": 0}
+    last: dict[str, Any] = {}
     kind: Any = ccxt_client.class_of(venue)
 
     class Counted(kind):  # type: ignore[misc]
         def handle_message(self, client: Any, message: Any) -> None:
             super().handle_message(client, message)
             seen["applied"] += "u" in message or "data" in message or message.get("e") == "trade"
+
+        def handle_order_book(self, client: Any, message: Any) -> None:
+            super().handle_order_book(client, message)
+            last["update"] = message
 
     Counted.__name__ = kind.__name__
     exchange: Any = ccxt_client.create(venue, config, TIMEOUT_S, kind=Counted)
@@ -47,12 +53,15 @@ async def main(venue: str, url: str) -> None:
 
     async def trades() -> None:
         while True:
-            seen["trades"] += len(await exchange.watch_trades(symbol))
+            new = await exchange.watch_trades(symbol)
+            seen["trades"] += len(new)
+            seen["trade"] = int(new[-1]["id"])
 
     watching = [asyncio.create_task(books()), asyncio.create_task(trades())]
     try:
         while await asyncio.to_thread(sys.stdin.readline):
-            print(json.dumps(seen), flush=True)
+            update = last.get("update", {})
+            print(json.dumps({**seen, "update": update.get("data", update).get("u", 0)}), flush=True)
     finally:
         for task in watching:
             task.cancel()

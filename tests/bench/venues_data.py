@@ -15,14 +15,17 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 from nats.aio.msg import Msg
 
-from bestex import subjects
+from bestex import codec, subjects
+from bestex.messages import MarketTrade, VenueBook
+from bestex.units import from_units
 from tests.bench import rig
 from tests.bench.rig import Rig
-from tests.bench.venues_feeder import RIGS
+from tests.bench.venues_feeder import MARK, RIGS
 
 WARM_UP = 3_000
 FLOOD = 30_000
@@ -56,6 +59,7 @@ def config_text(venue: str, url: str) -> str:
     return f"""
         [venues.{venue}]
         adapter = "ccxt"
+        mode = "live"
         url = "{url}"
         options = {{ late_s = {RUN_S_MAX} }}
         [instruments."BTC/USDT"]
@@ -76,9 +80,13 @@ async def measure_ours(venue: str) -> dict[str, Any]:
         feeding, url = await feeder(bench, venue)
         (bench.folder / "bestex.toml").write_text(config_text(venue, url))
         heard = Counter[str]()
+        marks = Marks()
 
         async def take(message: Msg) -> None:
-            heard[message.subject.split(".")[3]] += 1
+            kind = message.subject.split(".")[3]
+            heard[kind] += 1
+            if marks.are_awaited:
+                marks.look(kind, message.data)
 
         await bench.client.subscribe(f"{subjects.ROOT}.md.*.{venue}.*", cb=take)
         await bench.client.flush()
@@ -91,11 +99,37 @@ async def measure_ours(venue: str) -> dict[str, Any]:
             await rig.until(lambda: _is(heard.total() >= sent), RUN_S_MAX, 0.02)
 
         await rig.until(lambda: first(feeding, heard), RUN_S_MAX, 0.1)
-        await asyncio.sleep(1.0)  # the last of the first ones
+        rig.tell(feeding, "mark")
+        _, marks.trade = await rig.answer(feeding)
+        await rig.until(lambda: _is(marks.are_heard), RUN_S_MAX, 0.02)  # and so all that was sent before
+        marks.are_awaited = False
         heard.clear()
         figures = await both(feeding, collector, taken)
         assert heard.total() == sent, f"{sent} messages made {heard}"
         return figures
+
+
+class Marks:
+    """What a `mark` of the feeder becomes. `trade`: the number of its trade, as soon as it is known."""
+
+    def __init__(self) -> None:
+        self.are_awaited, self.trade = True, 0
+        self._trades: set[str] = set()
+        self._updates = 0  # of the two, those that were heard
+
+    def look(self, kind: str, data: bytes) -> None:
+        if kind == "trade":
+            self._trades.add(codec.from_msgpack(data, MarketTrade).trade_id)
+        elif self._updates:
+            self._updates = 2
+        else:
+            book = codec.from_msgpack(data, VenueBook)
+            best = from_units(book.bid_px[0], book.price_scale) if book.bid_px else 0
+            self._updates = int(best == Decimal(MARK))
+
+    @property
+    def are_heard(self) -> bool:
+        return self._updates == 2 and str(self.trade) in self._trades
 
 
 async def _is(truth: bool) -> bool:
@@ -144,13 +178,27 @@ async def measure_ccxt(venue: str) -> dict[str, Any]:
             await rig.answer(feeding)
             await asyncio.wait({ready}, timeout=0.1)
         assert await ready == "ready"
-        await asyncio.sleep(1.0)
 
         async def seen() -> dict[str, int]:
             rig.tell(loops, "?")
             said: dict[str, int] = await rig.answer(loops)
             return said
 
+        rig.tell(feeding, "mark")
+        marked = await rig.answer(feeding)
+
+        async def drained() -> bool:
+            """Whether all that was sent until now is worked off, and shown; the trades may be subscribed to last."""
+            nonlocal marked
+            now = await seen()
+            if [now["update"], now["trade"]] == marked:
+                return True
+            if not now["trade"]:
+                rig.tell(feeding, "mark")
+                marked = await rig.answer(feeding)
+            return False
+
+        await rig.until(drained, RUN_S_MAX, 0.1)
         sent = (await seen())["applied"]
 
         async def taken(count: int) -> None:

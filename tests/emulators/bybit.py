@@ -197,7 +197,10 @@ class Bybit(BybitRest):
     def on_lost_depth(self, change: DepthChange) -> None:
         self._changed(change, tell=False)
 
-    def _changed(self, change: DepthChange, *, tell: bool) -> None:
+    def on_wrong_depth(self, change: DepthChange) -> None:
+        self._changed(change, tell=True, right=False)
+
+    def _changed(self, change: DepthChange, *, tell: bool, right: bool = True) -> None:
         market = self.engine.markets[change.symbol]
         kind, symbol = wire.category(market), wire.market_id(market)
         for depth in DEPTHS:
@@ -217,6 +220,7 @@ class Bybit(BybitRest):
             if depth == 1:  # is always whole
                 frame = self._book(market, view, "snapshot", snapshot.bids, snapshot.asks, topic)
             else:
+                bids, asks = (bids, asks) if right else ([], [])
                 frame = self._book(market, view, "delta", bids, asks, topic)
             for socket in hearing if tell else ():
                 socket.put(frame)

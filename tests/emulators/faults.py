@@ -30,6 +30,7 @@ How = Literal[
 # Of the streams: there is no request, so nothing is before or after.
 Streams = Literal[
     "gap",  # one depth update is left out
+    "wrong_depth",  # one depth update comes in its turn, and does not say what has changed
     "cut_market",  # the market stream ends
     "cut_user",  # the user stream ends
     "mute_user",  # user events of the next `seconds` are lost, and the stream stays up

@@ -166,7 +166,10 @@ class Okx(OkxRest):
     def on_lost_depth(self, change: DepthChange) -> None:
         self._changed(change, tell=False)
 
-    def _changed(self, change: DepthChange, *, tell: bool) -> None:
+    def on_wrong_depth(self, change: DepthChange) -> None:
+        self._changed(change, tell=True, right=False)
+
+    def _changed(self, change: DepthChange, *, tell: bool, right: bool = True) -> None:
         market = self.engine.markets[change.symbol]
         for channel, depth in BOOKS.items():
             view = self.views.get((market.symbol, channel))
@@ -182,6 +185,8 @@ class Okx(OkxRest):
                 continue
             previous, view.number = view.number, change.last_id
             changed = whole if channel in WHOLE else Snapshot(change.last_id, bids, asks)
+            if channel not in WHOLE and not right:
+                changed = Snapshot(change.last_id, [], [])
             bad = 1 if tell and channel not in WHOLE and self.faults.of_stream("bad_checksum") else 0
             for socket, arg in hearing if tell else ():
                 socket.put(self._book(arg, market, changed, whole, previous, bad))

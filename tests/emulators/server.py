@@ -135,6 +135,10 @@ class Emulator:
     def on_lost_depth(self, change: DepthChange) -> None:
         """A book has changed, and nobody is to hear of it: count it where updates are counted."""
 
+    def on_wrong_depth(self, change: DepthChange) -> None:
+        """A book has changed: tell so, without what has changed. What else is told of its best prices is right."""
+        self.on_depth(change._replace(bids=[], asks=[]))
+
     def on_trade(self, trade: Print, market: Market) -> None:
         """Somebody traded in public."""
 
@@ -299,6 +303,8 @@ class Emulator:
             self.cut(user=False)
         if self.faults.of_stream("gap"):
             self.on_lost_depth(change)
+        elif self.faults.of_stream("wrong_depth"):
+            self.on_wrong_depth(change)
         else:
             self.on_depth(change)
 

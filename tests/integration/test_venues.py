@@ -15,7 +15,16 @@ import pytest
 from bestex import bus, streams
 from bestex.config import parse
 from bestex.server import NatsServer
-from tests.contract.rigs import BINANCE_PERP, BINANCE_SPOT, BYBIT_PERP, BYBIT_SPOT, OKX_PERP, OKX_SPOT, Rig
+from tests.contract.rigs import (
+    BINANCE_PERP,
+    BINANCE_SPOT,
+    BYBIT_PERP,
+    BYBIT_SPOT,
+    KIS_KRX,
+    OKX_PERP,
+    OKX_SPOT,
+    Rig,
+)
 from tests.emulators.server import Emulator, Key, serve
 
 RIGS = [BINANCE_SPOT, BINANCE_PERP, BYBIT_SPOT, BYBIT_PERP, OKX_SPOT, OKX_PERP]
@@ -259,3 +268,35 @@ async def test_a_configuration_of_both_is_refused_by_every_command(tmp_path: Pat
     code, _, said = await ran([*BESTEX, "venues", "--config", str(path)])
     assert code == MISCONFIGURED
     assert "(live_mixed)" in said
+
+
+# -- the broker ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [GOOD.secret, "wrong-secret"])
+async def test_the_command_looks_at_the_broker_too(tmp_path: Path, secret: str) -> None:
+    async with serve(KIS_KRX.make(tmp_path / "venue", market="none")) as emulator:
+        KIS_KRX.config(emulator.url, tmp_path)  # writes the file of keys
+        keys = tmp_path / "kis_krx.toml"
+        keys.write_text(keys.read_text().replace(GOOD.secret, secret))
+        path = tmp_path / "bestex.toml"
+        path.write_text(
+            f"""
+data_dir = "{tmp_path / "data"}"
+[venues.kis_krx]
+adapter = "kis"
+mode = "live"
+url = "{emulator.url}"
+keys = "{keys}"
+[instruments."005930/KRW"]
+price_scale = 0
+qty_scale = 0
+venues.kis_krx = {{ symbol = "005930", {KIS_KRX.listing} }}
+"""
+            + limits("kis_krx").replace("BTC/USDT", "005930/KRW")
+        )
+        code, said, _ = await ran([*BESTEX, "venues", "check", "kis_krx", "--json", "--config", str(path)])
+    found = json.loads(said)
+    assert (code, found["ok"]) == ((0, True) if secret == GOOD.secret else (1, False))
+    assert [one["what"] for one in wrong(found)] == ([] if found["ok"] else ["token"])
+    assert GOOD.key not in said

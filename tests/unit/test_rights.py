@@ -17,7 +17,7 @@ WRITES = {
     "monitor": (),
     "provisioner": (),
     "exchange": (),
-    "collector": ("md.book.sim_a.BTC-USDT", "md.trade.sim_a.BTC-USDT", "md.mark.sim_a.BTC-USDT"),
+    "collector": tuple(f"md.{kind}.sim_a.BTC-USDT" for kind in ("book", "trade", "mark", "bbo")),
     "aggregator": ("book.BTC-USDT", "stats.BTC-USDT"),
     "scheduler": ("parent.BTC-USDT.p1.sliced",),
     "router": ("route.BTC-USDT.p1.1.decided", "child.sim_a.BTC-USDT.c1.new"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bestex.feed import FeedEvent
-from bestex.messages import MarkPrice, VenueBook
+from bestex.messages import Bbo, MarkPrice, VenueBook
 
-Deliver = Callable[[FeedEvent | VenueBook | MarkPrice], None]
+Deliver = Callable[[FeedEvent | VenueBook | MarkPrice | Bbo], None]
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from bestex.feed import FeedEvent
-from bestex.messages import MarkPrice, VenueBook
+from bestex.messages import Bbo, MarkPrice, VenueBook
 from services.collector.sources import Deliver, Source
 
 
@@ -16,7 +16,7 @@ class Renamed:
         self._source, self._venue = source, venue
 
     async def run(self, deliver: Deliver, now_ns: Callable[[], int]) -> None:
-        def renamed(told: FeedEvent | VenueBook | MarkPrice) -> None:
+        def renamed(told: FeedEvent | VenueBook | MarkPrice | Bbo) -> None:
             deliver(msgspec.structs.replace(told, venue=self._venue))
 
         await self._source.run(renamed, now_ns)

@@ -86,6 +86,12 @@ class BookBuilder:
         self._snapshot = snapshot
         return None if self.is_known else self._join(count_failure=True)
 
+    def distrust(self) -> None:
+        """The book is unknown until a new snapshot joins the differences that follow, however unbroken they are."""
+        self.is_known, self._snapshot = False, None
+        self._buffer.clear()
+        self.book.clear()
+
     def on_diff(self, diff: Diff) -> Change | None:
         previous, restarted = self.last_id, diff.event_ns > self._last_event_ns
         if diff.last <= previous and not restarted:

@@ -53,11 +53,12 @@ class Answer(NamedTuple):
 
 
 class NoAnswer(Exception):
-    """`left`: whether it may have reached them; False is proof that nothing left this process."""
+    """`left`: whether it may have reached them; False is proof that nothing left this process. `code`: theirs, where
+    a page of a list was refused."""
 
-    def __init__(self, text: str, *, left: bool) -> None:
+    def __init__(self, text: str, *, left: bool, code: str = "") -> None:
         super().__init__(text[:TEXT_MAX])
-        self.left = left
+        self.left, self.code = left, code
 
 
 class KisClient:
@@ -154,7 +155,7 @@ class KisClient:
         for _ in range(PAGES_MAX):
             answer = await self.call(op, {**given, **following}, kind, page=page)
             if not answer.is_good:
-                raise NoAnswer(f"{answer.code} {answer.text}", left=True)
+                raise NoAnswer(f"{answer.code} {answer.text}", left=True, code=answer.code)
             bodies.append(answer.body)
             if not answer.more:
                 return bodies
@@ -178,7 +179,8 @@ class KisClient:
         status, body, _ = await self._send("POST", path, headers, {"data": json.dumps(given).encode()})
         if not body.get(name):
             why = body.get("error_description") or body.get("msg1") or f"status {status}"
-            raise TokenError(self.keys.redact(f"{path}: {body.get('error_code', '')} {why}")[:TEXT_MAX])
+            code = str(body.get("error_code") or body.get("msg_cd") or "")
+            raise TokenError(self.keys.redact(f"{path}: {code} {why}")[:TEXT_MAX], code)
         if lasts is not None:
             lasts.append(int(body.get("expires_in") or 0))
         return str(body[name])

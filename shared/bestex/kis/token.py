@@ -33,7 +33,11 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class TokenError(Exception):
-    """There is none, and why."""
+    """There is none, and why; `code` is KIS's own, empty where it gave none."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class SharedToken:

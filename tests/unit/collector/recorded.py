@@ -28,7 +28,7 @@ import zstandard
 from bestex.clock import SECOND
 from bestex.feed import Books
 from bestex.instruments import Instrument, Listing
-from bestex.messages import MarketTrade
+from bestex.messages import Bbo, MarketTrade
 from bestex.units import from_units
 from services.collector.sources.ccxt.markets import terms_of
 from services.collector.sources.ccxt.session import Session
@@ -177,6 +177,7 @@ class Heard:
     symbols: int = 0
     books: int = 0
     trades: int = 0
+    bests: int = 0
     unknown: int = 0
     crossed: int = 0
     unsorted: int = 0
@@ -222,7 +223,7 @@ async def play(case: Case, recording: Recording) -> Heard:
     books, ticks = Books(20), dict[str, int]()
 
     def deliver(event: Any) -> None:
-        _count(heard, books.take(event), ticks)
+        _count(heard, event if isinstance(event, Bbo) else books.take(event), ticks)
 
     clock, streams, mode = VenueClock(), list[Stream](), kind().precisionMode
     for symbol in symbols:
@@ -323,6 +324,11 @@ def _count(heard: Heard, told: Any, ticks: Mapping[str, int]) -> None:
     if isinstance(told, MarketTrade):
         heard.trades += 1
         heard.off_tick += told.price % tick != 0
+        return
+    if isinstance(told, Bbo):
+        heard.bests += 1
+        heard.off_tick += told.bid_px % tick != 0 or told.ask_px % tick != 0
+        heard.crossed += told.bid_px >= told.ask_px
         return
     bids, asks = told.bid_px, told.ask_px
     if not bids and not asks:

@@ -18,7 +18,7 @@ from bestex.clock import SECOND, AffineClock
 from bestex.config import Config, parse
 from bestex.contracts import Conversion
 from bestex.feed import Books
-from bestex.messages import MarketTrade, MarkPrice, Side, VenueBook
+from bestex.messages import Bbo, MarketTrade, MarkPrice, Side, VenueBook
 from bestex.plugins import COLLECTORS, load
 from bestex.units import from_units
 from tests.contract import rigs
@@ -57,9 +57,10 @@ def config_of(rig: Rig, url: str, folder: Path, options: str = "") -> Config:
 class Place:
     """An emulated venue, somebody who trades there, and what the source tells of it."""
 
-    def __init__(self, rig: Rig, emulator: Emulator, config: Config) -> None:
+    def __init__(self, rig: Rig, emulator: Emulator, config: Config, name: str = "BTC/USDT") -> None:
+        """`name`: the instrument that is the rig's symbol."""
         self.rig, self.emulator = rig, emulator
-        self.instrument = config.make_instruments().by_symbol["BTC/USDT"]
+        self.instrument = config.make_instruments().by_symbol[name]
         listing = self.instrument.listing(rig.venue)
         assert listing is not None
         self.listing = listing
@@ -67,13 +68,15 @@ class Place:
         self.tops: list[Top] = []
         self.trades: list[MarketTrade] = []
         self.marks: list[MarkPrice] = []
+        self.bests: list[Bbo] = []
         self.was: set[Top] = {EMPTY, self.now()}
         self._random = random.Random(7)
         self._resting: list[Any] = []
         told = emulator.engine.on_depth
 
         def remember(change: DepthChange) -> None:
-            self.was.add(self.now())
+            if change.symbol == rig.symbol:
+                self.was.add(self.now())
             told(change)
 
         emulator.engine.on_depth = remember
@@ -91,6 +94,9 @@ class Place:
     def deliver(self, event: Any) -> None:
         if isinstance(event, MarkPrice):
             self.marks.append(event)
+            return
+        if isinstance(event, Bbo):
+            self.bests.append(event)
             return
         told = self._books.take(event)
         if isinstance(told, MarketTrade):

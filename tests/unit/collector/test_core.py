@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from bestex import subjects
 from bestex.clock import SECOND
 from bestex.core import Emit, Recovered
 from bestex.errors import VenueError
 from bestex.feed import DepthUpdate
-from bestex.messages import MarketTrade, MarkPrice, VenueBook
+from bestex.messages import Bbo, MarketTrade, MarkPrice, VenueBook
 from services.collector.core import CollectorCore, SourceFailed
 
 NOW = 1_700_000_000 * SECOND
@@ -66,3 +67,12 @@ def test_a_mark_price_is_published_as_it_is() -> None:
     (effect,) = CollectorCore(20, 10 * SECOND).decide(mark, 2)
     assert isinstance(effect, Emit)
     assert (effect.subject, effect.message) == ("bestex.v1.md.mark.binance_perp.BTC-USDT-USDT", mark)
+
+
+def test_the_venues_own_best_prices_are_published_as_they_are() -> None:
+    best = Bbo("okx_spot", "BTC/USDT", 7, 1, 2, 1, 8, 100, 5, 101, 6)
+    (effect,) = CollectorCore(20, 10 * SECOND).decide(best, 2)
+    assert isinstance(effect, Emit)
+    assert (effect.subject, effect.message) == ("bestex.v1.md.bbo.okx_spot.BTC-USDT", best)
+    kind = subjects.kind_of(effect.subject)
+    assert (kind.message, kind.is_msgpack) == (Bbo, True)

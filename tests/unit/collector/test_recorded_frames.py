@@ -233,6 +233,15 @@ def test_what_was_sent_gives_books_and_trades_that_can_be(case: Case, heard: dic
     assert (one.crossed, one.unsorted, one.empty_levels, one.off_tick, one.unknown) == (0, 0, 0, 0, 0)
 
 
+def test_the_best_prices_that_were_recorded_are_told(heard: dict[str, Heard]) -> None:
+    """Binance's alone were."""
+    assert {one.case.exchange for one in heard.values() if one.bests} >= {
+        "binance",
+        "binanceusdm",
+        "binancecoinm",
+    }
+
+
 def test_at_least_twenty_exchanges_show_books(heard: dict[str, Heard]) -> None:
     assert sum(one.books > 0 for one in heard.values()) >= 20
 
@@ -240,7 +249,7 @@ def test_at_least_twenty_exchanges_show_books(heard: dict[str, Heard]) -> None:
 def test_what_our_quirks_take_ccxt_does_not_see(heard: dict[str, Heard]) -> None:
     """Of recorded books that is Binance, in all its forms. OKX numbered none then (its trades are ours), and Bybit,
     Coinbase Advanced and Kraken were recorded in versions that are spoken no more: emulators show those."""
-    ours = {one.case.recording for one in heard.values() if one.ours > one.trades}
+    ours = {one.case.recording for one in heard.values() if one.ours > one.trades + one.bests}
     assert ours == {"BINANCE", "BINANCE_DELIVERY", "BINANCE_FUTURES", "BINANCE_TR", "BINANCE_US"}
 
 

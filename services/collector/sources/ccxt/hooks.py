@@ -79,8 +79,10 @@ def hooked(kind: type, hearing: Hearing) -> type:
 class Told:
     """Books and trades as ccxt has them, of any exchange. FeedBroken for a book that cannot be."""
 
-    def __init__(self, streams: Streams, levels: int, since_ms: int) -> None:
-        """`since_ms`: trades that the venue dates before it were told before, or nobody heard them."""
+    def __init__(self, streams: Streams, levels: int, since_ms: int, *, bests: bool = False) -> None:
+        """`since_ms`: trades that the venue dates before it were told before, or nobody heard them. `bests`: whether
+        tickers are heard for the best prices in them."""
+        self._bests = bests
         self._streams, self._levels, self._since_ms = streams, levels, since_ms
         self._last: dict[int, Any] = {}  # by cache: the last trade that was taken from it
 
@@ -96,6 +98,8 @@ class Told:
         if type(result) is ArrayCache:
             self._trades(self._new(result), recv_ns)
             return True
+        if type(result) is dict and self._bests and "bidVolume" in result:
+            self._best_prices(result, recv_ns)
         if type(result) is dict and (result.get("markPrice") or "fundingRate" in result):
             self._mark(result, recv_ns)
             return True
@@ -114,6 +118,14 @@ class Told:
             at_ns = int(said.get("timestamp") or 0) * MS
             rate, next_ms = said.get("fundingRate"), said.get("fundingTimestamp")
             stream.mark(at_ns, recv_ns, said.get("markPrice"), said.get("indexPrice"), rate, next_ms)
+
+    def _best_prices(self, said: Any, recv_ns: int) -> None:
+        """Of a ticker of ccxt's."""
+        stream = self._streams.by_symbol.get(said.get("symbol"))
+        if stream is not None:
+            at_ns = int(said.get("timestamp") or 0) * MS
+            bid, ask = ((said.get(side), said.get(f"{side}Volume")) for side in ("bid", "ask"))
+            stream.bbo(0, at_ns, recv_ns, bid, ask)
 
     def _book(self, stream: Stream, book: Any, recv_ns: int) -> None:
         bids = self._best(stream, book["bids"], -1)

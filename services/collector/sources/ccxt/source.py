@@ -6,7 +6,8 @@ so that nothing of a broken one is ever built upon.
 
 Options of the venue: `silence_s`, after so many seconds in which a connection that carries books told none, it is
 taken for dead; `late_s`, an update that was longer under way than so many seconds ends the session; `marks = false`,
-no mark prices of perpetuals.
+no mark prices of perpetuals; `bbo = true`, the venue's own best bid and ask as well, with which its books are
+compared: one that does not agree for `disagree_s` seconds is made anew.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from services.collector.sources.ccxt.quirks import quirk_of
 from services.collector.sources.ccxt.session import Session
 from services.collector.sources.ccxt.stream import LATE_NS, FeedBroken, Stream, Streams
 from services.collector.sources.ccxt.venue_clock import VenueClock
+from services.collector.sources.ccxt.witness import DISAGREE_NS, Witness
 
 TIMEOUT_S = 10.0
 SILENCE_S = 60.0
@@ -54,7 +56,8 @@ class CcxtSource:
             raise ConfigError(f"venues.{venue}: no instrument is listed there")
         options = config.venues[venue].options
         self._silence_s = float(options.get("silence_s", SILENCE_S))
-        self._marks = bool(options.get("marks", True))
+        self._marks, self._bests = bool(options.get("marks", True)), bool(options.get("bbo", False))
+        self._disagree_ns = int(float(options.get("disagree_s", DISAGREE_NS / SECOND)) * SECOND)
         self._late_ns = int(float(options.get("late_s", LATE_NS / SECOND)) * SECOND)
         symbols = [listing.symbol for _, listing in self._listed]
         self._markets = Markets(Path(config.data_dir), venue, symbols)
@@ -103,8 +106,15 @@ class CcxtSource:
     def _session(self, deliver: Deliver, now_ns: Callable[[], int]) -> Session:
         """With a clock of its own: one of ours that was set would be taken for lateness ever after."""
         self._clock = clock = VenueClock()
-        self._streams = Streams(Stream(*terms, clock, deliver, self._late_ns) for terms in self._listed)
-        return Session(self._kind, self._streams, self._config.market_data.levels, now_ns)
+        self._streams = Streams(
+            Stream(*terms, clock, deliver, self._late_ns, self._witness()) for terms in self._listed
+        )
+        levels = self._config.market_data.levels
+        return Session(self._kind, self._streams, levels, now_ns, marks=self._marks, bests=self._bests)
+
+    def _witness(self) -> Witness | None:
+        says_each = quirk_of(self._kind.__name__).SAYS_EACH
+        return Witness(self._disagree_ns, says_each=says_each) if self._bests else None
 
     async def _close(self, session: Session) -> None:
         try:
@@ -129,7 +139,7 @@ class CcxtSource:
         if exchange.has.get("fetchTime") is True:
             tasks.append(asyncio.create_task(self._ask_the_time(exchange, self._clock, now_ns)))
         try:
-            await session.listen(self._silence_s, self._had, marks=self._marks)
+            await session.listen(self._silence_s, self._had)
         finally:
             for task in tasks:
                 task.cancel()

@@ -16,9 +16,10 @@ from bestex.clock import MS, SECOND
 from bestex.depth import MAX_TEXTS, units_of_text
 from bestex.feed import DepthUpdate, FeedEvent
 from bestex.instruments import Instrument, Listing
-from bestex.messages import MarketTrade, MarkPrice, VenueBook
+from bestex.messages import Bbo, MarketTrade, MarkPrice, VenueBook
 from bestex.units import UnitError, to_units
 from services.collector.sources.ccxt.venue_clock import VenueClock
+from services.collector.sources.ccxt.witness import Witness
 
 TRADES_REMEMBERED = (
     4_096  # ids; an exchange that tells the last ones again at a reconnect tells at most 1,000
@@ -34,7 +35,7 @@ TEXTS_TOTAL = (
 TEXTS_MIN = 2_048  # of each
 
 Levels = list[tuple[int, int]]
-Deliver = Callable[[FeedEvent | VenueBook | MarkPrice], None]
+Deliver = Callable[[FeedEvent | VenueBook | MarkPrice | Bbo], None]
 
 
 class FeedBroken(Exception):
@@ -77,7 +78,8 @@ class Numbers(dict[Any, int]):
 
 
 class Stream:
-    """`is_known`: whether those who hear of the book hold one. `was_known`: whether they ever did."""
+    """`is_known`: whether those who hear of the book hold one. `was_known`: whether they ever did. `witness`: what
+    compares the book with the venue's own best prices, where those are listened to."""
 
     def __init__(
         self,
@@ -86,6 +88,7 @@ class Stream:
         clock: VenueClock,
         deliver: Deliver,
         late_ns: int = LATE_NS,
+        witness: Witness | None = None,
     ) -> None:
         self.instrument, self.listing = instrument, listing
         self.symbol = listing.symbol
@@ -93,7 +96,7 @@ class Stream:
         self.prices = Numbers(instrument.price_scale)
         self.qtys = Numbers(instrument.qty_scale, floor=True)
         self.is_known = self.was_known = False
-        self.group = Nobody()
+        self.group, self.witness = Nobody(), witness
         self._head = listing.venue, listing.symbol
         self._scales = instrument.price_scale, instrument.qty_scale
         self._clock, self._deliver, self._late_ns = clock, deliver, late_ns
@@ -115,6 +118,8 @@ class Stream:
         """Its time may be long ago: that of the last change."""
         self.is_known = self.was_known = True
         self.group.books += 1
+        if self.witness is not None:
+            self.witness.whole(bids, asks, recv_ns)
         self._update(seq, venue_ns, recv_ns, True, bids, asks)
 
     def change(self, seq: int, venue_ns: int, recv_ns: int, bids: Levels, asks: Levels) -> None:
@@ -123,12 +128,16 @@ class Stream:
         if self._clock.late_ns > self._late_ns:
             raise FeedBroken(f"{self.symbol}: an update was {self._clock.late_ns / SECOND:.1f} s under way")
         self.group.books += 1
+        if self.witness is not None:
+            self.witness.change(bids, asks, recv_ns)
         self._deliver(DepthUpdate(*self._head, seq, at_ns, recv_ns, *self._scales, False, bids, asks))
 
     def unknown(self, recv_ns: int) -> None:
         """Said once: nobody must trade on a book that may miss a change."""
         if self.is_known:
             self.is_known = False
+            if self.witness is not None:
+                self.witness.unknown()
             self._update(0, 0, recv_ns, True, [], [])
 
     def end(self, recv_ns: int) -> None:
@@ -144,6 +153,8 @@ class Stream:
         self.is_known = self.was_known = True
         self.group.books += 1
         at_ns = self._clock.ours(venue_ns, recv_ns)
+        if self.witness is not None:
+            self.witness.whole(bids[:1], asks[:1], recv_ns)
         bid_px, bid_qty = [price for price, _ in bids], [qty for _, qty in bids]
         ask_px, ask_qty = [price for price, _ in asks], [qty for _, qty in asks]
         self._deliver(
@@ -163,6 +174,16 @@ class Stream:
             return  # an index or a settlement, told as a trade of nothing
         at_ns = self._clock.ours(venue_ns, recv_ns)
         self._deliver(MarketTrade(*self._head, trade_id, at_ns, recv_ns, *self._scales, *units, aggressor))
+
+    def bbo(self, seq: int, venue_ns: int, recv_ns: int, bid: tuple[Any, Any], ask: tuple[Any, Any]) -> None:
+        """The best bid and ask, each a price and a size, as the venue says them; a price of nothing: none."""
+        (bid_px, bid_qty), (ask_px, ask_qty) = (
+            (self.prices[price], self.qtys[qty or 0]) if price else (0, 0) for price, qty in (bid, ask)
+        )
+        if self.witness is not None:
+            self.witness.said(bid_px, ask_px, recv_ns)
+        at_ns = self._clock.ours(venue_ns, recv_ns)
+        self._deliver(Bbo(*self._head, seq, at_ns, recv_ns, *self._scales, bid_px, bid_qty, ask_px, ask_qty))
 
     def mark(self, venue_ns: int, recv_ns: int, mark: Any, index: Any, rate: Any, next_ms: Any) -> None:
         """Each as the venue says it, None or empty where it does not: then it is what it was. Told once a second."""

@@ -27,6 +27,7 @@ from services.gateway import port as p
 from services.gateway.venues.ccxt import outcomes, said
 from services.gateway.venues.ccxt.entry import Entry
 from services.gateway.venues.ccxt.limits import Limits
+from services.gateway.venues.ccxt.lists import Lists
 from services.gateway.venues.ccxt.quirks import quirk_of
 from services.gateway.venues.ccxt.session import Session
 from services.gateway.venues.ccxt.terms import Market, as_float, check_sent, decimal, stated
@@ -59,9 +60,10 @@ class CcxtVenue:
             name, config, self._timeout_s, self._keys, self._quirk, self._limits, list(self._by_venue)
         )
         self._entry = Entry(self._quirk, self._session.line)
+        self._lists = Lists(name, self._quirk, self._names, self._by_venue, self._safe)
 
     @staticmethod
-    def stated(name: str) -> p.Capabilities:
+    def stated(name: str, config: Config) -> p.Capabilities:  # noqa: ARG004 - its name says it all
         """What the venue of that name can do. ConfigError where it is none of ccxt's."""
         return quirk_of(*ccxt_client.exchange_of(name)).capabilities
 
@@ -89,6 +91,7 @@ class CcxtVenue:
         market = self._by_venue.get(one["symbol"])
         if market is None:
             return
+        self._lists.busy(market.symbol)
         try:
             if "takerOrMaker" in one:  # a trade
                 child_id = self._names.child(str(one.get("order") or "")) or self._quirk.own_id(one)
@@ -126,6 +129,7 @@ class CcxtVenue:
     async def submit(self, order: p.Submit) -> Sequence[p.Said]:
         child_id, exchange = order.child_id, self._exchange
         market = self._markets[order.symbol]
+        self._lists.busy(market.symbol)
         if exchange is None:
             return [p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text="there is no session")]
         try:
@@ -263,6 +267,7 @@ class CcxtVenue:
     async def query_order(self, query: p.QueryOrder) -> Sequence[p.Said]:
         child_id, exchange, asked_ns = query.child_id, self._exchange, self._now_ns()
         market = self._markets[query.symbol]
+        self._lists.busy(market.symbol)
         if exchange is None:
             return [_unanswered(child_id, "there is no session")]
         absent = p.VenueAbsent(child_id=child_id, endpoint=query.endpoint, asked_ns=asked_ns)
@@ -270,8 +275,8 @@ class CcxtVenue:
             found = await self._look(exchange, market, child_id, query.venue_order_id)
             return [absent if found is None else found]
         # The open orders first: what fills in between is then among the trades.
-        opened = await self._opened(exchange, [market])
-        fills = await self._fills(exchange, [market], query.since_ns)
+        opened = await self._lists.opened(exchange, [market.symbol])
+        fills = await self._lists.fills(exchange, query.since_ns, [market.symbol])
         if opened is None or fills is None:
             return [_unanswered(child_id, "the lists could not be read")]
         mine = [one for one in fills if one.child_id == child_id]
@@ -283,58 +288,25 @@ class CcxtVenue:
     async def open_orders(self) -> Sequence[p.VenueAccepted] | None:
         if self._exchange is None:
             return None
-        return await self._opened(self._exchange, self._markets.values())
-
-    async def _opened(self, exchange: Any, markets: Any) -> list[p.VenueAccepted] | None:
-        opened: list[p.VenueAccepted] = []
-        for market in markets:
-            try:
-                for one in await self._quirk.open_orders(exchange, market.symbol):
-                    venue_order_id = str(one.get("id") or "")
-                    child_id = self._quirk.own_id(one) or self._names.child(venue_order_id)
-                    self._names.learn(venue_order_id, child_id)
-                    stands = said.order(one, child_id or f"{said.FOREIGN}{venue_order_id}", market)
-                    if isinstance(stands, p.VenueAccepted):
-                        opened.append(stands)
-            except Exception as error:  # noqa: BLE001 - half a list is no list
-                self._log.warning("no list of open orders", symbol=market.symbol, error=self._safe(error))
-                return None
-        return opened
+        return await self._lists.opened(self._exchange)
 
     async def fills_since(self, since_ns: int) -> Sequence[p.VenueFill] | None:
         if self._exchange is None:
             return None
-        return await self._fills(self._exchange, self._markets.values(), since_ns)
-
-    async def _fills(self, exchange: Any, markets: Any, since_ns: int) -> list[p.VenueFill] | None:
-        fills: list[p.VenueFill] = []
-        for market in markets:
-            try:
-                trades = await self._quirk.trades(exchange, market.symbol, max(since_ns, 0) // MS)
-                owners = [await self._owner(exchange, market, trade) for trade in trades]
-                fills += [
-                    said.fill(trade, owner, market) for trade, owner in zip(trades, owners, strict=True)
-                ]
-            except Exception as error:  # noqa: BLE001 - half a list is no list
-                self._log.warning("no list of trades", symbol=market.symbol, error=self._safe(error))
-                return None
-        return sorted(fills, key=lambda fill: fill.venue_ns)
-
-    async def _owner(self, exchange: Any, market: Market, trade: Any) -> str:
-        """Whose trade it is. An order that nothing is known of, as after a restart, is asked for by its id."""
-        venue_order_id = str(trade.get("order") or "")
-        child_id = self._names.child(venue_order_id) or self._quirk.own_id(trade)
-        if not child_id and venue_order_id:
-            found = await exchange.fetch_order(venue_order_id, market.symbol, {"acknowledged": True})
-            child_id = self._quirk.own_id(found) or f"{said.FOREIGN}{venue_order_id}"
-        self._names.learn(venue_order_id, child_id)
-        return child_id
+        return await self._lists.fills(self._exchange, since_ns)
 
     async def mass_status(self, ask: p.MassStatus) -> Sequence[p.Said] | None:
         for query in ask.orders:
             self._names.learn(query.venue_order_id, query.child_id)
-        opened = await self.open_orders()
-        fills = await self.fills_since(ask.since_ns)
+        if (exchange := self._exchange) is None:
+            return None
+        stirring = self._lists.begin(self._markets[query.symbol].symbol for query in ask.orders)
+        opened, fills = None, None
+        try:
+            opened = await self._lists.opened(exchange)
+            fills = await self._lists.fills(exchange, ask.since_ns, self._by_venue)
+        finally:
+            self._lists.end(stirring, whole=opened is not None and fills is not None)
         if opened is None or fills is None:
             return None
         at_work = {one.child_id for one in opened}

@@ -25,13 +25,13 @@ from bestex.errors import Code, ConfigError
 from bestex.instruments import FEE_ONE, Listing
 from bestex.keys import read_keys
 from bestex.kis import frames
-from bestex.kis.client import Answer, KisClient, NoAnswer
-from bestex.kis.hosts import CALENDARS, host_of
+from bestex.kis.client import SCOPE, Answer, KisClient, NoAnswer
+from bestex.kis.hosts import CALENDARS, Host, host_of
 from bestex.messages import Side
 from bestex.units import UnitError
 from services.gateway import port as p
 from services.gateway.venues.kis import outcomes
-from services.gateway.venues.kis.dialect import Domestic, Overseas, number_of, order_id
+from services.gateway.venues.kis.dialect import account_of, dialect_of, kind_of_dialect, number_of, order_id
 from services.gateway.venues.kis.ledger import AMEND_KEPT_NS, Ledger, Note, Order, unanswered
 from services.gateway.venues.kis.markets import Market, by_code, markets_of, number
 from services.gateway.venues.kis.questions import Questions
@@ -47,9 +47,7 @@ class KisVenue:
         if settings.mode != "live" or not settings.keys:
             raise ConfigError(f'venues.{name}: orders are sent only with mode = "live" and a file of keys')
         keys = read_keys(settings.keys)
-        account, _, product = keys.get("account").partition("-")
-        if not (account.isdigit() and product.isdigit()):
-            raise ConfigError(f'{keys.path}: account must be like "12345678-01"')
+        account = account_of(keys)
         timeout_ns = int(config.execution.timeout)
         self._markets = {market.symbol: market for market in markets_of(name, config)}
         self._now_ns: Callable[[], int] = clock.now_ns
@@ -62,10 +60,8 @@ class KisVenue:
             share=float(settings.rate_share),
             wall_s=clock.wall_seconds(timeout_ns),
         )
-        dialect = Overseas if host.exchange == "US" else Domestic
-        given = {"CANO": account, "ACNT_PRDT_CD": product}
         self._codes = by_code(self._markets.values())
-        self._dialect = dialect(host, given, self._codes)
+        self._dialect = dialect_of(host, account, self._codes)
         self._ledger = Ledger(self._fee, timeout_ns)
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger(venue=name)
         self._session = Session(name, self._client, self._heard)
@@ -75,17 +71,12 @@ class KisVenue:
         )
         self._poked: set[str] = set()
         self._poking: asyncio.Task[None] | None = None
-        self.capabilities = p.Capabilities(
-            tifs=dialect.VIRTUAL_TIFS if host.virtual else dialect.TIFS,
-            native_replace=True,
-            ids_change=True,
-            late_rejects=True,
-            in_flight_max=8,
-            holdings=True,
-            money_told=False,  # cash moves when trades are settled, two days later
-            rates=(p.RateBudget(scope="appkey", weight=host.rate, window_ns=SECOND),),
-            calendar=CALENDARS[host.exchange],
-        )
+        self.capabilities = _capabilities(host)
+
+    @staticmethod
+    def stated(name: str, config: Config) -> p.Capabilities:
+        """What the venue of that name can do, by its settings alone. ConfigError for a setting that there is not."""
+        return _capabilities(host_of(name, config))
 
     def __repr__(self) -> str:
         return f"KisVenue({self._name})"
@@ -343,6 +334,21 @@ class KisVenue:
             symbol: (market.listing.maker_fee_e8, market.listing.taker_fee_e8)
             for symbol, market in self._markets.items()
         }
+
+
+def _capabilities(host: Host) -> p.Capabilities:
+    dialect = kind_of_dialect(host)
+    return p.Capabilities(
+        tifs=dialect.VIRTUAL_TIFS if host.virtual else dialect.TIFS,
+        native_replace=True,
+        ids_change=True,
+        late_rejects=True,
+        in_flight_max=8,
+        holdings=True,
+        money_told=False,  # cash moves when trades are settled, two days later
+        rates=(p.RateBudget(scope=SCOPE, weight=host.rate, window_ns=SECOND),),
+        calendar=CALENDARS[host.exchange],
+    )
 
 
 def _not_sent(child_id: str, code: Code, text: str) -> p.VenueNotSent:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bestex.clock import DAY
+from bestex.errors import ConfigError
+from bestex.keys import Keys
 from bestex.kis import frames
 from bestex.kis.client import Json, Op
 from bestex.kis.hosts import Host
@@ -184,6 +186,11 @@ class Domestic:
         """Shares by code."""
         return {str(row.get("pdno")): row.get("hldg_qty") for b in bodies for row in _listed(b, "output1")}
 
+    def money(self, bodies: Sequence[Json]) -> dict[str, Any]:
+        """What the account's balance says of its money: the deposit."""
+        (row,) = _listed(bodies[-1], "output2")[:1] or [{}]
+        return {"KRW": row.get("dnca_tot_amt")}
+
 
 class Overseas:
     """The United States. Orders cannot be asked for by number, and are limit orders for the day."""
@@ -303,8 +310,28 @@ class Overseas:
         listed = (row for body in bodies for row in _listed(body, "output1"))
         return {str(row.get("ovrs_pdno")): row.get("ovrs_cblc_qty") for row in listed}
 
+    def money(self, bodies: Sequence[Json]) -> dict[str, Any]:  # noqa: ARG002 - the other dialect's does
+        """Nothing: shares alone are listed."""
+        return {}
+
 
 Dialect = Domestic | Overseas
+
+
+def kind_of_dialect(host: Host) -> type[Dialect]:
+    return Overseas if host.exchange == "US" else Domestic
+
+
+def dialect_of(host: Host, account: Json, markets: dict[str, Market]) -> Dialect:
+    return kind_of_dialect(host)(host, account, markets)
+
+
+def account_of(keys: Keys) -> Json:
+    """The account, as every request names it. ConfigError where it is none."""
+    account, _, product = keys.get("account").partition("-")
+    if not (account.isdigit() and product.isdigit()):
+        raise ConfigError(f'{keys.path}: account must be like "12345678-01"')
+    return {"CANO": account, "ACNT_PRDT_CD": product}
 
 
 def _listed(body: Json, name: str) -> list[Json]:

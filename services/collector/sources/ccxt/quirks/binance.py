@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from bestex.clock import MS
 from bestex.importers.binance_book import BookBuilder, Diff, Snapshot
+from services.collector.sources.ccxt.anew import noted
 from services.collector.sources.ccxt.quirks.base import Quirk
 from services.collector.sources.ccxt.stream import FeedBroken, Stream, Streams
 
@@ -21,6 +22,7 @@ TRIES_MAX = 8
 
 
 class Binance(Quirk):
+    SAYS_EACH = True
     MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["linear"]}
 
     def __init__(
@@ -55,6 +57,12 @@ class Binance(Quirk):
                 aggressor = -1 if body["m"] else 1
                 stream.trade(trade_id, body["T"] * MS, recv_ns, body["p"], body["q"], aggressor)
             return True
+        if kind == "bookTicker" or (kind is None and isinstance(body, dict) and "B" in body and "A" in body):
+            stream = self.streams.by_id.get(body["s"])
+            if stream is not None:
+                at_ns = body.get("T", body.get("E", 0)) * MS  # spot says none
+                stream.bbo(body["u"], at_ns, recv_ns, (body["b"], body["B"]), (body["a"], body["A"]))
+            return True
         if kind == "markPriceUpdate":
             stream = self.streams.by_id.get(body["s"])
             if stream is not None:
@@ -80,6 +88,14 @@ class Binance(Quirk):
             stream.whole(builder.last_id, venue_ns, recv_ns, change.bids, change.asks)
         else:
             stream.unknown(recv_ns)
+            noted(stream, "an update is missing", "gap")
+
+    def disagree(self, exchange: Any, stream: Stream, recv_ns: int, why: str) -> None:
+        """A snapshot is all that is needed: the updates go on."""
+        self._builders[stream.symbol].distrust()
+        stream.unknown(recv_ns)
+        noted(stream, why, "disagreement")
+        self._fetch(exchange, stream.symbol)
 
     def _fetch(self, exchange: Any, symbol: str) -> None:
         if symbol not in self._fetches:
@@ -118,6 +134,7 @@ class Binance(Quirk):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await super().stop()
 
 
 def _builder(stream: Stream) -> BookBuilder:

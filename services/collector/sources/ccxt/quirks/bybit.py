@@ -12,6 +12,7 @@ from services.collector.sources.ccxt.stream import FeedBroken, Stream, Streams
 
 
 class Bybit(Quirk):
+    RESUBSCRIBES = SAYS_EACH = True
     BOOK_LIMIT = 50  # at 20 ms; 200 come at 100 ms
     MARKET_TYPES: ClassVar[Mapping[str, Sequence[str]]] = {"spot": ["spot"], "swap": ["linear"]}
 
@@ -21,14 +22,24 @@ class Bybit(Quirk):
         super().__init__(streams, broken, now_ns)
         self._last: dict[str, tuple[int, int]] = {}  # u and seq
 
-    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002
+    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002 - ccxt's
         topic = message.get("topic", "") if isinstance(message, dict) else ""
+        if not topic:
+            return self._answered(message)
+        if topic.startswith("orderbook.1."):  # always whole
+            data = message["data"]
+            stream = self.streams.by_id.get(data["s"])
+            if stream is not None:
+                at_ns = int(message.get("cts") or message["ts"]) * MS
+                bid, ask = (data[side][0] if data[side] else (None, None) for side in ("b", "a"))
+                stream.bbo(int(data["u"]), at_ns, recv_ns, bid, ask)
+            return True
         if topic.startswith("orderbook."):
             data = message["data"]
             stream = self.streams.by_id.get(data["s"])
             if stream is not None:
                 at_ns = int(message.get("cts") or message["ts"]) * MS
-                self._book(stream, message["type"] == "snapshot", data, at_ns, recv_ns)
+                self._book(client, stream, message["type"] == "snapshot", data, at_ns, recv_ns)
             return True
         if topic.startswith("tickers."):
             data = message["data"]
@@ -55,17 +66,34 @@ class Bybit(Quirk):
         symbols = self.perpetuals
         yield lambda: exchange.watch_tickers(symbols)
 
-    def _book(self, stream: Stream, whole: bool, data: Any, at_ns: int, recv_ns: int) -> None:
+    def _answered(self, message: Any) -> bool:
+        number = message.get("req_id") if isinstance(message, dict) else None
+        if not (isinstance(number, str) and number.isdigit()):
+            return False
+        return self.anew.answered(int(number), bool(message.get("success")), str(message.get("ret_msg")))
+
+    def off(self, streams: Sequence[Stream], number: int) -> Any:
+        return {**self.on(streams, number), "op": "unsubscribe"}
+
+    def on(self, streams: Sequence[Stream], number: int) -> Any:
+        topics = [f"orderbook.{self.BOOK_LIMIT}.{stream.market_id}" for stream in streams]
+        return {"op": "subscribe", "args": topics, "req_id": str(number)}
+
+    def _book(self, client: Any, stream: Stream, whole: bool, data: Any, at_ns: int, recv_ns: int) -> None:
         u, seq = int(data["u"]), int(data.get("seq") or 0)
         bids, asks = stream.pairs(data["b"]), stream.pairs(data["a"])
         if whole:
-            self._last[stream.symbol] = u, seq
-            stream.whole(u, at_ns, recv_ns, bids, asks)
+            if self.anew.takes(client, stream):
+                self._last[stream.symbol] = u, seq
+                stream.whole(u, at_ns, recv_ns, bids, asks)
+            return
+        if self.anew.awaits(stream):
             return
         last = self._last.get(stream.symbol)
         if last is None:
             raise FeedBroken(f"{stream.symbol}: an update before the snapshot")
         if u != last[0] + 1 or seq < last[1]:
-            raise FeedBroken(f"{stream.symbol}: update {u} ({seq}) follows {last[0]} ({last[1]})")
+            self.gap(client, [stream], recv_ns, f"update {u} ({seq}) follows {last[0]} ({last[1]})")
+            return
         self._last[stream.symbol] = u, seq
         stream.change(u, at_ns, recv_ns, bids, asks)

@@ -4,7 +4,7 @@ each. The book is of the depth that was subscribed to: what falls out of it is n
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from services.collector.sources.ccxt.quirks.base import BUY_SELL, Quirk, rfc3339_ns
@@ -61,6 +61,7 @@ def _shifted(units: int, shift: int) -> int:
 
 class Kraken(Quirk):
     BOOK_LIMIT = 100
+    RESUBSCRIBES = SAYS_EACH = True
 
     def __init__(
         self, streams: Streams, broken: Callable[[BaseException], None], now_ns: Callable[[], int]
@@ -76,13 +77,22 @@ class Kraken(Quirk):
             digits = int(info["pair_decimals"]), int(info["lot_decimals"])
             self._shifts[symbol] = digits[0] - stream.prices.scale, digits[1] - stream.qtys.scale
 
-    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002
+    def hear(self, exchange: Any, client: Any, message: Any, recv_ns: int) -> bool:  # noqa: ARG002 - ccxt's
         channel = message.get("channel") if isinstance(message, dict) else None
         if channel == "book":
             for data in message["data"]:
                 stream = self.streams.by_symbol.get(data["symbol"])
                 if stream is not None:
-                    self._book(stream, message["type"] == "snapshot", data, recv_ns)
+                    self._book(client, stream, message["type"] == "snapshot", data, recv_ns)
+            return True
+        if channel is None:
+            return self._answered(message)
+        if channel == "ticker":
+            for data in message["data"]:
+                stream = self.streams.by_symbol.get(data["symbol"])
+                if stream is not None:
+                    bid, ask = ((data[side], data[f"{side}_qty"]) for side in ("bid", "ask"))
+                    stream.bbo(0, rfc3339_ns(data.get("timestamp", "")), recv_ns, bid, ask)
             return True
         if channel == "trade":
             # A snapshot repeats the last trades before the subscription.
@@ -95,7 +105,23 @@ class Kraken(Quirk):
             return True
         return False
 
-    def _book(self, stream: Stream, whole: bool, data: Any, recv_ns: int) -> None:
+    def _answered(self, message: Any) -> bool:
+        number = message.get("req_id") if isinstance(message, dict) else None
+        if not isinstance(number, int):
+            return False
+        return self.anew.answered(number, bool(message.get("success")), str(message.get("error")))
+
+    def off(self, streams: Sequence[Stream], number: int) -> Any:
+        return {**self.on(streams, number), "method": "unsubscribe"}
+
+    def on(self, streams: Sequence[Stream], number: int) -> Any:
+        symbols = [stream.symbol for stream in streams]
+        given = {"channel": "book", "symbol": symbols, "depth": self.BOOK_LIMIT}
+        return {"method": "subscribe", "params": given, "req_id": number}
+
+    def _book(self, client: Any, stream: Stream, whole: bool, data: Any, recv_ns: int) -> None:
+        if not self.anew.takes(client, stream) if whole else self.anew.awaits(stream):
+            return
         bids, asks = _read(stream, data["bids"]), _read(stream, data["asks"])
         if whole:
             self._books[stream.symbol] = Book(*self._shifts[stream.symbol])
@@ -105,7 +131,8 @@ class Kraken(Quirk):
         bids += book.bids.apply(bids, self.BOOK_LIMIT)
         asks += book.asks.apply(asks, self.BOOK_LIMIT)
         if "checksum" in data and book.checksum() != data["checksum"]:
-            raise FeedBroken(f"{stream.symbol}: the checksum is not that of the book")
+            self.gap(client, [stream], recv_ns, "the checksum is not that of the book")
+            return
         self._counts[stream.symbol] = seq = self._counts.get(stream.symbol, 0) + 1
         tell = stream.whole if whole else stream.change
         tell(seq, rfc3339_ns(data.get("timestamp", "")), recv_ns, bids, asks)

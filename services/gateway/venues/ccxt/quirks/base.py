@@ -82,6 +82,9 @@ class Quirk:
     usual: ClassVar[Charges | None] = None
     options: ClassVar[Mapping[str, Any]] = {}  # of the ccxt exchange
     page: ClassVar[int] = 100  # trades in one answer at most
+    QUIET: ClassVar[bool] = (
+        False  # trades cost a request for each symbol, and the stream tells of the whole account
+    )
     acknowledges: ClassVar[bool] = (
         False  # the answer to a new order has ids, and says nothing of where it stands
     )
@@ -174,6 +177,14 @@ class Quirk:
     async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
         found: list[Any] = await exchange.fetch_open_orders(symbol)
         return found
+
+    async def open_orders_of(self, exchange: Any, symbols: Sequence[str]) -> list[Any]:
+        """Of all these. One request for each symbol, where the venue has none for all."""
+        return [one for symbol in symbols for one in await self.open_orders(exchange, symbol)]
+
+    async def trades_of(self, exchange: Any, symbols: Sequence[str], since_ms: int) -> list[Any]:
+        """Of all these, those of one symbol oldest first. One request for each, where the venue has none for all."""
+        return [one for symbol in symbols for one in await self.trades(exchange, symbol, since_ms)]
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
         """All own ones since then, oldest first, each once: by time, page by page, a page's last moment again."""

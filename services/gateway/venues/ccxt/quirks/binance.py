@@ -67,6 +67,7 @@ class Binance(Quirk):
     }
     usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["spot"]}}
+    QUIET: ClassVar[bool] = True
     page: ClassVar[int] = 1_000
 
     def __init__(self, market_type: str) -> None:

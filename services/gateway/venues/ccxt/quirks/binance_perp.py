@@ -76,6 +76,7 @@ class BinancePerp(Quirk):
     }
     usual: ClassVar[Charges | None] = {"address": 1}
     options: ClassVar[Mapping[str, Any]] = {"fetchMarkets": {"types": ["linear"]}}
+    QUIET: ClassVar[bool] = True
     page: ClassVar[int] = 1_000
 
     def __init__(self, market_type: str) -> None:

@@ -145,39 +145,55 @@ class Bybit(Quirk):
         return None
 
     async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
+        return await self.open_orders_of(exchange, [symbol])
+
+    async def open_orders_of(self, exchange: Any, symbols: Sequence[str]) -> list[Any]:
         return await self._paged(
             exchange.privateGetV5OrderRealtime,
             exchange,
-            symbol,
+            symbols,
             exchange.parse_order,
             {"openOnly": 0, "limit": 50},
         )
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
+        return await self.trades_of(exchange, [symbol], since_ms)
+
+    async def trades_of(self, exchange: Any, symbols: Sequence[str], since_ms: int) -> list[Any]:
         now_ms, known = exchange.milliseconds(), dict[str, Any]()
         while since_ms <= now_ms:
             until_ms = min(since_ms + WEEK_MS - 1, now_ms + 60_000)
             span = {"startTime": since_ms, "endTime": until_ms, "execType": "Trade", "limit": 100}
             for trade in await self._paged(
-                exchange.privateGetV5ExecutionList, exchange, symbol, exchange.parse_trade, span
+                exchange.privateGetV5ExecutionList, exchange, symbols, exchange.parse_trade, span
             ):
                 known[trade["id"]] = trade
             since_ms = until_ms + 1
         return sorted(known.values(), key=lambda trade: trade["timestamp"])
 
     async def _paged(
-        self, ask: Any, exchange: Any, symbol: str, parse: Any, more: dict[str, Any]
+        self, ask: Any, exchange: Any, symbols: Sequence[str], parse: Any, more: dict[str, Any]
     ) -> list[Any]:
-        market, cursor, found = exchange.market(symbol), "", list[Any]()
+        """Of one symbol, or of all of the account: of derivatives, all that are settled in one coin."""
+        markets = {market["id"]: market for market in map(exchange.market, symbols)}
+        if len(markets) == 1:
+            return await self._pages(ask, markets, parse, {"symbol": next(iter(markets)), **more})
+        coins = dict.fromkeys(market["settleId"] for market in markets.values())
+        wholes = [{"settleCoin": coin} for coin in coins] if self.category != "spot" else [{}]
+        each = [await self._pages(ask, markets, parse, {**whole, **more}) for whole in wholes]
+        return [row for rows in each for row in rows]
+
+    async def _pages(self, ask: Any, markets: dict[str, Any], parse: Any, more: dict[str, Any]) -> list[Any]:
+        cursor, found = "", list[Any]()
         for _ in range(PAGES_MAX):
-            request = {"category": self.category, "symbol": market["id"], **more}
+            request = {"category": self.category, **more}
             answer = await ask(request | ({"cursor": cursor} if cursor else {}))
             rows = answer["result"]["list"]
-            found += [parse(row, market) for row in rows]
+            found += [parse(row, markets[row["symbol"]]) for row in rows if row["symbol"] in markets]
             cursor = answer["result"].get("nextPageCursor") or ""
             if not cursor or not rows:
                 return found
-        raise RuntimeError(f"more than {PAGES_MAX} pages of {symbol}")
+        raise RuntimeError(f"more than {PAGES_MAX} pages of {', '.join(markets)}")
 
     async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:  # noqa: ARG002
         """Bybit's switch is no timer: it is thrown when the private streams that watch it have been gone for so long.

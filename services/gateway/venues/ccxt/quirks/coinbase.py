@@ -15,7 +15,7 @@ import asyncio
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -217,19 +217,26 @@ class Coinbase(Quirk):
         raise RuntimeError(f"more than {PAGES_MAX} pages of orders")
 
     async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
+        return await self.open_orders_of(exchange, [symbol])
+
+    async def open_orders_of(self, exchange: Any, symbols: Sequence[str]) -> list[Any]:
         found: dict[str, Any] = {}
+        named = {exchange.market_id(symbol): symbol for symbol in symbols}
         for states in LIVE:
-            ask = {"product_ids": [exchange.market_id(symbol)], "order_status": list(states)}
+            ask = {"product_ids": list(named), "order_status": list(states)}
             async for row in self._listed(exchange, ask):
-                found[row["order_id"]] = _parsed(exchange, symbol, row)
+                found[row["order_id"]] = _parsed(exchange, named[row["product_id"]], row)
         return list(found.values())
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
-        market_id = exchange.market_id(symbol)
-        ask = {"product_ids": [market_id], "start_sequence_timestamp": exchange.iso8601(since_ms)}
+        return await self.trades_of(exchange, [symbol], since_ms)
+
+    async def trades_of(self, exchange: Any, symbols: Sequence[str], since_ms: int) -> list[Any]:
+        named = {exchange.market_id(symbol): exchange.market(symbol) for symbol in symbols}
+        ask = {"product_ids": list(named), "start_sequence_timestamp": exchange.iso8601(since_ms)}
         rows = await self._filled(exchange, ask)
         await self._learn_owners(exchange, {row["order_id"] for row in rows})
-        return self._trades(exchange, symbol, rows)
+        return self._trades(exchange, named, rows)
 
     async def _filled(self, exchange: Any, ask: dict[str, Any]) -> list[Any]:
         """Newest first, so that what comes meanwhile moves no page."""
@@ -244,10 +251,12 @@ class Coinbase(Quirk):
             cursor = {"cursor": answer["cursor"]}
         raise RuntimeError(f"more than {PAGES_MAX} pages of trades")
 
-    def _trades(self, exchange: Any, symbol: str, rows: list[Any]) -> list[Any]:
-        market = exchange.market(symbol)
+    def _trades(self, exchange: Any, markets: Mapping[str, Any], rows: list[Any]) -> list[Any]:
+        """`markets` by the venue's own names."""
         found = [
-            exchange.parse_trade({**row, "client_order_id": self._owners[row["order_id"]]}, market)
+            exchange.parse_trade(
+                {**row, "client_order_id": self._owners[row["order_id"]]}, markets[row["product_id"]]
+            )
             for row in rows
         ]
         return sorted(found, key=lambda trade: trade["timestamp"])
@@ -292,7 +301,8 @@ class Coinbase(Quirk):
             new = [row for row in rows if row["trade_id"] not in told]
             for row in new:
                 _keep(told, row["trade_id"], None)
-            return self._trades(exchange, symbol, new)
+            market = exchange.market(symbol)
+            return self._trades(exchange, {market["id"]: market}, new)
 
         return [orders, trades]
 

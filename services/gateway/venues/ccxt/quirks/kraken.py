@@ -135,15 +135,23 @@ class Kraken(Quirk):
         return exchange.parse_order({"id": venue_order_id, **row}, exchange.market(symbol))
 
     async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
+        return await self.open_orders_of(exchange, [symbol])
+
+    async def open_orders_of(self, exchange: Any, symbols: Sequence[str]) -> list[Any]:
         """All of the account, in one answer."""
         async with self._one_at_a_time:
             rows = (await exchange.privatePostOpenOrders())["result"]["open"]
-        found = [self._parsed(exchange, symbol, name, row) for name, row in rows.items()]
-        return [order for order in found if order["symbol"] == symbol]
+        found = (
+            [self._parsed(exchange, symbols[0], name, row) for name, row in rows.items()] if symbols else []
+        )
+        return [order for order in found if order["symbol"] in symbols]
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
-        """Newest first, so that what comes meanwhile shows some of them twice and none never. Each by itself: what a
-        taker traded is else one trade, under another id than on the stream."""
+        return await self.trades_of(exchange, [symbol], since_ms)
+
+    async def trades_of(self, exchange: Any, symbols: Sequence[str], since_ms: int) -> list[Any]:
+        """All of the account, newest first, so that what comes meanwhile shows some of them twice and none never.
+        Each by itself: what a taker traded is else one trade, under another id than on the stream."""
         rows: dict[str, Any] = {}
         ask = {"start": since_ms // 1_000 - 1, "consolidate_taker": "false", "without_count": "true"}
         async with self._one_at_a_time:
@@ -157,11 +165,11 @@ class Kraken(Quirk):
             else:
                 raise RuntimeError(f"more than {PAGES_MAX} pages of trades")
             await self._learn_owners(exchange, {row["ordertxid"] for row in rows.values()})
-        market, made = exchange.market(symbol), list[Any]()
+        made: list[Any] = []
         for name, row in rows.items():
             owner = self._owners[row["ordertxid"]]
-            trade = exchange.parse_trade({"id": name, "cl_ord_id": owner, **row}, market)
-            if trade["symbol"] == symbol and trade["timestamp"] >= since_ms:
+            trade = exchange.parse_trade({"id": name, "cl_ord_id": owner, **row})
+            if trade["symbol"] in symbols and trade["timestamp"] >= since_ms:
                 made.append(trade)
         return sorted(made, key=lambda trade: trade["timestamp"])
 

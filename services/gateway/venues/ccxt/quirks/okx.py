@@ -166,31 +166,40 @@ class Okx(Quirk):
         return exchange.parse_order(done, exchange.market(symbol))
 
     async def open_orders(self, exchange: Any, symbol: str) -> list[Any]:
+        return await self.open_orders_of(exchange, [symbol])
+
+    async def open_orders_of(self, exchange: Any, symbols: Sequence[str]) -> list[Any]:
         return await self._paged(
-            exchange.privateGetTradeOrdersPending, exchange, symbol, exchange.parse_order, "ordId", {}
+            exchange.privateGetTradeOrdersPending, exchange, symbols, exchange.parse_order, "ordId", {}
         )
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
+        return await self.trades_of(exchange, [symbol], since_ms)
+
+    async def trades_of(self, exchange: Any, symbols: Sequence[str], since_ms: int) -> list[Any]:
         recent = since_ms >= exchange.nonce() - RECENT_MS
         ask = exchange.privateGetTradeFills if recent else exchange.privateGetTradeFillsHistory
         found = await self._paged(
-            ask, exchange, symbol, exchange.parse_trade, "billId", {"begin": str(since_ms)}
+            ask, exchange, symbols, exchange.parse_trade, "billId", {"begin": str(since_ms)}
         )
         return [paid(trade, "fee") for trade in reversed(found)]
 
     async def _paged(
-        self, ask: Any, exchange: Any, symbol: str, parse: Any, key: str, more: dict[str, str]
+        self, ask: Any, exchange: Any, symbols: Sequence[str], parse: Any, key: str, more: dict[str, str]
     ) -> list[Any]:
-        """Newest first, so that what comes meanwhile moves no page."""
-        market, found, after = exchange.market(symbol), list[Any](), dict[str, str]()
-        kind = {"instType": "SPOT" if market["spot"] else "SWAP", "instId": market["id"], "limit": str(PAGE)}
+        """Of one symbol, or of all of the account. Newest first, so that what comes meanwhile moves no page."""
+        markets = {market["id"]: market for market in map(exchange.market, symbols)}
+        found, after = list[Any](), dict[str, str]()
+        kind = {"instType": "SPOT" if self.market_type == "spot" else "SWAP", "limit": str(PAGE)}
+        if len(markets) == 1:
+            kind["instId"] = next(iter(markets))
         for _ in range(PAGES_MAX):
             rows = (await ask({**kind, **more, **after}))["data"]
-            found += [parse(row, market) for row in rows]
+            found += [parse(row, markets[row["instId"]]) for row in rows if row["instId"] in markets]
             if len(rows) < PAGE:
                 return found
             after = {"after": rows[-1][key]}
-        raise RuntimeError(f"more than {PAGES_MAX} pages of {symbol}")
+        raise RuntimeError(f"more than {PAGES_MAX} pages of {', '.join(markets)}")
 
     async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:  # noqa: ARG002
         """Of the whole account, spot and swaps; not below 10 s, which is what the exchange takes."""
