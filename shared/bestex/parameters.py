@@ -24,7 +24,9 @@ class Parameter:
     """`info` is msgspec's description of the type, without None and without what is only said of it; `low` and
     `high` are its bounds as (bound, whether it may be reached). `choices`: the words of which it is one, in the order
     in which they were written; empty where anything else may stand. `default` is None where it is left out, and also
-    where it is `required`. `own`: of this algorithm or strategy, and not of all of them."""
+    where it is `required`. `own`: of this algorithm or strategy, and not of all of them. `search`: where to look for
+    better values ("1s:60s:log"), and `when`: with which value of another one it matters at all ("slices=0"); both as
+    the struct says them (`Meta(extra={"search": ..., "when": ...})`), empty where it does not."""
 
     name: str
     info: inspect.Type
@@ -38,6 +40,8 @@ class Parameter:
     choices: tuple[str, ...] = ()
     low: tuple[float, bool] | None = None
     high: tuple[float, bool] | None = None
+    search: str = ""
+    when: str = ""
 
     @property
     def kind(self) -> type | None:
@@ -129,6 +133,8 @@ def _parameter(field: inspect.Field, choices: tuple[str, ...], text: str, *, own
         choices=choices,
         low=_bound(info, "ge", "gt"),
         high=_bound(info, "le", "lt"),
+        search=_extra(field.type, "search"),
+        when=_extra(field.type, "when"),
     )
 
 
@@ -171,6 +177,16 @@ def _sentence(info: Any) -> str:
             return _sentence(inner)
         case inspect.UnionType(types=types):
             return next(filter(None, map(_sentence, types)), "")
+    return ""
+
+
+def _extra(info: Any, key: str) -> str:
+    """What is said of the parameter beside its description, wherever in its type it stands."""
+    match info:
+        case inspect.Metadata(type=inner, extra=extra):
+            return str((extra or {}).get(key, "")) or _extra(inner, key)
+        case inspect.UnionType(types=types):
+            return next(filter(None, (_extra(one, key) for one in types)), "")
     return ""
 
 

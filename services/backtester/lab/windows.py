@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ from bestex.replay_config import own_format
 FORMAT = 1  # of cut files: another one makes them anew
 WINDOWS_MAX = 20_000  # one call's; each may be a file for each venue
 OPEN_MAX = 200  # windows that are written at once: files that a process may have open, for some venues each
+KEPT_S = 7 * 86_400  # a window that nobody asked for in a week is cut again when somebody does
 CHUNK = 1 << 20  # bytes that are read at once for a hash
 
 Market = tuple[str, str]  # venue and its own symbol
@@ -127,10 +129,20 @@ def windows(dataset: Dataset, spans: Sequence[Span]) -> list[Window]:
     missing = sorted({span for span in spans if not _folder(dataset, span).is_dir()})
     for first in range(0, len(missing), OPEN_MAX):
         _cut(dataset, missing[first : first + OPEN_MAX])
+    for span in spans:
+        os.utime(_folder(dataset, span))
+    _forget(Path(dataset.cache_dir) / "windows")
     return [
         Window(begin_ns=span.begin_ns, end_ns=span.end_ns, files=_files(_folder(dataset, span)))
         for span in spans
     ]
+
+
+def _forget(folder: Path) -> None:
+    """Remove what was not used for long, of whatever recording."""
+    for window in folder.glob("*/*"):
+        if window.stat().st_mtime < time.time() - KEPT_S:
+            shutil.rmtree(window, ignore_errors=True)
 
 
 def _folder(dataset: Dataset, span: Span) -> Path:

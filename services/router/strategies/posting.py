@@ -76,7 +76,11 @@ class Posting(Strategy, frozen=True, kw_only=True, omit_defaults=True):
 
     urgency: Annotated[Urgency, Meta(description="How dear waiting is; immediate never posts.")] = "medium"
     patience: Annotated[
-        Duration, Meta(description="The longest that a posted order waits until all is weighed again.")
+        Duration,
+        Meta(
+            description="The longest that a posted order waits until all is weighed again.",
+            extra={"when": "urgency!=immediate"},
+        ),
     ] = Duration.parse("5s")
 
     def divide(self, task: RouteTask, places: Sequence[Place], moment: Moment) -> Division:

@@ -66,10 +66,17 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_slice: Annotated[Decimal | None, Meta(description="The most that a slice may be.")] = None
     randomize: Annotated[
         Ratio,
-        Meta(description="By how much of a slice its size and time vary, symmetric around the schedule."),
+        Meta(
+            description="By how much of a slice its size and time vary, symmetric around the schedule.",
+            extra={"search": "0%:90%"},
+        ),
     ] = Ratio(0.2)
     catch_up: Annotated[
-        Ratio, Meta(description="How much more than its own size a slice may carry of what is behind.")
+        Ratio,
+        Meta(
+            description="How much more than its own size a slice may carry of what is behind.",
+            extra={"search": "0%:400%"},
+        ),
     ] = Ratio(1.0)
     out_of_limit: Annotated[
         Literal["catch_up", "pause"],

@@ -24,7 +24,9 @@ TAIL_TRIES = 4  # how often the last window tries again for what the last slice 
 class Scheduled(Params, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the algorithms that follow a curve. They say which: `curve`."""
 
-    interval: Annotated[Duration, Meta(description="Time between slices.")] = Duration.parse("10s")
+    interval: Annotated[Duration, Meta(description="Time between slices.", extra={"when": "slices=0"})] = (
+        Duration.parse("10s")
+    )
     slices: Annotated[int, Meta(ge=0, le=SLICES_MAX, description="How many; overrides the interval.")] = 0
 
     def problem(self) -> str:

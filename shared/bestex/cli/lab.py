@@ -13,6 +13,8 @@ lab_app = App(
 # Each command's module is imported when the command is named, and for the list of them.
 _COMMANDS = {
     "compare": "lab_compare:compare",
+    "search": "lab_search:search",
+    "study": "lab_search:study",
     "l1": "lab_l1:l1",
     "lookahead": "lab_lookahead:lookahead",
 }

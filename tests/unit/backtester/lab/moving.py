@@ -19,9 +19,13 @@ LEVELS = 8
 
 
 def write(
-    path: Path, seconds: int = 60, seed: int = 1, markets: tuple[tuple[str, str], ...] = (SPOT,)
+    path: Path,
+    seconds: int = 60,
+    seed: int = 1,
+    markets: tuple[tuple[str, str], ...] = (SPOT,),
+    steps: tuple[int, ...] = (-5, 0, 0, 0, 5),
 ) -> Path:
-    """A random walk of the mid, a new best level after each step, and a trade every half second."""
+    """A random walk of the mid by one of `steps`, in tenths, new sizes after each, and a trade every half second."""
     kinds: dict[tuple[str, str], Literal["spot", "perp"]] = {SPOT: "spot", PERP: "perp"}
     streams = [
         FeedStream(
@@ -35,7 +39,7 @@ def write(
     with RecordingWriter(path, "made up", streams) as out:
         for i in range(seconds * 10):
             at_ns = START_NS + i * STEP_NS
-            mid += random.choice((-5, 0, 0, 0, 5))  # tenths
+            mid += random.choice(steps)
             for market in markets:
                 price_scale, qty_scale = SCALES[market]
                 tick = 10 ** (price_scale - 1)

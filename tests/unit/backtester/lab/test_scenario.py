@@ -143,6 +143,20 @@ def test_a_scenario_gives_the_same_outcomes_again_wherever_it_runs(walking: w.Da
     assert pickle.loads(pickle.dumps(first)) == first
 
 
+def test_the_end_of_an_order_is_its_own_and_not_when_somebody_looked(cache: Path) -> None:
+    """Half a unit is lost every tenth of a second."""
+    falling = w.prepare([moving.write(cache / "falling.rec", steps=(-5,))], cache)
+    resting = order("1", algo="limit", limit_price=Decimal(59_000), params={"duration": "3300ms"})
+    outcome, cost = one(falling, resting)
+    assert outcome.summary is not None
+    assert outcome.decision_mid is not None
+    assert outcome.end_mid is not None
+    lived_s = outcome.summary.duration_s
+    assert lived_s == pytest.approx(3.3, abs=0.1)
+    assert outcome.decision_mid - outcome.end_mid == pytest.approx(5 * lived_s, abs=1)
+    assert cost.opportunity == pytest.approx((0.5 - 5 * lived_s) / outcome.decision_mid * 1e4, abs=0.3)
+
+
 def test_without_a_recording_each_seed_is_a_market_of_its_own() -> None:
     from importlib import resources
 

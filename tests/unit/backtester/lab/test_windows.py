@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ def test_windows_are_cut_once_and_found_again(recording: Path, tmp_path: Path) -
     assert again == [first[2], first[0], first[1]]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.rec")} == made
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_windows_that_nobody_used_for_long_are_removed(recording: Path, tmp_path: Path) -> None:
+    dataset = w.prepare([recording], tmp_path)
+    [old], [used] = w.windows(dataset, [span(5, 10)]), w.windows(dataset, [span(30, 40)])
+    for window in (old, used):
+        for path in window.files[moving.SPOT[0]]:
+            os.utime(Path(path).parent, (0, 0))
+    assert w.windows(dataset, [span(30, 40)]) == [used]
+    assert [path.name for path in tmp_path.glob("windows/*/*")] == [f"{used.begin_ns}-{used.end_ns}"]
+    assert w.windows(dataset, [span(5, 10)]) == [old], "and cut again"
 
 
 def test_more_windows_than_may_be_open_at_once_are_cut_in_several_passes(
