@@ -371,7 +371,11 @@ class RouterCore:
         ]
 
     def _cancels(self, state: SliceState, children: Sequence[str], reason: Code) -> list[Publish]:
-        return [facts.cancel(state, child_id, reason) for child_id in children]
+        """Once for each child: a second one would say the same for another reason."""
+        called = [child_id for child_id in children if not state.children[child_id].canceled]
+        for child_id in called:
+            state.children[child_id].canceled = True
+        return [facts.cancel(state, child_id, reason) for child_id in called]
 
     def missing(self) -> dict[str, list[str]]:
         """After recovery: the ends of the children of open slices, by the stream that holds them."""

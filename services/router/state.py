@@ -62,6 +62,7 @@ class Child:
     price: int
     rests: bool
     replaced: bool = False
+    canceled: bool = False
 
 
 class SliceState:

@@ -80,6 +80,8 @@ def test_a_slice_that_is_recalled_while_it_is_being_withdrawn_ends_with_its_chil
         reason=Code.CANCELED,
     )
     bench.feed(recall)
+    called = [command.child_id for command in bench.commands if isinstance(command, m.ChildCancel)]
+    assert sorted(called) == sorted(child.child_id for child in children)  # and none of them twice
     facts = [fact for child in children for fact in bench.feed(canceled(child))]
     assert isinstance(facts[-1], m.RouteDone)
     assert facts[-1].reason is Code.CANCELED
