@@ -42,7 +42,12 @@ QTY = Decimal(30)
 KEY = Key()
 
 
-@pytest.fixture(params=[BOTH_OPEN, KRX_ALONE], ids=["both open", "krx alone"])
+@pytest.fixture(
+    params=[
+        pytest.param(BOTH_OPEN, id="both open"),
+        pytest.param(KRX_ALONE, id="krx alone", marks=pytest.mark.campaign),  # as long as the other
+    ]
+)
 def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AffineClock:
     """Of all processes of this test."""
     made = AffineClock(int(request.param), time.time_ns(), 1.0)
