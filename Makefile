@@ -34,7 +34,7 @@ simulate: setup ## the whole platform on a virtual clock, with faults; ARGS='--s
 	$(BIN)/python -m tests.faults.simulate $(ARGS)
 
 scenarios: setup ## frozen processes, a full disk, a lying disk, and three servers of which one is cut off
-	$(BIN)/python -m pytest -m campaign tests/faults $(ARGS)
+	$(BIN)/python -m pytest -m campaign tests/faults tests/e2e $(ARGS)
 
 up: setup ## the bus and all services on this machine, until ctrl-C
 	$(BIN)/bestex up $(ARGS)

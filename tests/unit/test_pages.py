@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md says of the contract is what the code does."""
+"""What the pages say of the contract and of the library is what the code does."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def test_the_events_are_those_of_the_code(name: str, union: object) -> None:
 
 def test_every_module_of_the_library_has_its_place() -> None:
     folder = ROOT / "shared" / "bestex"
+    page = (folder / "README.md").read_text()
     parts = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
     parts += [f"{path.parent.name}/" for path in folder.glob("*/__init__.py")]
-    assert [part for part in sorted(parts) if f"`{part}`" not in PAGE] == []
+    assert [part for part in sorted(parts) if f"`{part}`" not in page] == []
