@@ -22,7 +22,7 @@ from rich.table import Table
 from bestex.server import find_binary
 
 RESULTS = Path(__file__).parent / "results.json"
-BENCHMARKS = ("books", "diffs", "orders", "recovery", "route", "algos", "venues")
+BENCHMARKS = ("books", "diffs", "orders", "recovery", "route", "algos", "venues", "backtest")
 BENCHMARK_S_MAX = 300  # each takes under two minutes on a machine that does nothing else
 LIBRARIES = ("nats-py", "uvloop", "msgspec", "aiohttp")
 
@@ -44,7 +44,7 @@ class Aim(NamedTuple):
 def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
     """The figures that have an aim, of the benchmarks that ran."""
     made = []
-    books, diffs, orders, recovery, route, algos, venues = (results[name] for name in BENCHMARKS)
+    books, diffs, orders, recovery, route, algos, venues, backtest = (results[name] for name in BENCHMARKS)
     if "skipped" not in books:
         made += [
             Aim("books", "updates/s", books["updates_per_s"], books["floor_updates_per_s"] / 2, 1),
@@ -85,6 +85,12 @@ def aims(results: dict[str, dict[str, Any]]) -> list[Aim]:
             for of in [venues[f"{name}_times_ccxt_shows"]]
         ),
     ]
+    if "skipped" not in backtest:
+        made += [
+            # Half of what a leading compiled peer takes on a like machine, from objects in memory.
+            Aim("backtest", "a recorded evening, s", backtest["seconds"], 0.74, -1),
+            Aim("backtest", "peak, MB", backtest["peak_mb"], 500, -1),
+        ]
     return made
 
 
