@@ -110,15 +110,18 @@ def shortfall(
     arrival: Decimal,
     release: Decimal | None = None,
     end: Decimal | None = None,
+    rest: Decimal | None = None,
 ) -> Shortfall:
-    """The order's shortfall. Where `release` (P1) is not known all of the slippage is trading; where `end` (P2) is
-    not known the opportunity is not counted."""
+    """The order's shortfall. Where `release` (P1) is not known all of the slippage is trading. What is left counts at
+    what it would have cost at the end (R), where `rest` says so (its fees are then among `fees`), else at the mid
+    `end` (P2), else not at all."""
     release = arrival if release is None else release
     end = arrival if end is None else end
     with localcontext(EXACT):
         delay = side.sign * filled * (release - arrival)
         trading = side.sign * (notional - filled * release)
-        opportunity = side.sign * max(qty - filled, Decimal(0)) * (end - arrival)
+        left = max(qty - filled, Decimal(0))
+        opportunity = side.sign * (left * (end - arrival) if rest is None else rest - left * arrival)
         return Shortfall(delay, trading, opportunity, fees, delay + trading + opportunity + fees)
 
 

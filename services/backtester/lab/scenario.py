@@ -11,7 +11,7 @@ fills.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any
 
@@ -23,15 +23,16 @@ from bestex.clock import MINUTE, SECOND
 from bestex.config import Config
 from bestex.errors import BestexError
 from bestex.execution import Summary
-from bestex.instruments import FEE_ONE, Instrument
+from bestex.instruments import FEE_SCALE, Instrument
 from bestex.ladder import Ladder
+from bestex.shortfall import Shortfall, bps, shortfall
+from bestex.units import EXACT, from_units
 from services.backtester.lab.windows import Window
 from services.backtester.session import VirtualSession
 
 ENDING_NS = MINUTE  # what a cancelled order may take to end; a second is much, and one that has not is lost
 LOOK_NS = SECOND  # how often to look whether all has ended
 CONFIGS_KEPT = 16  # parsed configurations; a worker sees one, or one for each candidate of a comparison
-BPS = 10_000
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +59,8 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     `beyond`, in base, is what no book showed, priced at the last level."""
 
     qty: Decimal
-    notional: float
-    fees: float
+    notional: Decimal
+    fees: Decimal
     beyond: Decimal
 
 
@@ -76,28 +77,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = ""
     text: str = ""
     summary: Summary | None = None
-    decision_mid: float | None = None
-    end_mid: float | None = None
-    basis_paid: float = 0.0
+    decision_mid: Decimal | None = None
+    end_mid: Decimal | None = None
+    basis_paid: Decimal = Decimal(0)
     left: Priced | None = None
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Implementation shortfall in basis points of the quantity at the decision's mid; positive is worse for us.
-
-    Perold, "The implementation shortfall: paper versus reality" (1988). `delay`: what the mid moved between decision
-    and arrival, on all of the quantity; `trading`: fills against the arrival; `opportunity`: what is left, taken at
-    the end, against the arrival; `fees`: of both. They sum to `total`.
-    """
-
-    delay: float
-    trading: float
-    opportunity: float
-    fees: float
-
-    @property
-    def total(self) -> float:
-        return self.delay + self.trading + self.opportunity + self.fees
 
 
 def run(scenario: Scenario, attach: Callable[[VirtualSession], None] | None = None) -> list[Outcome]:
@@ -134,26 +117,37 @@ def config_of(text: str) -> Config:
     return configuration.parse(text, "the scenario's configuration")
 
 
-def cost(outcome: Outcome) -> Cost | None:
-    """None where the order was refused, or where no book said what it, or what is left of it, was worth."""
-    summary, decision = outcome.summary, outcome.decision_mid
+def cost(outcome: Outcome) -> Shortfall | None:
+    """Against the mid when the order was decided on, less the basis of where it traded; what is left is taken at the
+    end. None where the order was refused, or where no book said what it, or what is left of it, was worth."""
+    summary, decision, left = outcome.summary, outcome.decision_mid, outcome.left
     if summary is None or not decision:
         return None
-    if summary.total_quantity < summary.order_quantity and outcome.left is None:
+    filled, qty = summary.total_quantity, summary.order_quantity
+    if filled < qty and left is None:
         return None
-    sign, qty = summary.side.sign, float(summary.order_quantity)
-    arrival = decision if summary.arrival_price is None else float(summary.arrival_price)
-    filled, left = float(summary.total_quantity), outcome.left
-    # Sums of money: each fill's notional is exact, and their sum is rounded once.
-    paid = float(sum((fill.quantity * fill.fill_price for fill in summary.fills), Decimal(0)))
-    per = BPS / (decision * qty)
-    rest = 0.0 if left is None else left.notional - float(left.qty) * arrival
-    return Cost(
-        delay=sign * (arrival - decision) * qty * per,
-        trading=sign * (paid - outcome.basis_paid - filled * arrival) * per,
-        opportunity=sign * rest * per,
-        fees=(float(summary.total_commission) + (0.0 if left is None else left.fees)) * per,
-    )
+    with localcontext(EXACT):
+        paid = sum((fill.quantity * fill.fill_price for fill in summary.fills), Decimal(0))
+        fees = summary.total_commission + (Decimal(0) if left is None else left.fees)
+        return shortfall(
+            summary.side,
+            qty,
+            filled,
+            paid - outcome.basis_paid,
+            fees,
+            arrival=decision,
+            rest=None if left is None else left.notional,
+        )
+
+
+def cost_bps(outcome: Outcome) -> float | None:
+    """The whole of `cost` in basis points of the quantity at the decision's mid; positive is worse for us."""
+    found = cost(outcome)
+    if found is None or outcome.summary is None or outcome.decision_mid is None:
+        return None
+    with localcontext(EXACT):
+        value = outcome.summary.order_quantity * outcome.decision_mid
+    return bps(found.total, value)
 
 
 class Watch:
@@ -166,7 +160,7 @@ class Watch:
         self._decided: dict[str, m.ConsolidatedBook | None] = {}
         self._ended: dict[str, m.ParentDone | m.ParentRejected] = {}
         self._at_end: dict[str, m.ConsolidatedBook | None] = {}
-        self._basis: dict[str, float] = {}
+        self._basis: dict[str, Decimal] = {}
         self._looked = 0
         session.world.listeners.append(self._hear)
 
@@ -192,8 +186,7 @@ class Watch:
         for one in stored[self._looked :]:
             event = one.message
             if isinstance(event, m.Fill):
-                paid = float(event.qty) * self._basis_of(event)
-                self._basis[event.parent_id] = self._basis.get(event.parent_id, 0.0) + paid
+                self._pay_basis(event)
             elif isinstance(event, m.ParentDone) or (
                 isinstance(event, m.ParentRejected) and event.request == "new"
             ):
@@ -201,13 +194,14 @@ class Watch:
                 self._at_end[event.parent_id] = self._books.get(event.symbol)
         self._looked = len(stored)
 
-    def _basis_of(self, fill: m.Fill) -> float:
+    def _pay_basis(self, fill: m.Fill) -> None:
         book = self._books.get(fill.symbol)
         if book is None:
-            return 0.0
+            return
         basis = next((column.basis for column in book.venues if column.venue == fill.venue), 0)
-        scale: int = 10**book.price_scale
-        return basis / scale
+        with localcontext(EXACT):
+            paid = fill.qty * from_units(basis, book.price_scale)
+            self._basis[fill.parent_id] = self._basis.get(fill.parent_id, Decimal(0)) + paid
 
     def outcome(self, parent_id: str) -> Outcome:
         """Of one that has ended."""
@@ -222,14 +216,14 @@ class Watch:
             summary=summary,
             decision_mid=_mid(self._decided.get(parent_id)),
             end_mid=_mid(last),
-            basis_paid=self._basis.get(parent_id, 0.0),
+            basis_paid=self._basis.get(parent_id, Decimal(0)),
             left=_taken(last, self._instruments[summary.symbol], summary.side, left) if left > 0 else None,
         )
 
 
-def _mid(book: m.ConsolidatedBook | None) -> float | None:
-    mid = None if book is None else Ladder(book).mid
-    return None if book is None or mid is None else mid / 10**book.price_scale
+def _mid(book: m.ConsolidatedBook | None) -> Decimal | None:
+    double_mid = None if book is None else Ladder(book).mid_half_units
+    return None if book is None or double_mid is None else from_units(double_mid, book.price_scale) / 2
 
 
 def _taken(
@@ -254,8 +248,11 @@ def _taken(
     worst = levels[-1]
     notional += rest * worst.price
     paid_e8 += rest * worst.own_price * fees[book.venues[worst.venue].venue]
-    unit = 10 ** (book.price_scale + book.qty_scale)
+    scale = book.price_scale + book.qty_scale
     assert wanted >= rest >= 0, "no more is priced than was left"
     return Priced(
-        qty=qty, notional=notional / unit, fees=paid_e8 / FEE_ONE / unit, beyond=instrument.qty(rest)
+        qty=qty,
+        notional=from_units(notional, scale),
+        fees=from_units(paid_e8, scale + FEE_SCALE),
+        beyond=instrument.qty(rest),
     )

@@ -76,7 +76,7 @@ def _costs(outcome: Outcome, fills: list[Fill], quotes: Quotes, start_ns: int) -
         return None
     rest = None
     if has_rest and outcome.left is not None:
-        rest = Rest(Decimal(repr(outcome.left.notional)), Decimal(repr(outcome.left.fees)))
+        rest = Rest(outcome.left.notional, outcome.left.fees)
     trades = [
         PricedTrade(fill.qty, fill.price, fill.fee, fill.liquidity, quotes.touch(fill.venue_at, fill.venue))
         for fill in fills

@@ -15,7 +15,7 @@ from bestex.clock import SECOND
 from bestex.errors import UsageError
 from bestex.messages import Side
 from services.backtester.lab import pool
-from services.backtester.lab.scenario import Placed, Scenario, cost, run
+from services.backtester.lab.scenario import Placed, Scenario, cost_bps, run
 from services.backtester.lab.search.folds import Slot
 from services.backtester.lab.search.space import Space
 from services.backtester.lab.search.spec import Spec
@@ -121,10 +121,10 @@ def evaluate(task: Task) -> Score:
         seed=case.seed,
     )
     [outcome] = run(scenario)
-    found = cost(outcome)
+    found = cost_bps(outcome)
     if found is None or outcome.summary is None:
         return Score(REFUSED_BPS, 0.0, f"{outcome.refused}: {outcome.text}" if outcome.refused else "no book")
-    return Score(found.total, outcome.summary.fill_rate)
+    return Score(found, outcome.summary.fill_rate)
 
 
 @lru_cache(POINTS_KEPT)

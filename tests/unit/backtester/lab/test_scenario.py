@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from bestex import messages as m
 from bestex.clock import SECOND
+from bestex.shortfall import bps
 from services.backtester.lab import scenario as s
 from services.backtester.lab import windows as w
 from tests.unit.backtester import recorded
@@ -48,11 +49,24 @@ def scenario(dataset: w.Dataset, *orders: m.ParentOrder, seconds: int = 20, seed
     return s.Scenario(window=window, placed=placed, config_text=dataset.config_text, seed=seed)
 
 
-def one(dataset: w.Dataset, placed: m.ParentOrder, **more: Any) -> tuple[s.Outcome, s.Cost]:
+class InBps(NamedTuple):
+    delay: float
+    trading: float
+    opportunity: float
+    fees: float
+    total: float
+
+
+def one(dataset: w.Dataset, placed: m.ParentOrder, **more: Any) -> tuple[s.Outcome, InBps]:
+    """What became of it, and what it cost in basis points."""
     [outcome] = s.run(scenario(dataset, placed, **more))
     cost = s.cost(outcome)
     assert cost is not None
-    return outcome, cost
+    assert outcome.decision_mid is not None
+    value = placed.qty * outcome.decision_mid
+    found = InBps(*(bps(part, value) or 0.0 for part in cost))
+    assert s.cost_bps(outcome) == found.total
+    return outcome, found
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
@@ -64,7 +78,7 @@ def test_what_crosses_a_market_that_stands_still_pays_half_the_spread_and_the_fe
     assert (cost.delay, cost.opportunity, outcome.left) == (0, 0, None)
     assert cost.trading == pytest.approx(0.5 / 60_000 * 1e4)
     assert cost.fees == pytest.approx(10, rel=1e-4)  # bps, an ordinary account's on spot
-    assert cost.total == cost.delay + cost.trading + cost.opportunity + cost.fees
+    assert cost.total == pytest.approx(cost.trading + cost.fees)
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
@@ -108,10 +122,12 @@ def test_the_parts_of_a_cost_sum_to_its_total_where_prices_move(walking: w.Datas
         sum((fill.quantity * fill.fill_price for fill in summary.fills), Decimal(0))
         + summary.total_commission
     )
-    left = outcome.left.notional + outcome.left.fees if outcome.left else 0.0
-    direct = (float(paid) + left) / (3 * outcome.decision_mid) - 1
-    assert cost.total == pytest.approx(1e4 * direct, abs=1e-6)
-    assert cost.delay + cost.trading + cost.opportunity + cost.fees == cost.total
+    left = outcome.left.notional + outcome.left.fees if outcome.left else Decimal(0)
+    direct = (paid + left) / (3 * outcome.decision_mid) - 1
+    assert cost.total == pytest.approx(1e4 * float(direct), abs=1e-6)
+    exact = s.cost(outcome)
+    assert exact is not None
+    assert sum(exact[:-1]) == exact.total
 
 
 def test_a_refused_order_says_why_and_has_no_cost(still: w.Dataset) -> None:
@@ -153,8 +169,8 @@ def test_the_end_of_an_order_is_its_own_and_not_when_somebody_looked(cache: Path
     assert outcome.end_mid is not None
     lived_s = outcome.summary.duration_s
     assert lived_s == pytest.approx(3.3, abs=0.1)
-    assert outcome.decision_mid - outcome.end_mid == pytest.approx(5 * lived_s, abs=1)
-    assert cost.opportunity == pytest.approx((0.5 - 5 * lived_s) / outcome.decision_mid * 1e4, abs=0.3)
+    assert float(outcome.decision_mid - outcome.end_mid) == pytest.approx(5 * lived_s, abs=1)
+    assert cost.opportunity == pytest.approx((0.5 - 5 * lived_s) / float(outcome.decision_mid) * 1e4, abs=0.3)
 
 
 def test_without_a_recording_each_seed_is_a_market_of_its_own() -> None:
