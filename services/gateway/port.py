@@ -103,9 +103,9 @@ class QueryOrder(Request, frozen=True, kw_only=True):
     Its terms, and when it was submitted, are for a venue that takes no client ids: there an order without a
     `venue_order_id` can only be known by what it is. `claimed` are the venue's ids of orders that may look like it
     and are known to be other children's: none of them is the one that is looked for. Of several that may be it, it is
-    the oldest: of those that are left, a child that was sent later can only have a later one. `cum_qty` and
-    `notional` (price units x quantity units) are what has been counted of its fills, for a venue that tells of sums
-    alone.
+    the oldest: of those that are left, a child that was sent later can only have a later one. None is it that came
+    later than the child can have arrived. `cum_qty` and `notional` (price units x quantity units) are what has been
+    counted of its fills, for a venue that tells of sums alone.
     """
 
     symbol: str

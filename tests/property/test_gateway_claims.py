@@ -47,6 +47,7 @@ ACTS = [
     "crash",
 ]
 CLOCK_NS = SECOND  # the venue's lists tell times to the second
+ARRIVES_NS = SECOND + ABSENCE_MARGIN_NS  # a child's time to be sent, and what it may be on its way
 ROUNDS_MAX = 400
 
 
@@ -216,7 +217,7 @@ class Hidden:
                 one
                 for one in self.sim.orders(VENUE)
                 if (one.side, one.qty, one.price, one.tif) == (query.side, query.qty, query.price, query.tif)
-                and one.created_ns >= query.submitted_ns - CLOCK_NS
+                and query.submitted_ns - CLOCK_NS <= one.created_ns <= query.submitted_ns + ARRIVES_NS
                 and str(one.order_id) not in query.claimed
             ]
             state = min(alike, key=lambda one: (one.created_ns, one.order_id), default=None)
