@@ -209,7 +209,7 @@ def check(
 
 
 @every_strategy
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(book=sane_books, side=sides, qty=quantities, limit=limits, params=parameters, moment=moments)
 def test_a_route_conserves_and_keeps_every_constraint(
     name: str,
@@ -224,7 +224,7 @@ def test_a_route_conserves_and_keeps_every_constraint(
 
 
 @every_strategy
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     data=st.data(),
     book=sane_books,
@@ -251,7 +251,7 @@ def test_the_order_of_venues_in_the_book_changes_nothing(
 
 
 @every_strategy
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     book=weird_books, side=sides, qty=st.integers(1, 2**63), limit=limits, params=parameters, moment=moments
 )
@@ -299,7 +299,7 @@ def asks(venue: str, levels: dict[int, int]) -> m.VenueColumn:
 FINER, COARSER = asks("b", {100_10: 1_000}), asks("c", {100_10: 1_000})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(books=books_with_more(), side=sides, qty=st.integers(1, 600))
 @example(books=(book_of([FINER]), book_of([FINER, COARSER])), side=m.Side.BUY, qty=236)
 def test_sweep_never_fills_less_nor_costs_more_for_a_venue_or_a_level_more(
