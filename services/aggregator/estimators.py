@@ -160,9 +160,9 @@ class Volume:
             self._seconds[-1][1] += qty
         else:
             self._seconds.append([second, qty])
+            self._forget(second)
         self._total += qty
         self.ever += qty
-        self._forget(second)
 
     def total(self, now_ns: int) -> int:
         self._forget(now_ns // SECOND)

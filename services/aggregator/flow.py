@@ -149,11 +149,13 @@ class AfterTrades:
 
     def second(self, mid_half: int | None, now_ns: int) -> None:
         past: float = 0.5 ** (1 / TRADES_HALF_LIFE)
-        while self._pending and now_ns - self._pending[0][0] >= self._after_ns:
-            _, sign, before = self._pending.popleft()
+        pending, last_ns, total, weight = self._pending, now_ns - self._after_ns, self._sum, self._weight
+        while pending and pending[0][0] <= last_ns:
+            _, sign, before = pending.popleft()
             if mid_half is not None:
-                self._sum = past * self._sum + 1e4 * sign * (mid_half - before) / before
-                self._weight = past * self._weight + 1
+                total = past * total + 1e4 * sign * (mid_half - before) / before
+                weight = past * weight + 1
+        self._sum, self._weight = total, weight
 
     @property
     def bps(self) -> float | None:

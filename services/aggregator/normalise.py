@@ -50,7 +50,9 @@ class Normaliser:
         """The trade's price and base quantity in the instrument's units."""
         if trade.price <= 0 or trade.qty <= 0:
             return Defect.NOT_POSITIVE
-        conversion = self._converting(trade.price_scale, trade.qty_scale)
+        conversion = self._conversion
+        if self._scales != (trade.price_scale, trade.qty_scale):
+            conversion = self._converting(trade.price_scale, trade.qty_scale)
         if conversion.is_identity:
             return trade.price, trade.qty
         price = conversion.prices([trade.price])

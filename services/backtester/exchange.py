@@ -16,7 +16,6 @@ from functools import partial
 from typing import Any
 
 from bestex import sim_wire as w
-from bestex.background import LevelsSet
 from bestex.clock import MS
 from bestex.config import Config
 from bestex.matching import Market, SimExchange
@@ -48,7 +47,11 @@ class VirtualExchange:
 
     def __init__(self, config: Config, world: World, *, step_by_step: bool = False) -> None:
         self.sim = SimExchange(
-            config.make_instruments(), config.enabled_venues(), config.calendars(), config.exchange.fills
+            config.make_instruments(),
+            config.enabled_venues(),
+            config.calendars(),
+            config.exchange.fills,
+            step_by_step=step_by_step,
         )
         self._ways = {name: _ways(name, config) for name in config.enabled_venues()}
         self.journals: dict[str, list[w.JournalLine]] = {
@@ -115,8 +118,10 @@ class VirtualExchange:
     def _look(self) -> None:
         now_ns = self._world.now_ns
         self._feed()
-        if self._step_by_step or self.sim.due_ns(now_ns) <= now_ns:
+        due_ns = self.sim.due_ns(now_ns)
+        if self._step_by_step or due_ns <= now_ns:
             self.sim.advance(now_ns)
+            due_ns = self.sim.due_ns(now_ns)
         self._record()
         arrivals: dict[str, int] = {}
         data: list[VenueBook | MarketTrade] = []
@@ -139,23 +144,24 @@ class VirtualExchange:
                     trade.aggressor,
                 )
             )
-        books = (self._refresh(channel, now_ns, arrivals) for channel in self._channels.values())
-        data.extend(book for book in books if book is not None)
-        due = list(dict.fromkeys(arrivals.values()))
+        for channel in self._channels.values():
+            book = self._refresh(channel, now_ns, arrivals)
+            if book is not None:
+                data.append(book)
+        due = dict.fromkeys(arrivals.values())
         for at_ns in due:
             arriving = data if len(due) == 1 else [one for one in data if one.recv_ns == at_ns]
             self._world.at(at_ns, partial(self._publish, arriving))
-        self._look_by(now_ns if self._step_by_step else self._due_ns(now_ns))
+        self._look_by(now_ns if self._step_by_step else self._due_ns(due_ns))
 
-    def _due_ns(self, now_ns: int) -> int:
-        """When there may be something to see, if no request comes."""
-        due_ns = self.sim.due_ns(now_ns)
+    def _due_ns(self, due_ns: int) -> int:
+        """When there may be something to see, if no request comes. `due_ns`: of what our orders wait for."""
         for background in self._backgrounds:
-            if background.due_ns < due_ns:
-                due_ns = background.due_ns
+            if (at_ns := background.due_ns) < due_ns:
+                due_ns = at_ns
         for channel in self._channels.values():
-            if channel.sent_ns + HEARTBEAT_NS < due_ns:
-                due_ns = channel.sent_ns + HEARTBEAT_NS
+            if (at_ns := channel.sent_ns + HEARTBEAT_NS) < due_ns:
+                due_ns = at_ns
         return due_ns
 
     def _refresh(self, channel: _Channel, now_ns: int, arrivals: dict[str, int]) -> VenueBook | None:
@@ -194,11 +200,7 @@ class VirtualExchange:
         for background in self._backgrounds:
             if background.due_ns <= now_ns:
                 for symbol, event in background.step_until(now_ns):
-                    if self._step_by_step and isinstance(event, LevelsSet):
-                        for one in event.one_by_one():
-                            take(symbol, one)
-                    else:
-                        take(symbol, event)
+                    take(symbol, event)
 
     def _record(self) -> None:
         """Note what happened; those whom it concerns hear of it before any answer."""

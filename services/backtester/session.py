@@ -71,6 +71,7 @@ class VirtualSession:
     ) -> None:
         self.config = _simulated(config, seed, recordings)
         self.world = World(start_ns, seed)
+        self.world.step_by_step = step_by_step
         self.exchange = VirtualExchange(self.config, self.world, step_by_step=step_by_step)
         self._orders: dict[str, m.ParentOrder] = {}
         self._ended: set[str] = set()
@@ -231,11 +232,12 @@ class VirtualSession:
         return execution_of(told, self._intervals.get(told[0].symbol) if told else None)
 
     def _listen(self, _: str, message: Any) -> None:
-        if isinstance(message, m.MarketTrade):
+        kind = type(message)  # most are of other kinds, and there are many
+        if kind is m.MarketTrade:
             symbol = self._traded_as.get((message.venue, message.symbol))
             if symbol is not None:
                 self._intervals[symbol].trade(message)
-        elif isinstance(message, m.Stats):
+        elif kind is m.Stats:
             self._intervals[message.symbol].stats(message)
 
     def fills(self) -> list[m.Fill]:

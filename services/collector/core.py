@@ -14,7 +14,8 @@ from bestex.errors import VenueError
 from bestex.feed import Books, DepthUpdate
 from bestex.messages import Bbo, MarketTrade, MarkPrice, VenueBook
 
-PUBLISHED = DepthUpdate, MarketTrade, VenueBook, MarkPrice, Bbo
+AS_IT_IS = MarketTrade, MarkPrice, Bbo
+BOOKS = DepthUpdate, VenueBook
 SUBJECTS = {
     VenueBook: subjects.md_book,
     MarketTrade: subjects.md_trade,
@@ -44,14 +45,17 @@ class CollectorCore:
 
     def decide(self, message: Any, now_ns: int) -> Sequence[Fact | Effect]:
         """Raises VenueError for a source that has failed: the process must start anew."""
-        if isinstance(message, PUBLISHED):
-            out = message if isinstance(message, MarkPrice | Bbo) else self._books.take(message)
-            if now_ns - out.recv_ns > self._max_age_ns:
-                return ()
-            return (Emit(self._subject(out), out),)
-        if isinstance(message, SourceFailed):
+        if isinstance(message, AS_IT_IS):
+            out: VenueBook | MarketTrade | MarkPrice | Bbo = message
+        elif isinstance(message, BOOKS):
+            out = self._books.take(message)
+        elif isinstance(message, SourceFailed):
             raise VenueError(f"{message.venue}: {message.text}")
-        return ()
+        else:
+            return ()
+        if now_ns - out.recv_ns > self._max_age_ns:
+            return ()
+        return (Emit(self._subject(out), out),)
 
     def apply(self, fact: Any) -> Sequence[Effect]:
         raise AssertionError(f"a collector keeps no history, and so no {type(fact).__name__}")

@@ -15,8 +15,6 @@ from bestex.recording import open_recording
 from bestex.sim_wire import Trade
 from services.exchange.happening import Happening
 
-SHOWN_LEVELS = 16_384  # prices of one side, those that are gone included, before these are forgotten
-
 
 class Converter:
     """One market's recorded numbers in its instrument's units, whatever their scales."""
@@ -28,24 +26,23 @@ class Converter:
 
     def levels(self, event: DepthUpdate, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Raises ConfigError where the instrument's scales are too coarse for them."""
-        self._speak(event)
+        if self._scales != (event.price_scale, event.qty_scale):
+            self._speak(event)
         if self._conversion.is_identity:
             return levels
         prices, sizes = [price for price, _ in levels], [qty for _, qty in levels]
-        return list(zip(*self._converted(event, prices, sizes), strict=True))
+        return list(zip(*self._converted(prices, sizes), strict=True))
 
     def trade(self, event: MarketTrade) -> tuple[int, int]:
         """Price and quantity. Raises ConfigError as `levels` does."""
-        self._speak(event)
+        if self._scales != (event.price_scale, event.qty_scale):
+            self._speak(event)
         if self._conversion.is_identity:
             return event.price, event.qty
-        prices, sizes = self._converted(event, [event.price], [event.qty])
+        prices, sizes = self._converted([event.price], [event.qty])
         return prices[0], sizes[0]
 
-    def _converted(
-        self, event: FeedEvent, prices: list[int], sizes: list[int]
-    ) -> tuple[list[int], list[int]]:
-        self._speak(event)
+    def _converted(self, prices: list[int], sizes: list[int]) -> tuple[list[int], list[int]]:
         own = self._conversion.prices(prices)
         if own is None:
             raise self._too_coarse("price")
@@ -56,9 +53,8 @@ class Converter:
 
     def _speak(self, event: FeedEvent) -> None:
         """Convert from the event's scales."""
-        if self._scales != (event.price_scale, event.qty_scale):
-            self._scales = (event.price_scale, event.qty_scale)
-            self._conversion = Conversion(self._instrument, self._listing, *self._scales)
+        self._scales = (event.price_scale, event.qty_scale)
+        self._conversion = Conversion(self._instrument, self._listing, *self._scales)
 
     def _too_coarse(self, what: str) -> ConfigError:
         return ConfigError(
@@ -70,13 +66,13 @@ class Converter:
 class FeedBackground:
     """What a feed tells of a venue's markets, as what happens there.
 
-    A snapshot removes what it does not show; an empty one, a break in the feed, removes everything.
+    A snapshot removes what it does not show; an empty one, a break in the feed, removes everything. What is shown is
+    kept by the engine alone.
     """
 
     def __init__(self, markets: dict[str, Converter]) -> None:
         """`markets` by the symbol that they have in the feed."""
         self._markets = markets
-        self._books = {name: (_Side(), _Side()) for name in markets}
 
     @property
     def due_ns(self) -> int:
@@ -95,36 +91,10 @@ class FeedBackground:
 
     def _levels(self, event: DepthUpdate) -> Happening | None:
         market = self._markets[event.symbol]
-        shown_bids, shown_asks = self._books[event.symbol]
-        bids = shown_bids.take(market.levels(event, event.bids), event.snapshot)
-        asks = shown_asks.take(market.levels(event, event.asks), event.snapshot)
-        if not bids and not asks:
+        bids, asks = dict(market.levels(event, event.bids)), dict(market.levels(event, event.asks))
+        if not bids and not asks and not event.snapshot:
             return None
-        return Happening(event.symbol, LevelsSet(event.recv_ns, event.venue, bids, asks))
-
-
-class _Side:
-    """What a feed has shown of one side. A price that is gone is kept as a zero for a while."""
-
-    __slots__ = ("_most", "_shown")
-
-    def __init__(self) -> None:
-        self._shown: dict[int, int] = {}
-        self._most = SHOWN_LEVELS
-
-    def take(self, levels: list[tuple[int, int]], snapshot: bool) -> dict[int, int]:
-        """The sizes that are others than before, by price; 0 where it is gone."""
-        shown = self._shown
-        changes = dict(levels)
-        if snapshot:
-            changes = {price: 0 for price in shown if price not in changes} | changes
-        get = shown.get
-        changes = {price: qty for price, qty in changes.items() if get(price, 0) != qty}
-        shown.update(changes)
-        if len(shown) > self._most:
-            self._shown = {price: qty for price, qty in shown.items() if qty}
-            self._most = max(SHOWN_LEVELS, 2 * len(self._shown))
-        return changes
+        return Happening(event.symbol, LevelsSet(event.recv_ns, event.venue, bids, asks, event.snapshot))
 
 
 class RecordingBackground(FeedBackground):
@@ -133,18 +103,32 @@ class RecordingBackground(FeedBackground):
     def __init__(self, venue: str, events: Iterable[FeedEvent], markets: dict[str, Converter]) -> None:
         """Symbols that are not of `markets` are passed over."""
         super().__init__(markets)
-        self._events = (event for event in events if event.venue == venue and event.symbol in markets)
-        self._next = next(self._events, None)
+        self._happenings = self._read(venue, events)
+        self._next = next(self._happenings, None)
+        self._due_ns = FOREVER_NS if self._next is None else self._next.event.at_ns
+
+    def _read(self, venue: str, events: Iterable[FeedEvent]) -> Iterator[Happening]:
+        markets, happening = self._markets, self._happening
+        for event in events:
+            if event.venue == venue and event.symbol in markets and (found := happening(event)):
+                yield found
 
     @property
     def due_ns(self) -> int:
-        return FOREVER_NS if self._next is None else self._next.recv_ns
+        return self._due_ns
 
-    def step_until(self, now_ns: int) -> Iterator[Happening]:
-        while (event := self._next) is not None and event.recv_ns <= now_ns:
-            self._next = next(self._events, None)
-            if happening := self._happening(event):
-                yield happening
+    def step_until(self, now_ns: int) -> list[Happening]:
+        found: list[Happening] = []
+        if self._next is not None and self._due_ns <= now_ns:
+            found.append(self._next)
+            for happening in self._happenings:
+                self._next, self._due_ns = happening, happening.event.at_ns
+                if self._due_ns > now_ns:
+                    break
+                found.append(happening)
+            else:
+                self._next, self._due_ns = None, FOREVER_NS
+        return found
 
 
 def recorded(venue: str, files: Iterable[str], instruments: Iterable[Instrument]) -> RecordingBackground:

@@ -24,12 +24,15 @@ class LevelSet(msgspec.Struct, frozen=True):
 
 class LevelsSet(msgspec.Struct, frozen=True):
     """One update of a venue's book: price -> displayed total, 0 for a level that is gone. It happens as `one_by_one`
-    says: what is gone first, so that a book that moves does not cross itself on the way; then bids; then asks."""
+    says: what is gone first, so that a book that moves does not cross itself on the way; then bids; then asks.
+
+    A `whole` one is all that the venue shows: what it does not name is gone. The engine knows what that is."""
 
     at_ns: int
     venue: str
     bids: dict[int, int]
     asks: dict[int, int]
+    whole: bool = False
 
     def one_by_one(self) -> Iterator[LevelSet]:
         for is_gone in (True, False):

@@ -75,8 +75,7 @@ class Publish:
     message: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True):
     """A live-plane message: latest wins, never stored. A bounded, overwritable metric is one too."""
 
     subject: str

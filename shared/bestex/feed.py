@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, overload
 
 import msgspec
 
@@ -116,6 +116,12 @@ class Books:
         self._levels = levels
         self._books: dict[tuple[str, str], DepthBook] = {}
         self._seqs: dict[tuple[str, str], int] = {}
+
+    @overload
+    def take(self, event: DepthUpdate | VenueBook) -> VenueBook: ...
+
+    @overload
+    def take(self, event: FeedEvent | VenueBook) -> VenueBook | MarketTrade: ...
 
     def take(self, event: FeedEvent | VenueBook) -> VenueBook | MarketTrade:
         """The book as it stands after an update, its best levels; a trade as it is, a whole book renumbered.

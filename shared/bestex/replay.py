@@ -46,7 +46,8 @@ class World:
 
     def __init__(self, start_ns: int, seed: int = 0, store_ns: int = STORE_NS, hop_ns: int = HOP_NS) -> None:
         self.now_ns = start_ns - start_ns % US
-        self._random = random.Random(seed)
+        self.step_by_step = False  # every message an event of its own
+        self._random = random.Random(seed).random
         self._store_ns = store_ns
         self._hop_ns = hop_ns
         self._due: list[tuple[int, int, Callable[[], None]]] = []
@@ -135,13 +136,15 @@ class World:
             ]
         for node in hearers:
             if node.open:
-                self._arrive(node, "live", partial(self._receive, node, message))
+                self._pass(node, message)
 
     def run(self, until_ns: int, stop: Callable[[], bool] | None = None) -> None:
         """Let time pass until `until_ns`, or until `stop()` says so after an event."""
         at_this_instant = 0
         due, pop = self._due, heapq.heappop
-        while due and due[0][0] <= until_ns and not (stop is not None and stop()):
+        while due and due[0][0] <= until_ns:
+            if stop is not None and stop():
+                break
             at_ns, _, act = pop(due)
             if at_ns != self.now_ns:
                 at_this_instant = 0
@@ -244,14 +247,39 @@ class World:
         if self._readers.get(consumer) is node and stored.seq in consumer.given:
             self._give(node, consumer, stored)
 
+    def _pass(self, node: Node, message: Any) -> None:
+        """A message of the live plane, on its way. One that arrives at the instant of the message before it, with
+        nothing else to happen in between, goes with that: together they are one event."""
+        at_ns, count, parcel = self._arrival_ns(node, "live"), self._count, node.parcel
+        if parcel is not None and node.parcel_count == count and node.parcel_at_ns == at_ns:
+            parcel.append(message)
+            return
+        self._count = count = count + 1
+        parcel = [message]
+        if not self.step_by_step:
+            node.parcel, node.parcel_at_ns, node.parcel_count = parcel, at_ns, count
+        unpack: Callable[[], None] = partial(self._unpack, node, parcel)
+        heapq.heappush(self._due, (at_ns, count, unpack))
+
+    def _unpack(self, node: Node, parcel: list[Any]) -> None:
+        if node.parcel is parcel:
+            node.parcel = None  # nothing more goes with it
+        for message in parcel:
+            self._receive(node, message)
+
     def _arrive(self, node: Node, source: str, act: Callable[[], None]) -> None:
-        """After a hop; messages of one source arrive in their order, however late each of them is."""
-        at_ns = self.now_ns + int(self._hop_ns * (1 + JITTER * (2 * self._random.random() - 1)))
+        self.at(self._arrival_ns(node, source), act)
+
+    def _arrival_ns(self, node: Node, source: str) -> int:
+        """After a hop, on a whole microsecond; messages of one source arrive in their order, however late each of
+        them is."""
+        at_ns = self.now_ns + int(self._hop_ns * (1 + JITTER * (2 * self._random() - 1)))
+        at_ns += -at_ns % US
         last_ns = node.arrival_ns.get(source, 0)
         if at_ns < last_ns:
-            at_ns = last_ns
+            return last_ns
         node.arrival_ns[source] = at_ns
-        self.at(at_ns, act)
+        return at_ns
 
     def _is_wake(self, node: Node, effect: Effect) -> bool:
         if not isinstance(effect, Wake):
@@ -331,7 +359,7 @@ class World:
 
         def one(write: Callable[[], None]) -> None:
             nonlocal left
-            if not node.alive and self._random.random() < 0.5:
+            if not node.alive and self._random() < 0.5:
                 return
             write()
             left -= 1
@@ -369,4 +397,4 @@ class World:
                 self._arrive(node, stored.stream, partial(self._receive, node, message))
 
     def _latency(self, mean_ns: int) -> int:
-        return int(mean_ns * (1 + JITTER * (2 * self._random.random() - 1)))
+        return int(mean_ns * (1 + JITTER * (2 * self._random() - 1)))

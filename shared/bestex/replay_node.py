@@ -43,7 +43,8 @@ class Step:
 @dataclass(slots=True, eq=False)
 class Node:
     """One service, alive or not. `known`: the last sequence of each history that it writes. `settings` are the
-    stored subjects that it hears from its first moment, `stored` those that it hears once its inputs are open."""
+    stored subjects that it hears from its first moment, `stored` those that it hears once its inputs are open. A
+    `parcel` is what arrives next of the live plane, at one instant; its count numbers the event that it is."""
 
     service: Service
     actor: VirtualActor | None
@@ -55,3 +56,6 @@ class Node:
     lanes: dict[str, deque[Step]] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
     arrival_ns: dict[str, int] = field(default_factory=dict)
+    parcel: list[Any] | None = None
+    parcel_at_ns: int = 0
+    parcel_count: int = 0

@@ -28,6 +28,7 @@ times = st.sampled_from([0, 0, 1, 40])
 operations = st.one_of(
     st.tuples(st.just("levels"), times, levels, levels),
     st.tuples(st.just("levels"), times, levels, levels),
+    st.tuples(st.just("whole"), times, levels, levels),
     st.tuples(st.just("trade"), times, prices, st.integers(1, 12), st.sampled_from([1, -1, 0])),
     st.tuples(st.just("submit"), times, st.sampled_from(list(Side)), prices, st.integers(1, 20)),
     st.tuples(st.just("good till"), times, st.sampled_from(list(Side)), prices, st.integers(1, 60)),
@@ -39,24 +40,25 @@ operations = st.one_of(
 @contextmanager
 def short_ladders() -> Iterator[None]:
     """So that prices beyond the near ones, and forgotten zeros, are everywhere."""
-    with patch.object(ladder, "NEAR_LEVELS", 2), patch.object(ladder, "SWEEP_LEVELS", 6):
+    with (
+        patch.object(ladder, "NEAR_LEVELS", 2),
+        patch.object(ladder, "SPARE_LEVELS", 1),
+        patch.object(ladder, "SWEEP_LEVELS", 6),
+    ):
         yield
 
 
 class Fed:
     def __init__(self, kind: type, *, at_once: bool) -> None:
         with patch.object(market, "Ladder", kind):
-            self.sim = SimExchange(INSTRUMENTS, [VENUE])
-        self._at_once = at_once
+            self.sim = SimExchange(INSTRUMENTS, [VENUE], step_by_step=not at_once)
         self._orders = 0
 
     def do(self, now_ns: int, operation: tuple[Any, ...]) -> Any:
         """What is seen from outside after it."""
         match operation:
-            case ("levels", _, bids, asks):
-                change = LevelsSet(now_ns, VENUE, bids, asks)
-                for event in [change] if self._at_once else change.one_by_one():
-                    self.sim.background(SYMBOL, event)
+            case ("levels" | "whole" as kind, _, bids, asks):
+                self.sim.background(SYMBOL, LevelsSet(now_ns, VENUE, bids, asks, kind == "whole"))
             case ("trade", _, price, qty, aggressor):
                 self.sim.background(SYMBOL, BackgroundTrade(now_ns, VENUE, price, qty, aggressor, "t"))
             case ("cancel", _, number):

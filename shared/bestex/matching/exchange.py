@@ -12,6 +12,7 @@ from functools import partial
 
 from bestex import sim_wire as w
 from bestex.background import BackgroundEvent, HiddenOrder, LevelsSet
+from bestex.clock import FOREVER_NS
 from bestex.config_fills import FillsConfig
 from bestex.errors import Code
 from bestex.instruments import Instrument, Instruments
@@ -21,7 +22,9 @@ from bestex.sessions import ALWAYS
 
 
 class SimExchange:
-    """`calendars` by venue, for those that do not trade at all times (`bestex.sessions`); `fills` as configured.
+    """`calendars` by venue, for those that do not trade at all times (`bestex.sessions`); `fills` as configured. With
+    `step_by_step` every level of an update moves by itself: the same comes of it, more slowly.
+
     Raises ConfigError where a venue lists one symbol twice, KeyError for queries about no venue of it."""
 
     def __init__(
@@ -30,9 +33,14 @@ class SimExchange:
         venues: Iterable[str],
         calendars: Mapping[str, str] | None = None,
         fills: FillsConfig | None = None,
+        *,
+        step_by_step: bool = False,
     ) -> None:
         hours, filled = calendars or {}, fills or FillsConfig()
-        self._venues = {name: Venue(name, hours.get(name, ALWAYS), filled.of(name)) for name in venues}
+        self._venues = {
+            name: Venue(name, hours.get(name, ALWAYS), filled.of(name), step_by_step=step_by_step)
+            for name in venues
+        }
         for instrument in instruments.all:
             for listing in instrument.listings:
                 if listing.venue in self._venues:
@@ -79,7 +87,11 @@ class SimExchange:
 
     def due_ns(self, now_ns: int) -> int:
         """When `advance` may have something to do next, if nothing else happens; 0 where that is not known."""
-        return min((venue.due_ns(now_ns) for venue in self._venues.values()), default=0)
+        due_ns = FOREVER_NS if self._venues else 0
+        for venue in self._venues.values():
+            if (at_ns := venue.due_ns(now_ns)) < due_ns:
+                due_ns = at_ns
+        return due_ns
 
     def background(self, symbol: str, event: BackgroundEvent | LevelsSet | HiddenOrder) -> None:
         """Let one event of the market happen in the market that `event.venue` calls `symbol`."""
@@ -91,16 +103,18 @@ class SimExchange:
         """The journal's entries since the last call; each venue's in its order."""
         drained: list[w.JournalEntry] = []
         for venue in self._venues.values():
-            drained += venue.entries
-            venue.entries.clear()
+            if venue.entries:
+                drained += venue.entries
+                venue.entries.clear()
         return drained
 
     def drain_prints(self) -> list[Print]:
         """The public trades since the last call; each venue's in its order."""
         drained: list[Print] = []
         for venue in self._venues.values():
-            drained += venue.prints
-            venue.prints.clear()
+            if venue.prints:
+                drained += venue.prints
+                venue.prints.clear()
         return drained
 
     # -- queries ---------------------------------------------------------------------------------------------

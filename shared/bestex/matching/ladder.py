@@ -13,14 +13,15 @@ displayed or marked.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import compress, islice
 
 from bestex.matching.book import Level
 from bestex.matching.queues import QueueModel
 
-NEAR_LEVELS = 512  # kept in order; a list of twice this length shifts in no time, and readers want some 20
+NEAR_LEVELS = 256  # kept in order; readers want some 20, and what comes and goes farther away costs nothing
+SPARE_LEVELS = 12  # looked at beyond those that are asked for, so that some may be removed ones
 SWEEP_LEVELS = 16_384  # prices of one side, removed ones included, before the removed ones are dropped
 
 _LOWEST = -sys.maxsize
@@ -36,7 +37,7 @@ class Ladder:
         self._queues = queues
         self.marked: dict[int, Level] = {}
         self._shown: dict[int, int] = {}  # by price
-        self._near: list[int] = []  # keys, ascending: the best one is last
+        self._near: list[int] = []  # prices, ascending: the best one is last for bids, first for asks
         self._floor = _LOWEST  # keys below it are not in order
         self._most = SWEEP_LEVELS
 
@@ -63,13 +64,17 @@ class Ladder:
         for price in islice(reversed(shown), new):
             if not shown[price]:
                 never_there.append(price)
-            elif (key := side * price) >= floor:
-                insort(near, key)
+            elif side * price >= floor:
+                insort(near, price)
         for price in never_there:
             del shown[price]
         if len(near) > 2 * NEAR_LEVELS:
-            del near[:-NEAR_LEVELS]
-            self._floor = near[0]
+            if side > 0:
+                del near[:-NEAR_LEVELS]
+                self._floor = near[0]
+            else:
+                del near[NEAR_LEVELS:]
+                self._floor = -near[-1]
         if len(shown) > self._most:
             self._order(NEAR_LEVELS)
             self._most = max(SWEEP_LEVELS, 2 * len(self._shown))
@@ -85,6 +90,12 @@ class Ladder:
             marked[key].show(qty, self._queues, now_ns)
             self.settle(key)
 
+    def changes(self, whole: Mapping[int, int]) -> dict[int, int]:
+        """What is to change so that the feed displays these sizes by price, and nothing else."""
+        shown = self._shown
+        gone = {price: 0 for price, qty in shown.items() if qty and price not in whole}
+        return gone | {price: qty for price, qty in whole.items() if shown.get(price, 0) != qty}
+
     # -- ours ------------------------------------------------------------------------------------------------------
 
     def shown(self, key: int) -> int:
@@ -99,7 +110,7 @@ class Ladder:
             if price not in self._shown:
                 self._shown[price] = 0
                 if key >= self._floor:
-                    insort(self._near, key)
+                    insort(self._near, price)
             level = self.marked[key] = Level(self._shown[price])
         return level
 
@@ -114,23 +125,26 @@ class Ladder:
     def walk(self) -> Iterator[int]:
         """The keys that stand, best first. Between two of them levels may be marked, settled and removed, but no
         new price may come."""
-        shown, marked, side = self._shown, self.marked, self.side
-        near, i = self._near, len(self._near)
+        marked, side, walked = self.marked, self.side, 0
         while True:
-            while i:
-                i -= 1
-                key = near[i]
-                if shown[side * key] or key in marked:
+            shown, near = self._shown, self._near
+            for i in range(len(near) - 1 - walked, -1, -1) if side > 0 else range(walked, len(near)):
+                key = side * near[i]
+                if shown[near[i]] or key in marked:
                     yield key
             if self._floor == _LOWEST:
                 return
             floor = self._floor
             self._order(2 * len(near) + NEAR_LEVELS)
-            shown, near = self._shown, self._near
-            i = bisect_left(near, floor)
+            near = self._near
+            walked = len(near) - bisect_left(near, floor) if side > 0 else bisect_right(near, -floor)
 
     def first(self) -> int | None:
         """The best key that stands, whether or not there is anything left to take."""
+        side, shown, marked, near = self.side, self._shown, self.marked, self._near
+        for price in reversed(near) if side > 0 else near:
+            if shown[price] or side * price in marked:
+                return side * price
         return next(self.walk(), None)
 
     def first_without(self, changes: Mapping[int, int]) -> int | None:
@@ -157,16 +171,27 @@ class Ladder:
 
     def top(self, count: int) -> tuple[list[int], list[int]]:
         """Prices and sizes of the best `count` levels that have any size."""
-        side, shown = self.side, self._shown
-        prices = [side * key for key in self._near[: -count - 1 : -1]]
-        sizes = [shown[price] for price in prices]
-        if 0 in sizes:
-            self._sweep(count)
-            prices = [side * key for key in self._near[: -count - 1 : -1]]
-            sizes = [shown[price] for price in prices]
-        if not self.marked and len(prices) == count:
-            return prices, sizes
-        return self._top_walked(count)
+        side, marked, reach = self.side, self.marked, count + SPARE_LEVELS
+        while True:
+            near = self._near
+            best = near[: -reach - 1 : -1] if side > 0 else near[:reach]
+            sizes = list(map(self._shown.__getitem__, best))
+            if marked:
+                levels = [marked.get(side * price) for price in best]
+                sizes = [
+                    size if level is None else level.size for size, level in zip(sizes, levels, strict=True)
+                ]
+            prices = best
+            if 0 in sizes:
+                prices, sizes = list(compress(best, sizes)), list(filter(None, sizes))
+            if len(prices) >= count:
+                return prices[:count], sizes[:count]
+            if len(best) < len(near):
+                reach += 0 if self._drop(best) else reach
+            elif self._floor == _LOWEST:
+                return prices, sizes
+            else:
+                return self._top_walked(count)
 
     def _top_walked(self, count: int) -> tuple[list[int], list[int]]:
         prices: list[int] = []
@@ -185,26 +210,25 @@ class Ladder:
 
     # -- order -------------------------------------------------------------------------------------------------------
 
-    def _sweep(self, count: int) -> None:
-        """Drop removed prices from the near end until `count` that stand lead."""
-        side, shown, near, marked = self.side, self._shown, self._near, self.marked
-        leading: list[int] = []
-        while near and len(leading) < count:
-            end = near[-2 * count :]
-            del near[-2 * count :]
-            standing = [key for key in end if shown[side * key] or key in marked]
-            if len(standing) < len(end):
-                for key in end:
-                    if not shown[side * key] and key not in marked:
-                        del shown[side * key]
-            leading = standing + leading
-        near += leading
+    def _drop(self, best: list[int]) -> bool:
+        """Drop the removed ones among the best prices; whether there were any."""
+        side, shown, marked = self.side, self._shown, self.marked
+        standing = [price for price in best if shown[price] or side * price in marked]
+        for price in set(best).difference(standing):
+            del shown[price]
+        if side > 0:
+            self._near[-len(best) :] = standing[::-1]
+        else:
+            self._near[: len(best)] = standing
+        return len(standing) < len(best)
 
     def _order(self, near: int) -> None:
         """Drop the removed prices, and put the best `near` of those that stand in order."""
         side, marked = self.side, self.marked
         shown = self._shown = {p: qty for p, qty in self._shown.items() if qty or side * p in marked}
-        keys = sorted(shown, reverse=side < 0)
-        cut = max(len(keys) - near, 0)
-        self._near = [side * price for price in keys[cut:]]
-        self._floor = self._near[0] if cut else _LOWEST
+        prices = sorted(shown)
+        whole = len(prices) <= near
+        if not whole:
+            prices = prices[-near:] if side > 0 else prices[:near]
+        self._near = prices
+        self._floor = _LOWEST if whole else prices[0] if side > 0 else -prices[-1]

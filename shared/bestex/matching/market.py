@@ -164,6 +164,11 @@ class Market:
         crosses = first is not None and first >= -key
         return self._collide(ladder, other, key, growth, now_ns) if crosses else []
 
+    def changes(self, whole: LevelsSet) -> LevelsSet:
+        """What a whole book changes of the one that is displayed now."""
+        bids, asks = self._bids.changes(whole.bids), self._asks.changes(whole.asks)
+        return LevelsSet(whole.at_ns, whole.venue, bids, asks)
+
     def set_levels(self, change: LevelsSet, now_ns: int) -> bool:
         """One update in bulk, where it cannot make the book cross, and so trade with our orders, and where time alone
         ends no order now. False where it might: then nothing has happened, and whoever calls lets the parts of it
@@ -201,7 +206,7 @@ class Market:
 
         An unknown `aggressor` (0) is the side that `price` would take from; inside the spread, nobody.
         """
-        side = aggressor or self._aggressor(price)
+        side = self.open_count and (aggressor or self._aggressor(price))
         if not side:
             return [], qty
         matches = self._meet(side, price, qty, now_ns)
@@ -216,8 +221,7 @@ class Market:
     def _collide(self, ladder: Ladder, other: Ladder, key: int, growth: int, now_ns: int) -> list[Match]:
         for crossed in list(takewhile(lambda k: k >= -key, other.walk())):
             other.show(crossed, 0, now_ns)
-        side = ladder.side
-        matches = self._meet(side, side * key, growth, now_ns)
+        matches = self._meet(ladder.side, ladder.side * key, growth, now_ns)
         if matches:
             ladder.level(key).consumed += sum(match.qty for match in matches)
         return matches
@@ -257,9 +261,7 @@ class Market:
         """bid_px, bid_qty, ask_px, ask_qty of the best `levels`, our orders in, consumed size out."""
         if not self.is_open:
             return [], [], [], []
-        bid_px, bid_qty = self._bids.top(levels)
-        ask_px, ask_qty = self._asks.top(levels)
-        return bid_px, bid_qty, ask_px, ask_qty
+        return (*self._bids.top(levels), *self._asks.top(levels))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -279,10 +281,8 @@ class Market:
                 return Code.INVALID_PARAMETER, "a market order cannot be post-only"
             touch = self.best(-order.side)
             price = self.listing.price_up(1) if touch is None else touch
-            terms = bad_terms(self.listing, order.qty, price, touch is not None)
-        else:
-            terms = bad_terms(self.listing, order.qty, order.price)
-        return terms
+            return bad_terms(self.listing, order.qty, price, touch is not None)
+        return bad_terms(self.listing, order.qty, order.price)
 
     def _bad_time(self, order: Order, now_ns: int) -> Refusal | None:
         if order.post_only and not order.rests:

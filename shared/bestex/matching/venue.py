@@ -10,10 +10,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+
+import msgspec
 
 from bestex import sim_wire as w
-from bestex.background import BackgroundEvent, HiddenOrder, LevelSet, LevelsSet
+from bestex.background import BackgroundEvent, BackgroundTrade, HiddenOrder, LevelSet, LevelsSet
 from bestex.config_fills import VenueFills
 from bestex.errors import Code, ConfigError
 from bestex.instruments import Instrument, Listing
@@ -38,7 +39,7 @@ _LATE = Code.EXPIRED, "it came after its deadline"
 Key = tuple[str, str]  # account, client id
 
 
-class Print(NamedTuple):
+class Print(msgspec.Struct, frozen=True):
     """A public trade."""
 
     venue: str
@@ -65,8 +66,8 @@ class Venue:
     """`entries` and `prints` collect what happened; whoever reports them empties them. While it is closed its market
     goes on unseen: it shows no book, prints no trade and takes no order, and none outlives a session."""
 
-    def __init__(self, name: str, calendar: str, fills: VenueFills) -> None:
-        self.name = name
+    def __init__(self, name: str, calendar: str, fills: VenueFills, *, step_by_step: bool = False) -> None:
+        self.name, self._step_by_step = name, step_by_step
         self._fills, self._tiers = fills, Tiers(fills.fee_tiers)
         self._calendar = calendar
         self.places: dict[str, Place] = {}
@@ -197,10 +198,8 @@ class Venue:
 
     def due_ns(self, now_ns: int) -> int:
         """When `advance` may have something to do next, if nothing else happens; 0 where that is not known."""
-        due_ns = next_change_ns(self._calendar, now_ns)
-        for place in self.places.values():
-            due_ns = min(due_ns, place.market.due_ns)
-        return min(due_ns, *self._dead_man_ns.values()) if self._dead_man_ns else due_ns
+        markets_ns = [place.market.due_ns for place in self.places.values()]
+        return min([next_change_ns(self._calendar, now_ns), *markets_ns, *self._dead_man_ns.values()])
 
     def _open_or_close(self, now_ns: int) -> None:
         closed = why_closed(self._calendar, now_ns)
@@ -217,25 +216,25 @@ class Venue:
     def background(self, symbol: str, event: BackgroundEvent | LevelsSet | HiddenOrder) -> None:
         """Let one event of the market happen."""
         now_ns = self._now_ns = max(self._now_ns, event.at_ns)
-        place = self.places[symbol]
+        market = (place := self.places[symbol]).market
         if isinstance(event, LevelsSet):
-            if not place.market.set_levels(event, now_ns):
-                for one in event.one_by_one():
+            change = market.changes(event) if event.whole else event
+            if self._step_by_step or not market.set_levels(change, now_ns):
+                for one in change.one_by_one():
                     self.background(symbol, one)
             return
-        matches = place.market.advance(now_ns)
-        if isinstance(event, HiddenOrder):
-            matches += place.market.hide(event, now_ns)
-        elif isinstance(event, LevelSet):
-            matches += place.market.set_background(event.side, event.price, event.qty, now_ns)
-        else:
-            more, rest = place.market.background_trade(event.price, event.qty, event.aggressor, now_ns)
+        matches = market.advance(now_ns)
+        if isinstance(event, BackgroundTrade):
+            trade_id, price, aggressor = event.trade_id, event.price, event.aggressor
+            more, rest = market.background_trade(price, event.qty, aggressor, now_ns)
             matches += more
             if rest and not self._closed:
-                self.prints.append(
-                    Print(self.name, symbol, now_ns, event.trade_id, event.price, rest, event.aggressor)
-                )
-        if place.market.touched:
+                self.prints.append(Print(self.name, symbol, now_ns, trade_id, price, rest, aggressor))
+        elif isinstance(event, LevelSet):
+            matches += market.set_background(event.side, event.price, event.qty, now_ns)
+        else:
+            matches += market.hide(event, now_ns)
+        if market.touched:
             self._record(now_ns, self._book(place, matches))
 
     # -- queries ---------------------------------------------------------------------------------------------

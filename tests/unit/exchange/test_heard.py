@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ from bestex.background import ASK, BID, BackgroundTrade, LevelsSet
 from bestex.clock import SECOND, AffineClock
 from bestex.config import Config, parse
 from bestex.instruments import Instrument, Listing
+from bestex.matching import Market
 from bestex.messages import MarketTrade, Side, Tif, VenueBook
 from services.exchange.heard import QUEUED_MAX, HeardBackground, heard
 from services.exchange.recordings import Converter
@@ -20,6 +22,7 @@ from services.exchange.shell import Exchange
 
 VENUE, SYMBOL = "binance_spot", "BTC/USDT"
 SILENCE_NS = 10 * SECOND
+SHOWN: WeakKeyDictionary[HeardBackground, Market] = WeakKeyDictionary()
 
 
 def background(**terms: Any) -> HeardBackground:
@@ -34,8 +37,15 @@ def book(bids: list[tuple[int, int]], asks: list[tuple[int, int]]) -> VenueBook:
 
 
 def levels(made: HeardBackground, now_ns: int) -> list[tuple[int, int, int]]:
-    updates = [event for _, event in made.step_until(now_ns) if isinstance(event, LevelsSet)]
-    return [(e.side, e.price, e.qty) for update in updates for e in update.one_by_one()]
+    """What changes, in a market that shows what it has been told so far."""
+    market = SHOWN.setdefault(made, Market(Listing(venue=VENUE, symbol=SYMBOL)))
+    found = []
+    for _, event in made.step_until(now_ns):
+        assert isinstance(event, LevelsSet)
+        assert event.whole
+        found += [(one.side, one.price, one.qty) for one in market.changes(event).one_by_one()]
+        market.set_levels(market.changes(event), now_ns)
+    return found
 
 
 def test_each_book_is_what_changed_since_the_last_one() -> None:

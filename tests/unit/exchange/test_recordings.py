@@ -29,10 +29,16 @@ def instrument(price_scale: int = 2, qty_scale: int = 3, **terms: object) -> Ins
 def played(events: list[FeedEvent], now_ns: int = 1_000, **terms: object) -> list[LevelSet | BackgroundTrade]:
     made = instrument(**terms)  # type: ignore[arg-type]
     background = RecordingBackground(VENUE, events, {SYMBOL: Converter(made, made.listings[0])})
+    exchange = SimExchange(Instruments((made,)), [VENUE])
+    market = exchange.market(VENUE, SYMBOL)
     found: list[LevelSet | BackgroundTrade] = []
     for _, event in background.step_until(now_ns):
         assert not isinstance(event, HiddenOrder), "a feed shows what it says"
-        found += event.one_by_one() if isinstance(event, LevelsSet) else [event]
+        if isinstance(event, LevelsSet):
+            found += (market.changes(event) if event.whole else event).one_by_one()
+        else:
+            found.append(event)
+        exchange.background(SYMBOL, event)
     return found
 
 

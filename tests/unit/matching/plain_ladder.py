@@ -25,6 +25,11 @@ class PlainLadder:
         for price, qty in changes.items():
             self.show(self.side * price, qty, now_ns)
 
+    def changes(self, whole: Mapping[int, int]) -> dict[int, int]:
+        now = {self.side * key: level.shown for key, level in self.marked.items()}
+        told = [*((price, 0) for price in now if price not in whole), *whole.items()]
+        return {price: qty for price, qty in told if now.get(price, 0) != qty}
+
     def shown(self, key: int) -> int:
         return self.marked[key].shown if key in self.marked else 0
 
