@@ -49,14 +49,22 @@ DEPOSITS = {"USDT": PLENTY, "BTC": Decimal(100), "ETH": Decimal(1_000)}
 
 
 class Quoting(Binance):
-    """Repeats the key and the secret wherever it refuses."""
+    """Repeats the key and the secret wherever it refuses, over a socket as over REST."""
 
     def _response(self, reply: Reply) -> web.Response:
-        if reply.status >= 400 and isinstance(reply.body, dict) and "msg" in reply.body:
-            key = next(iter(self.keys.values()))
-            said = f"{'x' * 180} {reply.body['msg']} key={key.key} secret={key.secret}"
-            reply = reply._replace(body=reply.body | {"msg": said})
-        return super()._response(reply)
+        return super()._response(self._quoting(reply))
+
+    def refusal(self, fault: Fault) -> Reply:
+        return self._quoting(super().refusal(fault))
+
+    def _quoting(self, reply: Reply) -> Reply:
+        key = next(iter(self.keys.values()))
+        if reply.status < 400 or not isinstance(reply.body, dict) or "msg" not in reply.body:
+            return reply
+        if key.secret in reply.body["msg"]:  # what a fault said, on its way over REST
+            return reply
+        said = f"{'x' * 180} {reply.body['msg']} key={key.key} secret={key.secret}"
+        return reply._replace(body=reply.body | {"msg": said})
 
 
 def spellings(value: str) -> Iterator[bytes]:
