@@ -97,7 +97,8 @@ def search(
     jobs
         Worker processes; 0 for one a processor.
     storage
-        A file, or a database's URL that several machines share; a file in --out where left out.
+        A file, or the URL of a database that several machines share, such as postgresql://me@host/studies (its
+        password stands best in ~/.pgpass or PGPASSWORD); a file in --out where left out.
     worker
         A number of its own for each machine that shares a study.
     out
@@ -159,7 +160,8 @@ def study(
     jobs
         Worker processes; 0 for one a processor.
     storage
-        A file, or a database's URL that several machines share; a file in --out where left out.
+        A file, or the URL of a database that several machines share, such as postgresql://me@host/studies (its
+        password stands best in ~/.pgpass or PGPASSWORD); a file in --out where left out.
     worker
         A number of its own for each machine that shares a study.
     out
@@ -237,19 +239,18 @@ def _print(found: Any, report: Any) -> None:
         stable.add_row(
             dimension.parameter,
             dimension.range,
-            "" if dimension.default is None else str(dimension.default),
-            str(found.parameters.get(dimension.parameter, "-")),
+            report.word(dimension.default),
+            report.word(found.parameters.get(dimension.parameter)),
             "-" if dimension.agreement is None else f"{dimension.agreement:.0%}",
             "-" if share is None else f"{share:.0%}",
         )
     out.print(stable)
+    if not found.importance:
+        print("importance: too few trials to say what mattered")
+    print("costs: implementation shortfall in bps, fees and what was left included; less is cheaper")
     print(report.verdict(found))
     print(f"fitted less default, out of sample: {report.estimate(found.out_of_sample)}")
     print(report.overfit(found))
     if found.adaptive is not None:
         print(f"fitted again less fitted once: {report.estimate(found.adaptive)}")
-    effort = found.effort
-    print(
-        f"{found.cases} orders, {effort.evaluations} sessions in {effort.seconds:.1f} s by {effort.jobs} workers, "
-        f"{effort.busy:.0%} of their time at work, {effort.cores:.2f} processors used"
-    )
+    print(f"{found.cases} orders, {report.effort(found)}")

@@ -70,11 +70,22 @@ def overfit(found: SearchResult) -> str:
     return f"{there}, {abs(found.overfit):.3f} {than} than tested"
 
 
+def effort(found: SearchResult) -> str:
+    """What it took."""
+    of = found.effort
+    workers = "1 worker" if of.jobs == 1 else f"{of.jobs} workers"
+    return (
+        f"{of.evaluations} sessions in {of.seconds:.1f} s by {workers}, {of.busy:.0%} of their time at work, "
+        f"{of.cores:.2f} processors used"
+    )
+
+
 def words(point: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={_word(value)}" for name, value in point.items()) or "the default"
+    return ", ".join(f"{name}={word(value)}" for name, value in point.items()) or "the default"
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """One value as people read it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -84,7 +95,7 @@ def _word(value: Any) -> str:
 
 def page(found: SearchResult, picture: bytes) -> str:
     """HTML of the whole report."""
-    spec, effort, inline = found.spec, found.effort, base64.b64encode(picture).decode()
+    spec, inline = found.spec, base64.b64encode(picture).decode()
     sizes = ", ".join(f"{qty:f}" for qty in spec.qty)
     began, ended = found.tested[0].at_ns, found.tested[-1].at_ns
     rows = [
@@ -109,8 +120,8 @@ def page(found: SearchResult, picture: bytes) -> str:
             [
                 one.parameter,
                 one.range,
-                _word(one.default),
-                ", ".join(map(_word, one.values)),
+                word(one.default),
+                ", ".join(map(word, one.values)),
                 "-" if one.agreement is None else f"{one.agreement:.0%}",
                 f"{found.importance[one.parameter]:.0%}" if one.parameter in found.importance else "-",
             ]
@@ -124,6 +135,7 @@ def page(found: SearchResult, picture: bytes) -> str:
     )
     origin = [["what", "value"], ["code", found.code], ["seed", str(found.seed)]]
     origin += [[f"sha256 of {name}", sha] for name, sha in found.data.items()]
+    origin += [] if spec.synthetic is None else [["market", f"{spec.synthetic} of the market model"]]
     origin += [["space", "; ".join(found.space)]]
     body = [
         f"<h1>{escape(spec.symbol)}: parameters of {escape(', '.join([*spec.algo, *spec.strategy]))}</h1>",
@@ -142,8 +154,7 @@ def page(found: SearchResult, picture: bytes) -> str:
         _table(stable),
         "<h2>Where this comes from</h2>",
         _table(origin),
-        f'<p class="soft">{effort.evaluations} sessions in {effort.seconds:.0f} s by {effort.jobs} workers, '
-        f"{effort.busy:.0%} of their time at work, {effort.cores:.2f} processors used.</p>",
+        f'<p class="soft">{effort(found)}.</p>',
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

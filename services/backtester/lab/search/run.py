@@ -26,7 +26,7 @@ from services.backtester.lab.search.result import (
 )
 from services.backtester.lab.search.space import Space
 from services.backtester.lab.search.spec import Spec
-from services.backtester.lab.search.storage import alone, open_storage, open_study
+from services.backtester.lab.search.storage import alone, beginning, check_study, open_storage, open_study
 from services.backtester.lab.statistics import paired_difference
 from services.backtester.lab.windows import Dataset, modelled, prepare
 from services.backtester.session import START_NS
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 DEFAULT = "{}"  # the point at which nothing is changed
+ALL = "all"  # the study that is fitted on everything, beside those of the folds
 IMPORTANCE_MIN = 20  # complete trials that say what mattered
 NO_BOOK = "no book"
 
@@ -103,14 +104,15 @@ def _identity(spec: Spec, dataset: Dataset) -> dict[str, Any]:
 
 def search(spec: Spec, dataset: Dataset, where: Where) -> SearchResult:
     """Goes on where an earlier run of the same study was stopped, however it was. UsageError for what cannot be asked
-    for; BestexError where a worker died."""
+    for; BestexError where a worker died, or a database does not answer any more."""
     began_s, cpu_s = time.monotonic(), _cpu_s()
     space, name = spec.space(), study_name(spec, dataset)
     cases = make_cases(spec, dataset)
     given = Given(tuple(cases), space, spec.symbol, str(spec.duration), dataset.config_text)
-    with alone(where.storage, where.worker):
+    with alone(where.storage, name, where.worker):
         storage = open_storage(where.storage)
         identity = _identity(spec, dataset)
+        check_study(storage, f"{name}/{ALL}", identity)  # before the minutes that the defaults may take
         with Pool(where.jobs, given) as pool:
             [defaults] = pool.drive(evaluate, [_scores([Task(DEFAULT, case.number) for case in cases])])
             usable = _usable(cases, defaults)
@@ -123,10 +125,9 @@ def search(spec: Spec, dataset: Dataset, where: Where) -> SearchResult:
             )
             all_cases = tuple(case.number for case in usable)
             fitted_on = [*(fold.train for fold in folds), all_cases]
-            studies = [
-                open_study(storage, f"{name}/{part}", identity)
-                for part in (*(f"fold-{fold.number}" for fold in folds), "all")
-            ]
+            parts = [*(f"fold-{fold.number}" for fold in folds), ALL]
+            with beginning(where.storage):
+                studies = [open_study(storage, f"{name}/{part}", identity) for part in parts]
             _foresee(spec, fitted_on, (time.monotonic() - began_s) / len(cases))
             with progress(spec.trials * len(studies), "trials") as told:
                 found = pool.drive(

@@ -69,7 +69,10 @@ class Dimension:
     def text(self) -> str:
         if self.choices:
             return ",".join(str(one).lower() if isinstance(one, bool) else str(one) for one in self.choices)
-        return f"{self.low:g}:{self.high:g}" + (":log" if self.log else "")
+        low, high = (
+            self.written(end) if self.kind is Duration else f"{end:g}" for end in (self.low, self.high)
+        )
+        return f"{low}:{high}" + (":log" if self.log else "")
 
 
 @dataclass(frozen=True, slots=True)

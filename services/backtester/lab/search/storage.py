@@ -7,14 +7,14 @@ line that a killed process did not finish is taken off before the next one is wr
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bestex.errors import UsageError
+from services.backtester.lab.search import database
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -29,29 +29,16 @@ def open_storage(where: str) -> BaseStorage:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if "://" not in where:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+    if database.is_database(where):
+        return database.open_database(where)
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
 
-        path = Path(where)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(f"{path.name}.lock")):
-            _mend(path)
-        return JournalStorage(JournalFileBackend(where, lock_obj=_lock_of(where)))
-    errors = importlib.import_module("sqlalchemy.exc")  # Optuna's choice of library, not ours
-
-    try:
-        return optuna.storages.RDBStorage(where, engine_kwargs={"pool_pre_ping": True})
-    except ImportError as error:
-        raise UsageError(f"--storage {_named(where)}: the database's driver is missing: {error}") from None
-    except (errors.SQLAlchemyError, OSError) as error:
-        raise UsageError(f"--storage {_named(where)}: {str(error).splitlines()[0]}") from None
-
-
-def _named(where: str) -> str:
-    """Without the password."""
-    scheme, _, rest = where.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    path = Path(where)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.with_name(f"{path.name}.lock")):
+        _mend(path)
+    return JournalStorage(JournalFileBackend(where, lock_obj=_lock_of(where)))
 
 
 def open_study(storage: BaseStorage, name: str, identity: dict[str, Any]) -> Study:
@@ -61,22 +48,47 @@ def open_study(storage: BaseStorage, name: str, identity: dict[str, Any]) -> Stu
     study = optuna.create_study(
         storage=storage, study_name=name, load_if_exists=True, sampler=optuna.samplers.RandomSampler()
     )
-    known = study.user_attrs.get(IDENTITY)
-    if known is None:
+    if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, identity)
-    elif known != identity:
-        others = [key for key in identity if known.get(key) != identity[key]]
-        raise UsageError(
-            f"the study {name} was begun with another {', '.join(others) or 'version'}: name another --study"
-        )
+    _check(study, identity)
     return study
 
 
+def check_study(storage: BaseStorage, name: str, identity: dict[str, Any]) -> None:
+    """UsageError where it is there, and was begun with something else."""
+    import optuna
+
+    try:
+        study = optuna.load_study(storage=storage, study_name=name)
+    except KeyError:
+        return
+    _check(study, identity)
+
+
+def _check(study: Study, identity: dict[str, Any]) -> None:
+    known = study.user_attrs.get(IDENTITY, identity)
+    others = [key for key in identity if known.get(key) != identity[key]]
+    if others or known.keys() != identity.keys():
+        raise UsageError(
+            f"the study {study.study_name} was begun with another {' and another '.join(others) or 'version'}: give "
+            "this one another name (--study, or `name` in a study's file) or another --out or --storage"
+        )
+
+
 @contextmanager
-def alone(where: str, worker: int) -> Iterator[None]:
-    """No other process of this machine works on the studies of a file as this worker. UsageError."""
-    if "://" in where:
+def beginning(where: str) -> Iterator[None]:
+    """No other machine begins studies in a database meanwhile: each sees what the other began."""
+    with database.one_at_a_time(where) if database.is_database(where) else nullcontext():
         yield
+
+
+@contextmanager
+def alone(where: str, study: str, worker: int) -> Iterator[None]:
+    """No other process works as this worker: on that study of a database, or, of this machine, on any of a file's.
+    UsageError. BestexError where a database goes away meanwhile."""
+    if database.is_database(where):
+        with database.alone(where, study, worker), database.answering(where):
+            yield
         return
     path = Path(f"{where}.worker-{worker}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bestex import ids
-from bestex.errors import UsageError
+from bestex.errors import BestexError, UsageError
 from services.backtester.lab.search.cases import Score, Task, point_text
 from services.backtester.lab.search.folds import spread
 from services.backtester.lab.search.space import Space
@@ -188,13 +188,18 @@ class _Batch:
 
 
 def best(study: Study, space: Space) -> Found:
-    """Of the trials that were priced on all scenarios; of equals the one proposed first."""
+    """Of the trials that were priced on all scenarios; of equals the one proposed first. BestexError where other
+    workers have asked for all and told none yet."""
     from optuna.trial import TrialState
 
     there = study.get_trials(deepcopy=False)
     complete = [one for one in there if one.state is TrialState.COMPLETE]
     pruned = sum(one.state is TrialState.PRUNED for one in there)
-    assert complete, "a batch of which nothing is complete prunes nothing"
+    if not complete:
+        raise BestexError(
+            f"other workers have asked for all {len(there)} trials of {study.study_name} and told none yet: do the "
+            "same again when they have, or ask for more --trials"
+        )
     found = min(complete, key=_rank)
     return Found(
         space.written(found.params), dict(found.params), _value(found), len(complete) + pruned, pruned

@@ -21,6 +21,7 @@ from bestex.human import Duration
 from services.backtester.lab.search import cases, report, run
 from services.backtester.lab.search import spec as sp
 from services.backtester.lab.search.result import SearchResult
+from services.backtester.lab.search.storage import open_storage
 from tests import waiting
 from tests.unit.backtester.lab import moving
 
@@ -36,12 +37,12 @@ def fields(recording: Path, **more: Any) -> dict[str, Any]:
         "symbol": "BTC/USDT",
         "side": "buy",
         "qty": ["0.5"],
-        "duration": "4s",
-        "warm_up": "2s",
-        "every": "5s",
+        "duration": "2s",
+        "warm_up": "1s",
+        "every": "6s",
         "trials": TRIALS,
         "folds": FOLDS,
-        "range": {"interval": "250ms:4s:log"},
+        "range": {"interval": "100ms:2s:log"},
         "only": ["interval"],
         "seed": 3,
         **more,
@@ -80,7 +81,7 @@ def test_where_prices_fall_a_buyer_is_told_to_wait_and_the_test_confirms_it(foun
     """The more parts an order has, the later it is filled on average."""
     for point in (*(fold.parameters for fold in found.folds), found.parameters):
         assert point["algo"] == "twap"
-        assert Duration.parse(point["twap.interval"]) < Duration.parse("1500ms")
+        assert Duration.parse(point["twap.interval"]) < Duration.parse("750ms")
     assert found.out_of_sample.high is not None
     assert found.out_of_sample.high < 0
     assert "are cheaper than the default" in report.verdict(found)
@@ -88,8 +89,16 @@ def test_where_prices_fall_a_buyer_is_told_to_wait_and_the_test_confirms_it(foun
     assert (algo.agreement, algo.values) == (1.0, ["twap"] * FOLDS)
 
 
+def test_a_study_of_something_else_is_refused_before_anything_is_worked(
+    found: SearchResult, falling: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "evaluate", None)
+    with pytest.raises(UsageError, match="another settings and another space"):
+        searched(sp.make(fields(falling, name=found.study, set={"catch_up": "2"}), "test"), folder)
+
+
 def test_what_is_said_of_a_fold_is_the_mean_of_its_tested_orders(found: SearchResult) -> None:
-    assert found.cases == 21
+    assert found.cases == 18
     for fold in found.folds:
         rows = [row for row in found.tested if row.fold == fold.fold]
         assert [row.case for row in rows] == fold.test_cases
@@ -116,7 +125,7 @@ def test_fitting_again_is_compared_with_fitting_once_where_both_were_tested(foun
 def test_a_result_names_its_data_its_code_and_its_seed(found: SearchResult, falling: Path) -> None:
     assert found.data == {"falling.rec": run.load(found.spec, where_of(falling)).sha256["falling.rec"]}
     assert (found.code, found.seed) == (fleet.build(), 3)
-    assert "algo=market,twap" in found.space
+    assert found.space == ["algo=market,twap", "twap.interval=100ms:2s:log"]
 
 
 def where_of(falling: Path) -> run.Where:
@@ -134,13 +143,18 @@ def test_the_page_holds_everything_that_it_shows(found: SearchResult, tmp_path: 
 
 
 def test_a_search_that_is_killed_goes_on_and_finds_the_same_with_two_workers(
-    found: SearchResult, falling: Path, tmp_path: Path
+    found: SearchResult,
+    falling: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The whole command, killed for real when some trials are told and others are at work."""
     arguments = [
         "lab", "search", str(falling), "--algo", "market,twap", "--symbol", "BTC/USDT", "--side", "buy",
-        "--qty", "0.5", "--duration", "4s", "--warm-up", "2s", "--every", "5s", "--trials", str(TRIALS),
-        "--folds", str(FOLDS), "--range", "interval=250ms:4s:log", "--only", "interval", "--seed", "3",
+        "--qty", "0.5", "--duration", "2s", "--warm-up", "1s", "--every", "6s", "--trials", str(TRIALS),
+        "--folds", str(FOLDS), "--range", "interval=100ms:2s:log", "--only", "interval", "--seed", "3",
         "--out", "out", "--json",
     ]  # fmt: skip
     environment = {
@@ -159,14 +173,25 @@ def test_a_search_that_is_killed_goes_on_and_finds_the_same_with_two_workers(
         first.wait()
     done = told(journal)
     assert 4 <= done < TRIALS * (FOLDS + 1)
-    again = subprocess.run(
-        [*command, "--jobs", "2"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
-    )
-    assert again.returncode == 0, again.stderr
-    outcome = json.loads(again.stdout)
+    monkeypatch.chdir(tmp_path)
+    assert main.run([*arguments, "--jobs", "2"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
     del outcome["effort"], outcome["spec"]["recordings"]
     assert outcome == {**same(found), "study": outcome["study"]}
     assert told(journal) == TRIALS * (FOLDS + 1), "none lost, none twice"
+    assert proposed(journal) == proposed(folder / "study.journal")
+
+
+def proposed(journal: Path) -> list[list[tuple[Any, ...]]]:
+    """What each study asked for and was told, in order."""
+    import optuna
+
+    storage = open_storage(str(journal))
+    names = sorted(optuna.get_all_study_names(storage))
+    return [
+        [(one.user_attrs, one.params, one.values, one.state) for one in study.trials]
+        for study in (optuna.load_study(storage=storage, study_name=name) for name in names)
+    ]
 
 
 def told(journal: Path) -> int:
