@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ EVENING = {
     "perp": ("usdm_btcusdt_20240808.gz",),
 }
 ROWS = 1_000_000
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "binance"
+DATA = Path(os.environ.get("BESTEX_DATA", "../shared/data")) / "binance"
 
 
 def exercise(
@@ -72,8 +73,8 @@ def day(path: Path, seed: int, hours: float = HOURS) -> Path:
     return path
 
 
-def days(folder: Path, count: int, trials: int) -> dict[str, Any]:
-    paths = [day(folder / f"day{seed}.csv", seed) for seed in range(1, count + 1)]
+def days(folder: Path, first: int, count: int, trials: int) -> dict[str, Any]:
+    paths = [day(folder / f"day{seed}.csv", seed) for seed in range(first, first + count)]
     found: dict[str, Any] = {}
     for side, qty in ORDERS:
         runs = [exercise(path, side, Decimal(qty), Decimal(100), TERMS, trials) for path in paths]
@@ -171,13 +172,14 @@ def million(folder: Path, trials: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.lab_l1")
     parser.add_argument("--days", type=int, default=6)
+    parser.add_argument("--first", type=int, default=1, help="the seed of the first day")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--json", action="store_true", help="one line")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = {
-            "days": days(folder, arguments.days, arguments.trials),
+            "days": days(folder, arguments.first, arguments.days, arguments.trials),
             "evening": evening(folder, arguments.trials),
             "rows": million(folder, trials=10),
         }
