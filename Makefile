@@ -16,7 +16,7 @@ demo: setup ## work some thirty parent orders over four simulated venues, then a
 	$(BIN)/python -m bestex.demo $(ARGS)
 
 test: setup ## the whole test suite; ARGS goes to pytest, as in `make test ARGS=tests/unit`
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -34,7 +34,7 @@ simulate: setup ## the whole platform on a virtual clock, with faults; ARGS='--s
 	$(BIN)/python -m tests.faults.simulate $(ARGS)
 
 scenarios: setup ## frozen processes, a full disk, a lying disk, and three servers of which one is cut off
-	$(BIN)/python -m pytest -m campaign tests/faults tests/e2e $(ARGS)
+	$(BIN)/python -m pytest -m campaign $(ARGS)
 
 up: setup ## the bus and all services on this machine, until ctrl-C
 	$(BIN)/bestex up $(ARGS)

@@ -309,7 +309,8 @@ class Recorder:
         while not self._stop.is_set():
             await self._round()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), ROUND_S)
+                async with asyncio.timeout(ROUND_S):
+                    await self._stop.wait()
         await self._round()
 
     async def _round(self) -> None:

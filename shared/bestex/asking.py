@@ -64,6 +64,8 @@ class Asking:
         return message
 
     async def _connect_anew_if_deaf(self) -> None:
+        if self._client.is_closed:
+            return
         if self._unheard_since and asyncio.get_running_loop().time() - self._unheard_since > DEAF_S:
             self._unheard_since = 0.0
             await self._client.force_reconnect()

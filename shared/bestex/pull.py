@@ -217,7 +217,8 @@ class PullReader:
         """Up to `batch` messages; waits `max_wait` seconds for the first. Raises what ended the pull."""
         deliveries: list[Delivery] = []
         try:
-            item = await asyncio.wait_for(self._queue.get(), max_wait)
+            async with asyncio.timeout(max_wait):
+                item = await self._queue.get()
             while True:
                 if isinstance(item, Exception):
                     raise item

@@ -63,6 +63,7 @@ class Tail:
     async def stop(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
+            await asyncio.wait({self._keeper})
         for subscription in self._subscriptions:
             if self._client.is_connected:
                 await subscription.unsubscribe()
@@ -93,7 +94,9 @@ class Tail:
         while True:
             self._reading = False
             with suppress(TimeoutError):  # nothing was heard for so long: look
-                await asyncio.wait_for(self._news.wait(), CHECK_S)
+                # Python 3.11's `wait_for` swallows a cancellation that comes with what is waited for.
+                async with asyncio.timeout(CHECK_S):
+                    await self._news.wait()
             self._reading = True
             self._news.clear()
             try:

@@ -17,7 +17,7 @@ TIME_S_MAX = 400  # of one of these tests on two busy cores
 SCENARIOS = list(crash_points.scenarios())
 
 
-EVERY = 5  # of the steps; all of them, with the campaigns
+EVERY = 8  # of the steps; all of them, with the campaigns
 
 
 @pytest.mark.timeout(TIME_S_MAX)

@@ -98,3 +98,18 @@ async def test_without_its_stream_a_tail_says_what_to_do(nats_server: NatsServer
     with pytest.raises(BusError, match="bestex streams apply"):
         await Listener(connection).tail.start()
     await connection.close()
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_tail_that_is_stopped_while_news_comes_has_stopped(client: Client, steps: int) -> None:
+    """A cancellation that came with what was waited for was lost, and the tail asked a closed connection for ever."""
+    listener = Listener(client)
+    await listener.tail.start()
+    await asyncio.sleep(0.05)  # it has read on, and waits
+    listener.tail.renew()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(WAIT_S):
+        await listener.tail.stop()
+    assert listener.tail._keeper is not None
+    assert listener.tail._keeper.cancelled()

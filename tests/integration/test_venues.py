@@ -32,6 +32,7 @@ BESTEX = [sys.executable, "-c", "from bestex.cli.main import main; main()"]
 GOOD = Key()
 ENDS_S_MAX = 60.0
 MISCONFIGURED = 2
+THREE = ("binance_spot", "okx_perp", "bybit_spot")  # of each exchange one; each takes seconds
 
 
 def limits(venue: str) -> str:
@@ -125,7 +126,11 @@ def at(rig: Rig, folder: Path, key: Key = GOOD) -> Emulator:
     return rig.make(folder / "venue", market="none", keys=(key,))
 
 
-@pytest.mark.parametrize("rig", RIGS, ids=str)
+@pytest.mark.parametrize(
+    "rig",
+    [pytest.param(rig, marks=() if rig.venue in THREE else pytest.mark.campaign) for rig in RIGS],
+    ids=str,
+)
 async def test_what_it_says_to_write_is_all_that_is_needed(rig: Rig, tmp_path: Path) -> None:
     """The rigs leave out what the contract does not need: fees of the account, smallest values."""
     async with serve(at(rig, tmp_path, Key(bound=True))) as emulator:

@@ -78,7 +78,8 @@ class Line:
     async def wait(self, seconds: float) -> bool:
         """Whether it has come up within that time."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._came_up.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._came_up.wait()
         return self.is_up
 
     def next_number(self) -> str:
