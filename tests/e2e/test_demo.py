@@ -11,7 +11,9 @@ import pytest
 DEMO_S_MAX = 60.0  # it takes about fifteen; a machine under load takes longer
 
 
-@pytest.mark.parametrize("victim", ["router", "scheduler", "gateway"])
+@pytest.mark.parametrize(
+    "victim", ["gateway", *(pytest.param(one, marks=pytest.mark.campaign) for one in ("router", "scheduler"))]
+)
 def test_every_parent_ends_and_no_promise_is_broken_though_a_service_is_killed(victim: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "NATS_URL"}
     demo = subprocess.run(

@@ -80,7 +80,7 @@ class LinkClient:
         self._count = 0
         self._out_ns = self._in_ns = 0
         self.generation = 0
-        self.closed = False
+        self.is_closed = False
         self.is_connected = True
         self.on_lost: Callable[[], None] = _nothing
         self.on_back: Callable[[], None] = _nothing
@@ -178,7 +178,7 @@ class LinkClient:
 
     def close(self) -> None:
         """The process is gone, and its socket with it. What it had sent still arrives."""
-        self.is_connected, self.closed = False, True
+        self.is_connected, self.is_closed = False, True
         self._server.forget(self)
 
 

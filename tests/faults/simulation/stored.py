@@ -42,7 +42,7 @@ class Link(Protocol):
     """The server's end of a connection. `generation` changes when the connection is lost."""
 
     generation: int
-    closed: bool
+    is_closed: bool
 
     def deliver(self, subscription: Subscription, message: Message) -> None: ...
 
@@ -132,7 +132,7 @@ class Pull:
 
     @property
     def is_gone(self) -> bool:
-        return self.left <= 0 or self.link.closed or self.generation != self.link.generation
+        return self.left <= 0 or self.link.is_closed or self.generation != self.link.generation
 
 
 @dataclass(slots=True, eq=False)
