@@ -121,7 +121,7 @@ def config_text(rigs: list[tuple[Rig, str]], keys: Path) -> str:
     text = '[limits]\nmax_order_value = "100000"\n[limits.open_orders]\n'
     text += "".join(f"{rig.venue} = 50\n" for rig, _ in rigs)
     text += '[[limits.exposure]]\nsymbol = "BTC/USDT"\nmax_position = "10"\nmax_open_value = "1000000"\n'
-    text += '[execution]\ntimeout = "2s"\n'
+    text += '[execution]\ntimeout = "1s"\n'
     for rig, url in rigs:
         given = WRONG if rig is OKX_SPOT else KEYS[rig.venue]
         path = keys / f"{rig.venue}.toml"
@@ -237,7 +237,7 @@ async def test_no_key_leaves_its_file_whatever_goes_wrong(tmp_path: Path) -> Non
                         "buy",
                         f"0.02{n}",
                         algo="twap",
-                        duration="8s",
+                        duration="20s",
                         interval="1s",
                         venues=[venue],
                     )
