@@ -52,7 +52,7 @@ class Footing:
         self._back = back
         self.epoch = epoch
         self._beat_s = self._now_s()
-        self._doubts = 1
+        self.doubts = 1
         self._settled = 0  # doubts that were settled
         self._away = False
         self._sure_s = self._now_s()  # when it was last known that all is well
@@ -61,8 +61,10 @@ class Footing:
         self._watching: asyncio.Task[None] | None = None
         self._next_beat: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
+    def start(self, settled: int = 0) -> None:
+        """`settled`: how many `doubts` there were when the bus was asked last."""
         loop = asyncio.get_running_loop()
+        self._settled = settled
         self._beat_s = self._sure_s = self._now_s()
         self._watching = loop.create_task(self._watchdog())
         self._beat()
@@ -74,7 +76,7 @@ class Footing:
 
     def doubt(self) -> None:
         """Something happened after which the bus is to be asked."""
-        self._doubts += 1
+        self.doubts += 1
 
     @property
     def is_away(self) -> bool:
@@ -84,7 +86,7 @@ class Footing:
     def is_sure(self) -> bool:
         if self._now_s() - self._beat_s > STILL_S_MAX:
             self.doubt()
-        return self._settled == self._doubts and self._client.is_connected and self._error is None
+        return self._settled == self.doubts and self._client.is_connected and self._error is None
 
     async def confirmed(self) -> None:
         """Returns at once where all is well; else when the bus has said so. Raises what ends the process."""
@@ -110,13 +112,13 @@ class Footing:
         """Ask until there is an answer and nothing new to doubt. Its failure ends the process, by `fail`."""
         while self._error is None:
             self._beat_s = self._now_s()
-            doubts = self._doubts
+            doubts = self.doubts
             try:
                 if self._client.is_connected:
                     await self._check()
                     if self._client.is_connected and self._now_s() - self._beat_s <= STILL_S_MAX:
                         self._settled = doubts
-                    if self._settled == self._doubts:
+                    if self._settled == self.doubts:
                         return
                     continue
             except (Fenced, StreamDamaged) as error:

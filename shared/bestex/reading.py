@@ -220,12 +220,12 @@ async def find_extent(client: Client, stream: str) -> Extent:
 
 async def stored_ns(client: Client, stream: str, seq: int) -> int:
     """When the first message from `seq` on was stored; `NEVER_NS` where there is none, 0 where that is not sure."""
-    extent = await find_extent(client, stream)
-    if seq > extent.end:
-        return NEVER_NS
     async with Reader(client, stream).open() as reader:
         _, page = await reader.page({"seq": seq, "batch": 1, "next_by_subj": EVERYTHING})
-    return page[0].at_ns if page else 0
+    if page:
+        return page[0].at_ns
+    extent = await find_extent(client, stream)
+    return NEVER_NS if seq > extent.end else 0
 
 
 async def seq_at(client: Client, stream: str, at_ns: int, newest: int) -> int:

@@ -77,8 +77,7 @@ class Runtime:
     ) -> None:
         self.service = service
         self._client, self._config = client, config
-        self._clock, self._log = clock, log
-        self._tape = tape
+        self._clock, self._log, self._tape = clock, log, tape
         self._metrics = RuntimeMetrics(service.name)
         name, files = service.label, files or DiskFiles(Path(config.data_dir) / MARKS)
         writer = f"{name}.{os.getpid()}.{clock.now_ns()}"
@@ -115,11 +114,12 @@ class Runtime:
     async def start(self) -> None:
         """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
         client, service = self._client, self.service
+        doubts = self._footing.doubts
         self._marks.load()
         infos = await streams.verify(client, self._config, service.streams)
         await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
-        self._footing.start()
+        self._footing.start(settled=doubts)
         floors = await recovery.read_floors(client, service)
         commands = await self._recover(infos, floors)
         self._marks.save()

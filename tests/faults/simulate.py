@@ -47,7 +47,7 @@ def main() -> int:
         digest.update(outcome.digest.encode())
         messages += outcome.messages
         children += outcome.children
-        faults.update(type(fault).__name__ for fault in draw(outcome.seed).faults)
+        faults.update(outcome.faults)
         if outcome.violations:
             failed.append(outcome)
             print(f"seed {outcome.seed}: {'; '.join(outcome.violations)}", file=sys.stderr)

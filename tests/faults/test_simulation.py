@@ -24,7 +24,7 @@ from tests.faults.simulation.simulation import Outcome, Simulation, simulate
 from tests.faults.simulation.workers import outcomes
 from tests.faults.simulation.world import START_NS
 
-SEEDS = 600
+SEEDS = 2_000
 JOBS = os.cpu_count() or 1
 GENERATIONS = 3  # of garbage
 SEED_WITH_ALL = 3  # any one will do
@@ -55,9 +55,9 @@ def test_the_same_seed_gives_the_same_messages_in_another_process_with_another_h
 def test_what_is_killed_or_frozen_stops_at_that_step() -> None:
     calm = msgspec.structs.replace(draw(SEED_WITH_ALL), faults=())
     before = simulate(calm)
-    killed = simulate(msgspec.structs.replace(calm, faults=(Kill(process="router", step=60),)))
+    killed = simulate(msgspec.structs.replace(calm, faults=(Kill(process="router", step=45),)))
     frozen = simulate(
-        msgspec.structs.replace(calm, faults=(Freeze(process="router", step=60, for_ms=2_000),))
+        msgspec.structs.replace(calm, faults=(Freeze(process="router", step=45, for_ms=2_000),))
     )
     assert len({before.digest, killed.digest, frozen.digest}) == 3
 

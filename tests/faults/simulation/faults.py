@@ -120,6 +120,10 @@ AnyFault = (
 )
 
 
+# Shown every step before it and after it: its number, what it is, whether it is done.
+Watch = Callable[[int, str, bool], None]
+
+
 class Killed(BaseException):
     """Ends whatever a process was doing at this instant; nothing of it may run on."""
 
@@ -138,7 +142,9 @@ class Steps:
         self._freezes = {f.step: f for f in faults if isinstance(f, Freeze) and f.step >= 0}
         self._die, self._freeze = die, freeze
         self.trace: list[str] | None = None  # what each step was, where somebody wants to know
+        self.watch: Watch | None = None
         self.count = 0
+        self.struck: list[AnyFault] = []
 
     def take(self, life: Any, what: str, act: Callable[[], None]) -> None:
         """Let `life` do it, unless it is to die before. Raises Killed."""
@@ -146,17 +152,24 @@ class Steps:
         self.count += 1
         if self.trace is not None:
             self.trace.append(what)
+        if self.watch is not None:
+            self.watch(step, what, False)
         if self._kills:
             self._strike(life, step, after=False)
         act()
+        if self.watch is not None:
+            self.watch(step, what, True)
         if self._kills:
             self._strike(life, step, after=True)
         if step in self._freezes:
-            self._freeze(life, self._freezes.pop(step))
+            freeze = self._freezes.pop(step)
+            self.struck.append(freeze)
+            self._freeze(life, freeze)
 
     def _strike(self, life: Any, step: int, *, after: bool) -> None:
         kill = self._kills.pop((step, after), None)
         if kill is not None:
+            self.struck.append(kill)
             self._die(life, kill)
             raise Killed
 
@@ -182,11 +195,19 @@ class Line:
         self._out = {fault.number: fault for fault in faults if not fault.inward}
         self._in = {fault.number: fault for fault in faults if fault.inward}
         self._sent = self._heard = 0
+        self.struck: list[AnyFault] = []
 
     def outward(self) -> LineFault | _NoFault:
         self._sent += 1
-        return self._out.get(self._sent, NO_FAULT) if self._out else NO_FAULT
+        return self._strike(self._out, self._sent) if self._out else NO_FAULT
 
     def inward(self) -> LineFault | _NoFault:
         self._heard += 1
-        return self._in.get(self._heard, NO_FAULT) if self._in else NO_FAULT
+        return self._strike(self._in, self._heard) if self._in else NO_FAULT
+
+    def _strike(self, faults: dict[int, LineFault], number: int) -> LineFault | _NoFault:
+        fault = faults.get(number)
+        if fault is None:
+            return NO_FAULT
+        self.struck.append(fault)
+        return fault

@@ -20,6 +20,7 @@ from tests.faults.simulation.world import World
 
 STORE_NS = 200 * US  # a write with `sync_interval: always`
 DIRECT = "$JS.API.DIRECT.GET."
+INBOX = "_INBOX."  # where answers go: nobody listens there with more than a star at the end
 HEADS = 5  # tokens of a subject that say which stream it belongs to
 
 
@@ -85,7 +86,7 @@ class Server:
 
     def _listeners(self, subject: str) -> list[held.Subscription]:
         found = [*self._exact.get(subject, ()), *self._ends.get(subject.rpartition(".")[0], ())]
-        if self._wild:
+        if self._wild and not subject.startswith(INBOX):
             found += [s for s in self._wild if matches(s.pattern, subject)]
         groups: set[str] = set()
         chosen = []
@@ -133,6 +134,8 @@ class Server:
         self._publish(stream, subject, data, "", None)
 
     def _stream_for(self, subject: str) -> Stream | None:
+        if subject in self._stream_of:
+            return self._stream_of[subject]
         head = ".".join(subject.split(".", HEADS)[:HEADS])
         if head not in self._stream_of:
             found = None
@@ -142,7 +145,7 @@ class Server:
                     if matches(pattern, subject):
                         found = stream
             self._stream_of[head] = found
-        return self._stream_of[head]
+        return self._stream_of.setdefault(subject, self._stream_of[head])
 
     def _publish(self, stream: Stream, subject: str, data: bytes, reply: str, headers: Headers) -> None:
         if headers and (expected := headers.get(EXPECTED_SEQ)) is not None:
@@ -201,8 +204,12 @@ class Server:
         self._route(reply, b"", headers=end)
 
     def _reply(self, reply: str, answer: dict[str, Any], after_ns: int = 0) -> None:
-        if reply:
+        if not reply:
+            return
+        if after_ns:
             self._world.after(after_ns, self._route, reply, msgspec.json.encode(answer))
+        else:
+            self._route(reply, msgspec.json.encode(answer))
 
     # -- consumers -------------------------------------------------------------------------------------------
 

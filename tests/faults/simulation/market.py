@@ -17,7 +17,7 @@ from bestex.matching import SimExchange
 from bestex.messages import MarketTrade, VenueBook
 from tests.faults.simulation.world import World
 
-TICK_NS = 800 * MS  # two are missed before a book is stale
+TICK_NS = 900 * MS  # two are missed before a book is stale
 LATENCY_NS = 2 * MS
 LEVELS = 3
 

@@ -32,7 +32,7 @@ from tests.faults.simulation.faults import (
     RequestFault,
     UserEventFault,
 )
-from tests.faults.simulation.scenario import VENUES, Scenario, draw
+from tests.faults.simulation.scenario import REQUESTS_MAX, VENUES, Scenario, draw
 
 Patch = Any  # what `unittest.mock.patch` returns
 
@@ -95,7 +95,17 @@ def ahead_of_the_venue(seed: int) -> Scenario:
     )
 
 
-FIRST_STEP = 45  # the ones before are those of a start
+def unheard(seed: int) -> Scenario:
+    """A request is done and its answer lost, and the venue's stream tells of it late."""
+    venue, number = VENUES[seed % 2], 1 + seed // 2 % REQUESTS_MAX
+    return _calm(
+        seed,
+        RequestFault(venue=venue, number=number, what="answer_lost"),
+        *(UserEventFault(venue=venue, number=one, what="late", delay_ms=5_000) for one in range(1, 8)),
+    )
+
+
+FIRST_STEP = 40  # the ones before are those of a start
 
 
 @contextmanager
@@ -245,7 +255,7 @@ MUTATIONS = (
     Mutation("acknowledging after writing", dead_before_it_is_stored, _ack_before_write),
     Mutation("the cap on what is given out", among("kill"), _no_cap),
     Mutation("one process at each piece of work", beside_its_successor, _no_epochs),
-    Mutation("the reservation of unknown children", among("request", "kill"), _unknown_is_rejected),
+    Mutation("the reservation of unknown children", unheard, _unknown_is_rejected),
     Mutation("the overlap of pulls", ahead_of_the_venue, _no_overlap),
     Mutation("two absences that agree", among("request", "lag"), _one_absence),
     Mutation("remembering what may come again", soon_over, _all_that_ended_is_past),

@@ -86,12 +86,14 @@ class MemoryFiles:
     def __init__(self, look: Callable[[bytes], None]) -> None:
         self._held: dict[str, bytes] = {}
         self._look = look
+        self.writes = 0
 
     def read(self, name: str) -> bytes | None:
         return self._held.get(name)
 
     def write(self, name: str, data: bytes) -> None:
         self._held[name] = data
+        self.writes += 1
         if name.endswith(".checkpoint"):
             self._look(data)
 
@@ -142,10 +144,10 @@ class Process:
         self._server = server
         self._market = market
         self._venues = venues
-        self._line = line
+        self.line = line
         self._note = note
         self._broken: set[str] = set()
-        self._files = MemoryFiles(self._check)
+        self.files = MemoryFiles(self._check)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -155,6 +157,11 @@ class Process:
         life = self.life = Life(self._world)
         self._living = [one for one in self._living if one.loop.alive] + [life]
         life.loop.enter(lambda: life.loop.create_task(self._main(life)))
+
+    def end(self) -> None:
+        """The run is over, for whoever was thought dead as well."""
+        for life in self._living:
+            life.end()
 
     def _killed(self, life: Life, kill: Kill) -> None:
         self._note(self.name, f"killed {'after' if kill.after else 'before'} its step {kill.step}")
@@ -172,13 +179,13 @@ class Process:
         if self._server.up:
             name = f"{self.name}{self.lives}"
             client = LinkClient(
-                self._server, self._world, life.loop, name, partial(self.steps.take, life), self._line
+                self._server, self._world, life.loop, name, partial(self.steps.take, life), self.line
             )
             life.client = client
             try:
                 service = self._on_virtual_time(self._build(self._config, ()), life)
                 log = structlog.get_logger()
-                runtime = Runtime(service, client, self._config, self.clock, log, None, self._files)  # type: ignore[arg-type]
+                runtime = Runtime(service, client, self._config, self.clock, log, None, self.files)  # type: ignore[arg-type]
                 # What is contained is a bug all the same.
                 runtime._effects.alarm = self._alarm  # type: ignore[method-assign]
                 client.on_lost, client.on_back = runtime.doubt, runtime.renew_pulls
@@ -236,7 +243,7 @@ class Process:
     def keep(self) -> None:
         """Have a checkpoint made, by a process of its own that no fault strikes."""
         life = Life(self._world)
-        line = Line([], self._line.seed)
+        line = Line([], self.line.seed)
         client = life.client = LinkClient(
             self._server, self._world, life.loop, f"{self.name}-keeper", _take, line
         )
@@ -245,7 +252,7 @@ class Process:
     async def _keep(self, client: LinkClient, life: Life) -> None:
         service = self._build(self._config, ())
         with suppress(*EXCUSED):
-            await keeper.make(client, service, self._config, self._files, structlog.get_logger())  # type: ignore[arg-type]
+            await keeper.make(client, service, self._config, self.files, structlog.get_logger())  # type: ignore[arg-type]
         life.end()
 
     def _check(self, data: bytes) -> None:

@@ -62,7 +62,8 @@ PROCESSES = ("collector", "aggregator", "router", "gateway", "scheduler")
 WRITERS = ("router", "gateway", "scheduler")
 REQUEST_FAULTS: tuple[RequestWhat, ...] = get_args(RequestWhat)
 USER_EVENT_FAULTS: tuple[UserEventWhat, ...] = get_args(UserEventWhat)
-STEPS_MAX = 150  # a process takes about as many in the busy time
+STEPS_MAX = 110  # nine of ten processes take fewer
+REQUESTS_MAX, USER_EVENTS_MAX = 14, 5  # of one venue; most scenarios have as many
 FAULTS_MAX = 6
 
 # What an algorithm needs besides a duration to be at work within the busy time.
@@ -194,12 +195,14 @@ def _fault(rng: Random, kinds: tuple[str, ...]) -> AnyFault:
         case "request":
             asked = rng.choice(REQUEST_FAULTS)
             delay_ms = rng.choice((500, 1_500, 3_000))
-            number = rng.randint(1, 25)
+            number = rng.randint(1, REQUESTS_MAX)
             return RequestFault(venue=venue, number=number, what=asked, delay_ms=delay_ms)
         case "user_event":
             heard = rng.choice(USER_EVENT_FAULTS)
             delay_ms = rng.choice((100, 1_500, 5_000))
-            return UserEventFault(venue=venue, number=rng.randint(1, 12), what=heard, delay_ms=delay_ms)
+            return UserEventFault(
+                venue=venue, number=rng.randint(1, USER_EVENTS_MAX), what=heard, delay_ms=delay_ms
+            )
         case "session":
             return SessionCut(venue=venue, at_ms=at_ms, for_ms=rng.choice((100, 1_500, 6_000)))
     return Lag(venue=venue, at_ms=at_ms, for_ms=rng.choice((2_000, 10_000)), by_ms=rng.choice((200, 900)))

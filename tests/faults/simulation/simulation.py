@@ -7,7 +7,8 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -63,8 +64,9 @@ END_NS = (
     300 * SECOND
 )  # long after the last doubt can have been cleared up: redelivery takes 30 s, absence 10 s
 SETTLE_NS = SECOND  # after the last parent's end: what is still on its way must change nothing
-BEAT_S = 0.2  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
-KEPT_MS = (900, 2_300)  # when checkpoints are made
+BEAT_S = 0.24  # of a process's look at itself: as seldom as finds a freeze, because each costs time here
+WATCHDOG_S = 20.0  # no line here is dead and looks alive
+KEPT_MS = 1_600  # when a checkpoint is made, besides those of each start
 LOOK_NS = 100 * MS  # how often it is asked whether all is quiet
 USER_RETRY_NS = 500 * MS
 RECONNECT_NS = 150 * MS
@@ -79,7 +81,10 @@ DEPOSITS: dict[str, dict[str, str]] = {
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`faults`: how many of each kind have struck; of those that were planned some come too late."""
+
     seed: int
+    faults: dict[str, int]
     digest: str
     messages: int
     children: int
@@ -100,7 +105,7 @@ class Simulation:
         for spec in stream_specs.specs(config):
             self.server.streams[spec.name] = Stream(spec.config(), START_NS)
         self.market = VirtualMarket(config, self.world, scenario.seed)
-        venues = {venue: self._venue_faults(venue) for venue in VENUES}
+        self.venues = venues = {venue: self._venue_faults(venue) for venue in VENUES}
         self.processes = {
             name: Process(
                 name,
@@ -125,13 +130,17 @@ class Simulation:
         self._ended: set[str] = set()
         self._looked = 0
         for process in self.processes.values():
-            process.start()
+            self.world.at(START_NS, process.start)
         for act in scenario.acts:
             self.world.at(START_NS + act.at_ms * MS, self._publish, act)
         for fault in scenario.faults:
             self._schedule(fault)
-        for at_ms in KEPT_MS:
-            self.world.at(START_NS + at_ms * MS, self.processes["gateway"].keep)
+        self.world.at(START_NS + KEPT_MS * MS, self.processes["gateway"].keep)
+
+    @property
+    def said(self) -> int:
+        """How much users have said so far."""
+        return len(self.scenario.acts) - self._unsaid
 
     def _note(self, who: str, what: str) -> None:
         self.history.append((self.world.now_ns, who, what))
@@ -198,6 +207,16 @@ class Simulation:
         for number, process in enumerate(self.processes.values()):
             self.world.after(RECONNECT_NS * (1 + number), process.mend_line)
 
+    def _struck(self) -> Iterator[AnyFault]:
+        for process in self.processes.values():
+            yield from (*process.steps.struck, *process.line.struck)
+        for venue in self.venues.values():
+            yield from venue.struck
+        for fault in self.scenario.faults:
+            at_ms = getattr(fault, "at_ms", 0)
+            if at_ms and START_NS + at_ms * MS <= self.world.now_ns:
+                yield fault
+
     # -- the run ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
@@ -207,6 +226,7 @@ class Simulation:
             # A process is known by its number and its start; here the start is enough, and the same every time.
             with (
                 patch.object(footing, "BEAT_S", BEAT_S),
+                patch.object(footing, "WATCHDOG_INTERVAL_S", WATCHDOG_S),
                 patch.object(os, "getpid", lambda: 1),
                 # Here is one clock, and histories are short: what a start leaves out is to be left out.
                 patch.object(recovery, "CLOCKS_APART_S", 0.0),
@@ -220,6 +240,8 @@ class Simulation:
                 self._go()
             report = self.audit()
         finally:
+            for process in self.processes.values():
+                process.end()
             if collecting:
                 gc.enable()
         violations = [f"promise {a.promise}: {a.code}: {a.text}" for a in report.anomalies]
@@ -227,6 +249,7 @@ class Simulation:
         violations += [f"holdings: {text}" for text in self._holdings()]
         return Outcome(
             seed=self.scenario.seed,
+            faults=dict(Counter(type(fault).__name__ for fault in self._struck())),
             digest=self.digest(),
             messages=len(self.server.stored),
             children=sum(1 for _, stored in self.server.stored if stored.subject.endswith(".new")),

@@ -62,7 +62,7 @@ matches = lru_cache(maxsize=1 << 16)(subjects.matches)
 class Stream:
     def __init__(self, config: dict[str, Any], created_ns: int) -> None:
         self.config = config
-        self.created_ns = created_ns
+        self.created = rfc3339(created_ns)
         self.messages: list[Stored | None] = []  # by sequence from 1; None where a limit has dropped one
         self.last: dict[str, int] = {}
         self.ends: dict[str, int] = {}  # of all subjects that differ in their last token only
@@ -117,7 +117,7 @@ class Stream:
             found = Counter(m.subject for m in self.held() if matches(pattern, m.subject))
             about = {"subjects": dict(sorted(found.items())), "total": len(found)}
             return {"config": self.config, "state": {**state, **about}, "total": len(found)}
-        return {"config": self.config, "created": rfc3339(self.created_ns), "state": state}
+        return {"config": self.config, "created": self.created, "state": state}
 
 
 @dataclass(slots=True, eq=False)

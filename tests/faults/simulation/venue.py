@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,7 +26,7 @@ from bestex.units import total
 from services.gateway import port as p
 from services.gateway.venues import sim_inputs
 from services.gateway.venues.sim import Failure, SimVenue
-from tests.faults.simulation.faults import Lag, RequestFault, Step, UserEventFault
+from tests.faults.simulation.faults import AnyFault, Lag, RequestFault, Step, UserEventFault
 from tests.faults.simulation.market import LATENCY_NS, VirtualMarket
 from tests.faults.simulation.world import START_NS, ProcessLoop, World
 
@@ -37,6 +37,9 @@ TRUSTING = "venue_b"  # looks at no deadline
 TRUSTING_LATE_NS = 200 * MS  # what a network holds up longer than this, nobody but such a venue could stop
 
 
+F = TypeVar("F", RequestFault, UserEventFault)
+
+
 @dataclass
 class VenueFaults:
     """What goes wrong at one venue, and how many requests and user events there have been over all sessions."""
@@ -45,14 +48,20 @@ class VenueFaults:
     events: dict[int, UserEventFault] = field(default_factory=dict)
     lags: list[Lag] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    struck: list[AnyFault] = field(default_factory=list)
 
     def request(self) -> RequestFault | None:
         self.counts["requests"] += 1
-        return self.requests.get(self.counts["requests"])
+        return self._strike(self.requests.get(self.counts["requests"]))
 
     def event(self) -> UserEventFault | None:
         self.counts["events"] += 1
-        return self.events.get(self.counts["events"])
+        return self._strike(self.events.get(self.counts["events"]))
+
+    def _strike(self, fault: F | None) -> F | None:
+        if fault is not None:
+            self.struck.append(fault)
+        return fault
 
     def behind_ns(self, now_ns: int) -> int:
         """How far the replica that answers queries is behind at this moment."""

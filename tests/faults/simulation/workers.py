@@ -10,8 +10,6 @@ from multiprocessing.connection import Connection
 from tests.faults.simulation.scenario import Scenario, draw
 from tests.faults.simulation.simulation import Outcome, simulate
 
-COLLECT_EVERY = 20  # runs: some 40 MB of garbage
-
 
 def outcomes(work: Sequence[int | Scenario], jobs: int) -> Iterator[Outcome]:
     """Of seeds or of scenarios. Raises EOFError where one of the processes has died."""
@@ -38,7 +36,6 @@ def outcomes(work: Sequence[int | Scenario], jobs: int) -> Iterator[Outcome]:
 def _work(work: Sequence[int | Scenario], there: Connection) -> None:
     gc.disable()
     gc.freeze()
-    for number, one in enumerate(work, 1):
+    for one in work:
         there.send(simulate(draw(one) if isinstance(one, int) else one))
-        if number % COLLECT_EVERY == 0:
-            gc.collect()
+        gc.collect()  # while what a run has left is still at hand in the processor's cache
