@@ -16,7 +16,7 @@ from tests.faults.campaign.plan import Kind, Settings, server_faults, service_fa
 from tests.faults.campaign.run import campaign
 from tests.faults.campaign.venues import EMULATED
 
-SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4, in_flight=24)
+SMALL = Settings(service_kills=20, server_kills=3, minutes=0.3, seed=4, in_flight=24, split=False)
 FAILING = Settings(
     service_kills=10, server_kills=1, minutes=0.4, seed=5, in_flight=10, venues="ccxt"
 )  # with exchanges that fail as well

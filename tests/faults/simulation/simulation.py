@@ -258,12 +258,14 @@ class Simulation:
 
     def _go(self) -> None:
         """Until nothing is under way any more, and then a while longer."""
-        while not self._is_quiet() and self.world.now_ns < START_NS + END_NS:
+        end_ns = START_NS + END_NS
+        while not self._is_over() and self.world.now_ns < end_ns:
             self.world.run(self.world.now_ns + LOOK_NS)
-        if self._is_quiet():
-            self._close_market()
-            late_ms = max((getattr(fault, "delay_ms", 0) for fault in self.scenario.faults), default=0)
-            self.world.run(self.world.now_ns + SETTLE_NS + late_ms * MS)
+        self._close_market()
+        while not self._is_acknowledged() and self.world.now_ns < end_ns:
+            self.world.run(self.world.now_ns + LOOK_NS)
+        late_ms = max((getattr(fault, "delay_ms", 0) for fault in self.scenario.faults), default=0)
+        self.world.run(self.world.now_ns + SETTLE_NS + late_ms * MS)
 
     def _close_market(self) -> None:
         """Nobody needs a price any more."""
@@ -271,15 +273,17 @@ class Simulation:
         for name in ("collector", "aggregator"):
             self.processes[name].life.end()
 
-    def _is_quiet(self) -> bool:
-        """Whether users have said all that they say, every order has ended and every message been acknowledged."""
-        waiting = (
+    def _is_over(self) -> bool:
+        """Whether users have said all that they say, and every order has ended."""
+        return not self._unsaid and self._all_ended()
+
+    def _is_acknowledged(self) -> bool:
+        return not any(
             consumer.pending or consumer.unseen
             for stream in self.server.streams.values()
             for consumer in stream.consumers.values()
             if consumer.durable
         )
-        return not self._unsaid and self._all_ended() and not any(waiting)
 
     def _all_ended(self) -> bool:
         stored = self.server.stored

@@ -96,6 +96,7 @@ class VirtualVenue(SimVenue):
 
     async def connect(self, say: p.Say, now_ns: Callable[[], int]) -> None:
         self._say, self._now_ns = say, now_ns
+        self._changed = asyncio.Event()
         self._keeper = asyncio.create_task(self._keep())
 
     async def disconnect(self) -> None:
@@ -109,6 +110,8 @@ class VirtualVenue(SimVenue):
                 self._open = True
                 self._market.attend(self._name, self._happened)
                 self._say(p.SessionState(self._name, p.Session.UP))
+            await self._changed.wait()
+            self._changed.clear()
             await asyncio.sleep(RECONNECT_S)
 
     def block(self) -> None:
@@ -124,6 +127,8 @@ class VirtualVenue(SimVenue):
 
     def mend(self) -> None:
         self._broken = False
+        if self._keeper is not None:
+            self._loop.enter(self._changed.set)
 
     def _lost(self) -> None:
         self._abandon(Failure(True, Code.VENUE_DOWN, "the connection was lost"))
