@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from bestex.server import NatsServer
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 
 # How fast inputs are made says something about the machine, which others use too, and nothing about the code.
 settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,6 +24,21 @@ settings.load_profile("bestex")
 NATS_IMAGE = "nats:2.15-alpine"
 NATS_PORT = 4222
 ENGINE_SECONDS_MAX = 2  # a Docker engine that is there answers in milliseconds
+
+
+def pytest_sessionstart() -> None:
+    """Of several workers each imports the tests from another place on, and keeps what it has compiled for the others:
+    that takes longer than all else before the first test."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if worker is None or workers is None:
+        return
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(TESTS.rglob("test_*.py"))
+    ]
+    first = len(names) * int(worker.removeprefix("gw")) // int(workers)
+    for name in names[first:] + names[:first]:
+        with suppress(Exception):  # it is told where the tests are collected
+            import_module(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,6 +37,21 @@ async def session(process: ExchangeProcess) -> AsyncIterator[ClientSession]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExchangeProcess]:
+    """One for all tests that only say something wrong to it."""
+    started = ExchangeProcess(tmp_path_factory.mktemp("patient"), BESTEX__EXCHANGE__LATENCY="1ms")
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+async def to_patient(patient: ExchangeProcess) -> AsyncIterator[ClientSession]:
+    async with ClientSession(patient.url) as opened:
+        yield opened
+
+
 async def book(session: ClientSession, levels: int = 5) -> w.BookFrame:
     async with session.ws_connect(f"/v1/md?venue=sim_a&symbol={BTC}&levels={levels}") as md:
         frame = codec.msgpack_decoder(w.Frame).decode(await md.receive_bytes())
@@ -94,12 +109,12 @@ async def test_rest_cancel_and_replace_work_by_hand_over_post(session: ClientSes
     "frame", ["", "no json", "[" * 10_000, '{"op":"sell"}', '{"op":"cancel","venue":"sim_a","client_id":1}']
 )
 async def test_a_request_that_cannot_be_read_is_answered_and_harms_nobody(
-    session: ClientSession, frame: str
+    to_patient: ClientSession, frame: str
 ) -> None:
-    async with session.ws_connect("/v1/trade") as trade:
+    async with to_patient.ws_connect("/v1/trade") as trade:
         await trade.send_str(frame)
         assert (await trade.receive_json())["code"] == "malformed"
-        assert (await send(trade, order("ok", kind="market"))).ok
+        assert (await send(trade, order(f"ok{len(frame)}", kind="market"))).ok
 
 
 @pytest.mark.parametrize(
@@ -112,8 +127,8 @@ async def test_a_request_that_cannot_be_read_is_answered_and_harms_nobody(
         ("/v1/orders/never?venue=sim_a", Code.UNKNOWN_ORDER),
     ],
 )
-async def test_a_wrong_query_says_what_is_wrong(session: ClientSession, path: str, code: Code) -> None:
-    answer = await get(session, path, w.Answer)
+async def test_a_wrong_query_says_what_is_wrong(to_patient: ClientSession, path: str, code: Code) -> None:
+    answer = await get(to_patient, path, w.Answer)
     assert (answer.ok, answer.code) == (False, code)
 
 
