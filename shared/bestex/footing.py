@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import nats.errors
 import structlog
@@ -25,6 +26,13 @@ BEAT_S = 0.05  # twenty wake-ups a second cost a thousandth of a processor
 STILL_S_MAX = ANOTHER_ANSWERS_S / 2  # nobody takes over before a process has not answered for twice as long
 WATCHDOG_INTERVAL_S = 2.0
 WATCHDOG_FAILURES_MAX = 5  # connected, but no answer five times: the connection is dead and does not know
+
+
+class Asked(NamedTuple):
+    """When the bus was asked, and how many doubts there were."""
+
+    doubts: int
+    at_s: float
 
 
 class Footing:
@@ -52,7 +60,7 @@ class Footing:
         self._back = back
         self.epoch = epoch
         self._beat_s = self._now_s()
-        self.doubts = 1
+        self._doubts = 1
         self._settled = 0  # doubts that were settled
         self._away = False
         self._sure_s = self._now_s()  # when it was last known that all is well
@@ -61,11 +69,12 @@ class Footing:
         self._watching: asyncio.Task[None] | None = None
         self._next_beat: asyncio.TimerHandle | None = None
 
-    def start(self, settled: int = 0) -> None:
-        """`settled`: how many `doubts` there were when the bus was asked last."""
+    def start(self, asked: Asked | None = None) -> None:
+        """`asked`: where the bus has been asked all that `check` asks, since then."""
         loop = asyncio.get_running_loop()
-        self._settled = settled
-        self._beat_s = self._sure_s = self._now_s()
+        now_s = self._beat_s = self._sure_s = self._now_s()
+        if asked is not None and now_s - asked.at_s <= STILL_S_MAX:
+            self._settled = asked.doubts
         self._watching = loop.create_task(self._watchdog())
         self._beat()
 
@@ -74,9 +83,13 @@ class Footing:
             if one is not None:
                 one.cancel()
 
+    def asks(self) -> Asked:
+        """The bus is being asked from now on."""
+        return Asked(self._doubts, self._now_s())
+
     def doubt(self) -> None:
         """Something happened after which the bus is to be asked."""
-        self.doubts += 1
+        self._doubts += 1
 
     @property
     def is_away(self) -> bool:
@@ -86,7 +99,7 @@ class Footing:
     def is_sure(self) -> bool:
         if self._now_s() - self._beat_s > STILL_S_MAX:
             self.doubt()
-        return self._settled == self.doubts and self._client.is_connected and self._error is None
+        return self._settled == self._doubts and self._client.is_connected and self._error is None
 
     async def confirmed(self) -> None:
         """Returns at once where all is well; else when the bus has said so. Raises what ends the process."""
@@ -112,13 +125,13 @@ class Footing:
         """Ask until there is an answer and nothing new to doubt. Its failure ends the process, by `fail`."""
         while self._error is None:
             self._beat_s = self._now_s()
-            doubts = self.doubts
+            doubts = self._doubts
             try:
                 if self._client.is_connected:
                     await self._check()
                     if self._client.is_connected and self._now_s() - self._beat_s <= STILL_S_MAX:
                         self._settled = doubts
-                    if self._settled == self.doubts:
+                    if self._settled == self._doubts:
                         return
                     continue
             except (Fenced, StreamDamaged) as error:

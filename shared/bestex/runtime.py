@@ -114,12 +114,12 @@ class Runtime:
     async def start(self) -> None:
         """Verify the streams, take the work, apply the journal, then open the inputs. Ready when it returns."""
         client, service = self._client, self.service
-        doubts = self._footing.doubts
+        asked = self._footing.asks()
         self._marks.load()
         infos = await streams.verify(client, self._config, service.streams)
         await self._marks.verify(infos, service.streams)
         await self._epochs.claim()
-        self._footing.start(settled=doubts)
+        self._footing.start(asked)
         floors = await recovery.read_floors(client, service)
         commands = await self._recover(infos, floors)
         self._marks.save()

@@ -79,6 +79,25 @@ async def test_the_bus_is_asked_before_the_first_thing_leaves_and_then_no_more(g
     assert ground.checks == asked == 1
 
 
+async def test_what_the_bus_has_just_said_is_not_asked_again_at_the_start(ground: Ground) -> None:
+    ground.footing.start(ground.footing.asks())
+    assert await ground.footing.may_send()
+    assert ground.checks == 0
+
+
+@pytest.mark.parametrize("what", ["stood still", "was cut off"])
+async def test_what_it_said_before_a_freeze_or_a_cut_is(ground: Ground, what: str) -> None:
+    asked = ground.footing.asks()
+    if what == "stood still":
+        Clock.at_ns = 2 * SECOND
+    else:
+        ground.footing.doubt()
+    ground.footing.start(asked)
+    assert not ground.footing.is_sure()
+    assert await ground.footing.may_send()
+    assert ground.checks == 1
+
+
 async def test_after_a_freeze_the_bus_is_asked_before_anything_leaves(ground: Ground) -> None:
     await ground.footing.confirmed()
     Clock.at_ns = 2 * SECOND  # whoever runs first does so before any beat
