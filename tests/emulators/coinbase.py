@@ -8,7 +8,6 @@ user's channel has the sums of orders, without their prices. One number counts a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +17,7 @@ from bestex import sim_wire as w
 from bestex.matching import Print
 from tests.emulators import coinbase_orders as orders
 from tests.emulators import coinbase_wire as wire
+from tests.emulators.beating import Beating
 from tests.emulators.coinbase_account import CoinbaseAccount
 from tests.emulators.coinbase_wire import Json
 from tests.emulators.command import main
@@ -32,14 +32,12 @@ CHANNELS = {
     "ticker_batch": "ticker_batch",
 }
 SNAPSHOT_TRADES = 100
-HEARTBEAT_S = 1.0
 NEVER = "1970-01-01T00:00:00Z"
 
 
-class Coinbase(CoinbaseAccount):
+class Coinbase(Beating, CoinbaseAccount):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._beating: asyncio.Task[None] | None = None
         self._beats = 0
 
     def trade_id(self, trade: w.Trade) -> str:
@@ -51,24 +49,12 @@ class Coinbase(CoinbaseAccount):
     def routes(self) -> Iterable[web.RouteDef]:
         return [*super().routes(), web.get("/", self._socket)]
 
-    async def start(self, port: int = 0) -> None:
-        await super().start(port)
-        self._beating = asyncio.get_running_loop().create_task(self._beat())
-
-    async def stop(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
-        await super().stop()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            self._beats += 1
-            event = {"current_time": wire.stamp(self.now_ns()), "heartbeat_counter": str(self._beats)}
-            for socket in self.sockets:
-                if "heartbeats" in socket.topics:
-                    self._put(socket, "heartbeats", event)
+    def beat(self) -> None:
+        self._beats += 1
+        event = {"current_time": wire.stamp(self.now_ns()), "heartbeat_counter": str(self._beats)}
+        for socket in self.sockets:
+            if "heartbeats" in socket.topics:
+                self._put(socket, "heartbeats", event)
 
     # -- sockets -----------------------------------------------------------------------------------------------
 

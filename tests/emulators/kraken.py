@@ -11,7 +11,6 @@ of version 2 are one here, so that a socket becomes its user's when it first sho
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
@@ -23,6 +22,7 @@ from bestex.matching import Print
 from bestex.messages import Side
 from tests.emulators import kraken_executions as executions
 from tests.emulators import kraken_wire as wire
+from tests.emulators.beating import Beating
 from tests.emulators.command import main
 from tests.emulators.engine import DepthChange, Levels, Market
 from tests.emulators.faults import Fault, What
@@ -36,7 +36,6 @@ from tests.emulators.unified import Fee
 DEPTHS = (10, 25, 100, 500, 1_000)
 PRIVATE = {"executions", "balances"}
 PUBLIC = {"book", "trade", "ticker", "status"}
-HEARTBEAT_S = 1.0
 SNAPSHOT_TRADES = 50
 # Of an order over the websocket: its name there, and over HTTP.
 FIELDS = {
@@ -77,11 +76,10 @@ def _changed(old: dict[Decimal, Decimal], new: Levels, every: set[Decimal]) -> L
     return gone + [(price, qty) for price, qty in new if old.get(price) != qty]
 
 
-class Kraken(KrakenAccount):
+class Kraken(Beating, KrakenAccount):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.tops: dict[tuple[str, int], Top] = {}
-        self._beating: asyncio.Task[None] | None = None
 
     def trade_id(self, trade: w.Trade) -> str:
         return wire.trade_id(trade)
@@ -92,22 +90,10 @@ class Kraken(KrakenAccount):
     def routes(self) -> Iterable[web.RouteDef]:
         return [*super().routes(), web.get("/v2", self._socket)]
 
-    async def start(self, port: int = 0) -> None:
-        await super().start(port)
-        self._beating = asyncio.get_running_loop().create_task(self._beat())
-
-    async def stop(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait({self._beating})
-        await super().stop()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            for socket in self.sockets:
-                if socket.topics:
-                    socket.put({"channel": "heartbeat"})
+    def beat(self) -> None:
+        for socket in self.sockets:
+            if socket.topics:
+                socket.put({"channel": "heartbeat"})
 
     # -- sockets -----------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from services.gateway.venues.ccxt.entry import Entry
 from services.gateway.venues.ccxt.limits import Limits
 from services.gateway.venues.ccxt.lists import Lists
 from services.gateway.venues.ccxt.quirks import quirk_of
+from services.gateway.venues.ccxt.quirks.base import LimitTerms
 from services.gateway.venues.ccxt.session import Session
 from services.gateway.venues.ccxt.terms import Market, as_float, check_sent, decimal, stated
 
@@ -133,13 +134,12 @@ class CcxtVenue:
         if exchange is None:
             return [p.VenueNotSent(child_id=child_id, code=Code.VENUE_DOWN, text="there is no session")]
         try:
-            amount, price = self._checked(exchange, market, order.qty, order.price)
+            terms = self._terms(exchange, market, order)
         except UnitError as error:
             return [p.VenueNotSent(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
-        left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
         try:
             with self._limits.paid():
-                answer = await self._entry.create(exchange, order, market.symbol, amount, price, left_ms)
+                answer = await self._entry.create(exchange, order, terms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
             return [self._failed(child_id, error, self._heed(exchange, error, "new"))]
         if not answer.get("id"):  # ccxt makes an order of nothing out of an answer that it cannot read
@@ -155,16 +155,18 @@ class CcxtVenue:
         except UnitError as error:
             return [p.VenueUnknown(child_id=child_id, code=Code.MALFORMED, text=str(error))]
 
-    def _checked(self, exchange: Any, market: Market, qty: int, price: int) -> tuple[float, float]:
+    def _terms(self, exchange: Any, market: Market, order: p.Submit | p.Replace) -> LimitTerms:
+        """Raises UnitError where ccxt would send another size or price than is meant."""
         if market.listing.inverse:
             raise UnitError(f"{market.symbol} is inverse: its size depends on the price")
-        amount, limit = market.amount(qty), market.instrument.price(price)
+        amount, limit = market.amount(order.qty), market.instrument.price(order.price)
         try:
             check_sent("amount", amount, exchange.amount_to_precision(market.symbol, as_float(amount)))
             check_sent("price", limit, exchange.price_to_precision(market.symbol, as_float(limit)))
         except ccxt.InvalidOrder as error:  # less than one step
             raise UnitError(str(error)) from error
-        return as_float(amount), as_float(limit)
+        left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
+        return LimitTerms(market.symbol, as_float(amount), as_float(limit), left_ms)
 
     def _failed(self, child_id: str, error: Exception, text: str) -> p.Said:
         if outcomes.never_left(error):
@@ -205,13 +207,12 @@ class CcxtVenue:
             text = "there is no session"
             return [p.VenueReplaceRejected(child_id=child_id, code=Code.VENUE_DOWN, text=text)]
         try:
-            amount, price = self._checked(exchange, market, order.qty, order.price)
+            terms = self._terms(exchange, market, order)
         except UnitError as error:
             return [p.VenueReplaceRejected(child_id=child_id, code=Code.OFF_LOT, text=str(error))]
-        left_ms = max((order.deadline_ns - self._now_ns()) // MS, 1)
         try:
             with self._limits.paid():
-                answer = await self._entry.amend(exchange, order, market.symbol, amount, price, left_ms)
+                answer = await self._entry.amend(exchange, order, terms)
         except Exception as error:  # noqa: BLE001 - judged by what it proves
             code, text = self._not_amended(error), self._heed(exchange, error, "amend")
             if code is not None:

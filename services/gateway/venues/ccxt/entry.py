@@ -10,7 +10,7 @@ from typing import Any
 
 from services.gateway import port as p
 from services.gateway.venues.ccxt.line import Line
-from services.gateway.venues.ccxt.quirks.base import Quirk, SocketQuirk
+from services.gateway.venues.ccxt.quirks.base import LimitTerms, Quirk, SocketQuirk
 
 
 class Entry:
@@ -23,15 +23,13 @@ class Entry:
             return None
         return self._line, words
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
         if way := self._socket():
             line, words = way
             number = line.next_number()
-            frame = words.new(exchange, number, order, symbol, amount, price, left_ms)
-            return words.order(exchange, await line.ask(number, frame), symbol)
-        return await self._quirk.create(exchange, order, symbol, amount, price, left_ms)
+            frame = words.new(exchange, number, order, terms)
+            return words.order(exchange, await line.ask(number, frame), terms.symbol)
+        return await self._quirk.create(exchange, order, terms)
 
     async def cancel(self, exchange: Any, order: p.Cancel, symbol: str) -> Any:
         if way := self._socket():
@@ -41,13 +39,10 @@ class Entry:
             return words.order(exchange, await line.ask(number, frame), symbol)
         return await self._quirk.cancel(exchange, order, symbol)
 
-    async def amend(
-        self, exchange: Any, order: p.Replace, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
-        side = str(order.side)
+    async def amend(self, exchange: Any, order: p.Replace, terms: LimitTerms) -> Any:
         if way := self._socket():
             line, words = way
             number = line.next_number()
-            frame = words.amend(exchange, number, order, symbol, amount, price, left_ms)
-            return words.order(exchange, await line.ask(number, frame), symbol)
-        return await self._quirk.amend(exchange, order, symbol, side, amount, price)
+            frame = words.amend(exchange, number, order, terms)
+            return words.order(exchange, await line.ask(number, frame), terms.symbol)
+        return await self._quirk.amend(exchange, order, terms)

@@ -31,32 +31,23 @@ class Closure(NamedTuple):
     wait_ms: int
 
 
+class LimitTerms(NamedTuple):
+    """Of a limit order, or of what it is to become, as ccxt wants them. It must not be taken later than `left_ms`."""
+
+    symbol: str
+    amount: float
+    price: float
+    left_ms: int
+
+
 class SocketQuirk(Words, Protocol):
     """How a venue words orders on a websocket, in frames that carry `number`."""
 
-    def new(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Submit,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json: ...
+    def new(self, exchange: Any, number: str, order: p.Submit, terms: LimitTerms) -> Json: ...
 
     def cancel(self, exchange: Any, number: str, order: p.Cancel, symbol: str) -> Json: ...
 
-    def amend(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Replace,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json: ...
+    def amend(self, exchange: Any, number: str, order: p.Replace, terms: LimitTerms) -> Json: ...
 
     def order(self, exchange: Any, message: Json, symbol: str) -> Any:
         """What an answer says of the order, in ccxt's words; raises ccxt's error where it is a refusal."""
@@ -148,9 +139,8 @@ class Quirk:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
+        symbol, amount, price, left_ms = terms
         params = self.terms(order, left_ms)
         return await exchange.create_order(symbol, "limit", str(order.side), amount, price, params)
 
@@ -158,11 +148,10 @@ class Quirk:
         venue_id, params = self.named(order.child_id, order.venue_order_id)
         return await exchange.cancel_order(venue_id, symbol, params)
 
-    async def amend(
-        self, exchange: Any, order: p.Replace, symbol: str, side: str, amount: float, price: float
-    ) -> Any:
+    async def amend(self, exchange: Any, order: p.Replace, terms: LimitTerms) -> Any:
+        symbol, amount, price, _ = terms
         venue_id, params = self.named(order.child_id, order.venue_order_id)
-        return await exchange.edit_order(venue_id, symbol, "limit", side, amount, price, params)
+        return await exchange.edit_order(venue_id, symbol, "limit", str(order.side), amount, price, params)
 
     async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:
         """As the venue has it; None where it says that there is none. Raises where it does not say."""

@@ -102,21 +102,7 @@ class Binance(Quirk):
         return (venue_order_id or None), ({} if venue_order_id else {"origClientOrderId": child_id})
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
-        """A day at a time by the clock, and within it by the trade's number."""
-        known, now_ms = dict[str, Any](), exchange.milliseconds()
-        for _ in range(PAGES_MAX):
-            until_ms = since_ms + DAY_MS
-            page = await exchange.fetch_my_trades(symbol, since_ms, self.page, {"endTime": until_ms})
-            while page:
-                known |= {trade["id"]: trade for trade in page}
-                if len(page) < self.page:
-                    break
-                following = {"fromId": int(page[-1]["id"]) + 1}
-                page = await exchange.fetch_my_trades(symbol, None, self.page, following)
-            since_ms = until_ms
-            if since_ms > now_ms:
-                return sorted(known.values(), key=lambda trade: trade["timestamp"])
-        raise RuntimeError(f"more than {PAGES_MAX} days of {symbol}")
+        return await trades_in_spans(exchange, symbol, since_ms, DAY_MS, self.page)
 
     def answered_trades(self, answer: Any) -> list[Any]:
         """The answer is of the kind FULL. To ask for the trades instead costs twenty times as much as the order."""
@@ -127,3 +113,21 @@ class Binance(Quirk):
         """In a report of a cancel, the order's own id is the one before."""
         info = order.get("info") or {}
         return str(info.get("C") or info.get("origClientOrderId") or order.get("clientOrderId") or "")
+
+
+async def trades_in_spans(exchange: Any, symbol: str, since_ms: int, span_ms: int, page: int) -> list[Any]:
+    """All own ones since then, oldest first: a span at a time by the clock, and within it by the trade's number."""
+    known, now_ms = dict[str, Any](), exchange.milliseconds()
+    for _ in range(PAGES_MAX):
+        until_ms = since_ms + span_ms
+        found = await exchange.fetch_my_trades(symbol, since_ms, page, {"endTime": until_ms})
+        while found:
+            known |= {trade["id"]: trade for trade in found}
+            if len(found) < page:
+                break
+            following = {"fromId": int(found[-1]["id"]) + 1}
+            found = await exchange.fetch_my_trades(symbol, None, page, following)
+        since_ms = until_ms
+        if since_ms > now_ms:
+            return sorted(known.values(), key=lambda trade: trade["timestamp"])
+    raise RuntimeError(f"more than {PAGES_MAX} questions for the trades of {symbol}")

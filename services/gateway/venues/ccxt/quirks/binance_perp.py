@@ -14,7 +14,8 @@ from bestex.clock import MINUTE, SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.base import Closure, Quirk
+from services.gateway.venues.ccxt.quirks.binance import trades_in_spans
 from services.gateway.venues.ccxt.quirks.binance_socket import WINDOW_MAX_MS, BinanceSocket, limited
 
 WEEK_MS = 7 * 86_400_000  # the longest time that one question for trades may span
@@ -93,21 +94,7 @@ class BinancePerp(Quirk):
         return (venue_order_id or None), ({} if venue_order_id else {"origClientOrderId": child_id})
 
     async def trades(self, exchange: Any, symbol: str, since_ms: int) -> list[Any]:
-        """A week at a time by the clock, and within it by the trade's number."""
-        known, now_ms = dict[str, Any](), exchange.milliseconds()
-        for _ in range(PAGES_MAX):
-            until_ms = since_ms + WEEK_MS
-            page = await exchange.fetch_my_trades(symbol, since_ms, self.page, {"endTime": until_ms})
-            while page:
-                known |= {trade["id"]: trade for trade in page}
-                if len(page) < self.page:
-                    break
-                following = {"fromId": int(page[-1]["id"]) + 1}
-                page = await exchange.fetch_my_trades(symbol, None, self.page, following)
-            since_ms = until_ms
-            if since_ms > now_ms:
-                return sorted(known.values(), key=lambda trade: trade["timestamp"])
-        raise RuntimeError(f"more than {PAGES_MAX} weeks of {symbol}")
+        return await trades_in_spans(exchange, symbol, since_ms, WEEK_MS, self.page)
 
     async def arm(self, exchange: Any, timeout_ms: int, symbols: Sequence[str]) -> None:
         for symbol in symbols:

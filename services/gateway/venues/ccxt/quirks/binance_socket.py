@@ -15,7 +15,7 @@ import ccxt
 
 from services.gateway import port as p
 from services.gateway.venues.ccxt.line import Json
-from services.gateway.venues.ccxt.quirks.base import PAUSE_MS, Closure, Quirk, retry_after_ms
+from services.gateway.venues.ccxt.quirks.base import PAUSE_MS, Closure, LimitTerms, Quirk, retry_after_ms
 
 WINDOW_MAX_MS = 60_000
 ORDERS_PAUSE_MS = 10_000  # the shorter window of the orders' own limit
@@ -54,34 +54,18 @@ class BinanceSocket:
     def number(self, message: Json) -> str:
         return str(message.get("id") or "")
 
-    def new(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Submit,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json:
-        terms = self._quirk.terms(order, left_ms)
-        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, terms)
+    def new(self, exchange: Any, number: str, order: p.Submit, terms: LimitTerms) -> Json:
+        symbol, amount, price, left_ms = terms
+        params = self._quirk.terms(order, left_ms)
+        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, params)
         return self._signed(exchange, number, "order.place", request, left_ms)
 
     def cancel(self, exchange: Any, number: str, order: p.Cancel, symbol: str) -> Json:
         request = {"symbol": exchange.market_id(symbol), **self._name(order)}
         return self._signed(exchange, number, "order.cancel", request, WINDOW_MAX_MS)
 
-    def amend(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Replace,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json:
+    def amend(self, exchange: Any, number: str, order: p.Replace, terms: LimitTerms) -> Json:
+        symbol, amount, price, left_ms = terms
         request = exchange.edit_contract_order_request(None, symbol, "limit", str(order.side), amount, price)
         del request["orderId"]
         return self._signed(exchange, number, "order.modify", request | self._name(order), left_ms)

@@ -18,7 +18,7 @@ from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, LimitTerms, Quirk
 from services.gateway.venues.ccxt.quirks.bybit_socket import BybitSocket
 
 POST_ONLY = {"EC_PostOnlyWillTakeLiquidity": Code.POST_ONLY_WOULD_TAKE}
@@ -118,13 +118,12 @@ class Bybit(Quirk):
         """Spot calls such an order rejected, and derivatives call it cancelled; the reason is the same."""
         return POST_ONLY.get(order["info"].get("rejectReason", ""))
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
         """The window of the request's time ends with the order's deadline. ccxt has one window for all requests, and
         before its first order it asks what kind of account it is; so the request is signed and sent by itself."""
-        terms = self.terms(order, left_ms)
-        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, terms)
+        symbol, amount, price, left_ms = terms
+        params = self.terms(order, left_ms)
+        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, params)
         usual = exchange.options["recvWindow"]
         exchange.options["recvWindow"] = min(left_ms, usual)
         try:

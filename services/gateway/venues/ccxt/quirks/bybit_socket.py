@@ -9,7 +9,7 @@ import ccxt
 
 from services.gateway import port as p
 from services.gateway.venues.ccxt.line import Json
-from services.gateway.venues.ccxt.quirks.base import Quirk
+from services.gateway.venues.ccxt.quirks.base import LimitTerms, Quirk
 from services.gateway.venues.ccxt.quirks.binance_socket import raise_for
 
 LOGIN_MS = 10_000  # how long a login's signature is good
@@ -40,18 +40,10 @@ class BybitSocket:
     def number(self, message: Json) -> str:
         return str(message.get("reqId") or "")
 
-    def new(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Submit,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json:
-        terms = self._quirk.terms(order, left_ms)
-        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, terms, True)
+    def new(self, exchange: Any, number: str, order: p.Submit, terms: LimitTerms) -> Json:
+        symbol, amount, price, left_ms = terms
+        params = self._quirk.terms(order, left_ms)
+        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, params, True)
         return self._frame(exchange, number, "order.create", request, left_ms)
 
     def cancel(self, exchange: Any, number: str, order: p.Cancel, symbol: str) -> Json:
@@ -60,16 +52,8 @@ class BybitSocket:
         request.pop("orderFilter", None)  # not taken here
         return self._frame(exchange, number, "order.cancel", request)
 
-    def amend(
-        self,
-        exchange: Any,
-        number: str,
-        order: p.Replace,
-        symbol: str,
-        amount: float,
-        price: float,
-        left_ms: int,
-    ) -> Json:
+    def amend(self, exchange: Any, number: str, order: p.Replace, terms: LimitTerms) -> Json:
+        symbol, amount, price, left_ms = terms
         venue_id, params = self._quirk.named(order.child_id, order.venue_order_id)
         side = str(order.side)
         request = exchange.edit_order_request(venue_id, symbol, "limit", side, amount, price, params)

@@ -27,7 +27,7 @@ from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
 from services.gateway.venues.ccxt import outcomes
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, LimitTerms, Quirk
 from services.gateway.venues.ccxt.said import IDS_MAX
 
 REASONS = (
@@ -129,21 +129,20 @@ class Coinbase(Quirk):
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
-        terms: dict[str, Any] = {
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
+        symbol, amount, price, left_ms = terms
+        limit: dict[str, Any] = {
             "base_size": exchange.amount_to_precision(symbol, amount),
             "limit_price": exchange.price_to_precision(symbol, price),
         }
         kind = {Tif.IOC: "sor_limit_ioc", Tif.FOK: "limit_limit_fok"}.get(order.tif, "limit_limit_gtc")
         if order.post_only or kind == "limit_limit_gtc":
-            kind, terms["post_only"] = "limit_limit_gtc", order.post_only
+            kind, limit["post_only"] = "limit_limit_gtc", order.post_only
         request = {
             "client_order_id": order.child_id,
             "product_id": exchange.market_id(symbol),
             "side": str(order.side).upper(),
-            "order_configuration": {kind: terms},
+            "order_configuration": {kind: limit},
         }
         _keep(self._sent_ms, order.child_id, exchange.milliseconds())
         signed = _until(
@@ -163,15 +162,8 @@ class Coinbase(Quirk):
             _done(exchange, result)
         return answer
 
-    async def amend(
-        self,
-        exchange: Any,
-        order: p.Replace,
-        symbol: str,
-        side: str,  # noqa: ARG002
-        amount: float,
-        price: float,
-    ) -> Any:
+    async def amend(self, exchange: Any, order: p.Replace, terms: LimitTerms) -> Any:
+        symbol, amount, price, _ = terms
         found = order.venue_order_id or await self._find_id(exchange, symbol, order.child_id)
         if not found:
             raise ccxt.OrderNotFound('coinbase {"edit_failure_reason":"ORDER_NOT_FOUND"}')

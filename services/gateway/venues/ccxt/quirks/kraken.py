@@ -24,7 +24,7 @@ from bestex.clock import MINUTE, MS
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, LimitTerms, Quirk
 from services.gateway.venues.ccxt.said import FOREIGN, IDS_MAX
 
 WORDS = re.compile(r'"(E[A-Za-z]+:[^"]+)"')
@@ -102,20 +102,18 @@ class Kraken(Quirk):
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
+        symbol, amount, price, left_ms = terms
         params = self.terms(order, left_ms) | {"deadline": deadline(exchange, left_ms)}
         return await exchange.create_order(symbol, "limit", str(order.side), amount, price, params)
 
-    async def amend(
-        self, exchange: Any, order: p.Replace, symbol: str, side: str, amount: float, price: float
-    ) -> Any:
+    async def amend(self, exchange: Any, order: p.Replace, terms: LimitTerms) -> Any:
         """The answer names the change: without a name nothing says that there was any. The order keeps its own id."""
         venue_id, params = self.named(order.child_id, order.venue_order_id)
+        symbol, amount, price, _ = terms
         left_ms = order.deadline_ns // MS - exchange.milliseconds()
         params["deadline"] = deadline(exchange, left_ms)
-        answer = await exchange.edit_order(venue_id, symbol, "limit", side, amount, price, params)
+        answer = await exchange.edit_order(venue_id, symbol, "limit", str(order.side), amount, price, params)
         return {"id": None if answer.get("id") is None else order.venue_order_id}
 
     async def order(self, exchange: Any, symbol: str, child_id: str, venue_order_id: str) -> Any:

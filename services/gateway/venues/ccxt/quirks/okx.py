@@ -21,7 +21,7 @@ from bestex.clock import SECOND
 from bestex.errors import Code
 from bestex.messages import Tif
 from services.gateway import port as p
-from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, Quirk
+from services.gateway.venues.ccxt.quirks.base import PAGES_MAX, Closure, LimitTerms, Quirk
 from services.gateway.venues.ccxt.quirks.okx_socket import OkxSocket
 
 PAGE = 100
@@ -148,12 +148,10 @@ class Okx(Quirk):
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def create(
-        self, exchange: Any, order: p.Submit, symbol: str, amount: float, price: float, left_ms: int
-    ) -> Any:
-        request = exchange.create_order_request(
-            symbol, "limit", str(order.side), amount, price, self.terms(order, left_ms)
-        )
+    async def create(self, exchange: Any, order: p.Submit, terms: LimitTerms) -> Any:
+        symbol, amount, price, left_ms = terms
+        params = self.terms(order, left_ms)
+        request = exchange.create_order_request(symbol, "limit", str(order.side), amount, price, params)
         return await self._timed(exchange, "trade/order", request, symbol, left_ms)
 
     async def _timed(self, exchange: Any, path: str, request: Any, symbol: str, left_ms: int) -> Any:
