@@ -1,10 +1,11 @@
-"""All benchmarks: `python -m tests.bench`. Prints a table and writes `results.json` beside this file.
+"""All benchmarks, or those that are named: `python -m tests.bench`. Prints a table and writes `results.json` beside.
 
 Each runs in a process of its own, one after the other, as it does alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -140,15 +141,28 @@ def show(results: dict[str, dict[str, Any]], console: Console) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument(
+        "names", nargs="*", metavar="BENCHMARK", help=f"of {', '.join(BENCHMARKS)}; all if none"
+    )
+    names: list[str] = parser.parse_args().names
+    if unknown := set(names).difference(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     console = Console()
     about = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine()}
-    results = {}
-    for name in BENCHMARKS:
+    # What is measured alone is put in the place of its old figures, and says when and where it was.
+    before: dict[str, Any] = json.loads(RESULTS.read_text()) if names else about
+    anew: dict[str, Any] = dict(before.get("anew", {}))
+    results = {name: before[name] for name in BENCHMARKS if names}
+    for name in names or BENCHMARKS:
         with console.status(f"measuring {name}"):
             results[name] = measure(name)
+        if names:
+            anew[name] = about
     show(results, console)
     met = {f"{aim.benchmark}: {aim.what}": aim.met for aim in aims(results)}
-    RESULTS.write_text(json.dumps({**about, **results, "aims_met": met}, indent=2) + "\n")
+    heads = {key: before[key] for key in ("at", "machine")}
+    RESULTS.write_text(json.dumps({**heads, "anew": anew, **results, "aims_met": met}, indent=2) + "\n")
     console.print(f"written to {RESULTS.name}")
 
 
