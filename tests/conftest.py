@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from bestex.server import NatsServer
 
-TESTS = Path(__file__).resolve().parent
-ROOT = TESTS.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 # How fast inputs are made says something about the machine, which others use too, and nothing about the code.
 settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,19 +25,20 @@ NATS_PORT = 4222
 ENGINE_SECONDS_MAX = 2  # a Docker engine that is there answers in milliseconds
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Of several workers each imports the tests from another place on, and keeps what it has compiled for the others:
     that takes longer than all else before the first test."""
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
     if worker is None or workers is None:
         return
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(TESTS.rglob("test_*.py"))
-    ]
-    first = len(names) * int(worker.removeprefix("gw")) // int(workers)
-    for name in names[first:] + names[:first]:
+    wanted = [ROOT / argument.partition("::")[0] for argument in session.config.args]
+    paths = sorted(
+        {path for one in wanted for path in (one, *one.rglob("test_*.py")) if path.suffix == ".py"}
+    )
+    first = len(paths) * int(worker.removeprefix("gw")) // int(workers)
+    for path in paths[first:] + paths[:first]:
         with suppress(Exception):  # it is told where the tests are collected
-            import_module(name)
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

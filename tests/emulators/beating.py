@@ -19,7 +19,6 @@ class Beating(Emulator):
 
     def beat(self) -> None:
         """Tell everybody who wants it that the exchange is there."""
-        raise NotImplementedError
 
     async def start(self, port: int = 0) -> None:
         await super().start(port)
