@@ -62,6 +62,17 @@ def test_what_is_killed_or_frozen_stops_at_that_step() -> None:
     assert len({before.digest, killed.digest, frozen.digest}) == 3
 
 
+def test_faults_are_counted_that_struck() -> None:
+    planned = (
+        Kill(process="router", step=45),
+        Kill(process="router", step=10_000),
+        Cut(process="gateway", at_ms=500, for_ms=5),
+        Cut(process="gateway", at_ms=1_000_000, for_ms=5),
+    )
+    outcome = simulate(msgspec.structs.replace(draw(SEED_WITH_ALL), faults=planned))
+    assert outcome.faults == {"Kill": 1, "Cut": 1}
+
+
 def test_nothing_is_left_of_a_run() -> None:
     run = Simulation(draw(SEED_WITH_ALL))
     run.run()
