@@ -170,8 +170,8 @@ class Demo:
             self.problems.append(f"{order.parent_id} was modified to {order.modify_to:f}, is {status.qty:f}")
 
     def show(self) -> None:
-        numbers = ("qty", "filled", "average", "bps", "fees", "children")
-        rows = table("id", "symbol", "side", "qty", "algo", "state", *numbers[1:], right=numbers)
+        numbers = ("qty", "filled", "average", "bps", "fees", "sent")
+        rows = table("id", "symbol", "side", "qty", "state", *numbers[1:], right=numbers)
         for parent in self.parents.values():
             status = parent.status
             slippage = status.arrival_slippage_bps
@@ -180,12 +180,11 @@ class Demo:
                 status.symbol,
                 str(status.side or ""),
                 f"{status.qty.normalize():f}",
-                status.algo,
                 status.reason or str(status.state),
                 f"{status.cum_qty:f}",
                 "" if status.avg_px is None else f"{status.avg_px:.2f}",
                 "" if slippage is None else f"{slippage:+.2f}",
-                "" if status.fees is None else f"{status.fees:.4f}",
+                "" if status.fees is None else f"{status.fees:.2f}",
                 str(len({fill.child_id for fill in parent.fills})),
             )
         self.console.print(rows)
