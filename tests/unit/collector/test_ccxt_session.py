@@ -165,6 +165,38 @@ async def test_a_connection_that_never_told_of_a_book_may_be_quiet() -> None:
     await asyncio.gather(listening, return_exceptions=True)
 
 
+async def test_one_whose_first_book_came_with_an_answer_is_dead_too_when_it_says_no_more() -> None:
+    """Its updates had all come before the snapshot that they wait for, and none comes after it."""
+    asked = asyncio.Event()
+
+    async def depth(*_: Any) -> dict[str, Any]:
+        await asked.wait()
+        return {"lastUpdateId": 4, "bids": [["1", "1"]], "asks": [["2", "1"]]}
+
+    terms = {"market": lambda *_: {"contract": False}, "publicGetDepth": depth}
+    kind = type("binance", (NoExchange,), terms)
+    one, _ = stream()
+    session = Session(kind, Streams([one]), 20, lambda: NOW)
+    session.exchange = kind()
+    session.streams.name({"BTC/USD": {"id": "BTCUSD"}})
+    session.quirk.watches = lambda exchange: iter(())  # type: ignore[method-assign]  # noqa: ARG005
+    update = {"e": "depthUpdate", "s": "BTCUSD", "U": 5, "u": 6, "E": NOW // MS, "b": [["1", "2"]], "a": []}
+    session.frame(session.exchange, Client(), update, lambda *_: None)
+    assert not one.is_known
+    asked.set()
+    await until(lambda: one.is_known)
+    with pytest.raises(FeedBroken, match="ws://one: no book was told"):
+        await asyncio.wait_for(session.listen(0.2), 10)
+
+
+async def test_and_so_is_one_of_whose_book_ccxt_told_by_itself() -> None:
+    session, by_symbol = await session_of("BTC/USD")
+    session._told.take = lambda *_: not by_symbol["BTC/USD"].whole(1, NOW, NOW, [(1, 1)], [])  # type: ignore[method-assign, func-returns-value]
+    session.told(None, Client(), {})
+    with pytest.raises(FeedBroken, match="ws://one: no book was told"):
+        await asyncio.wait_for(session.listen(0.2), 10)
+
+
 @pytest.mark.parametrize(
     ("known", "had", "breaks"),
     [((), set(), True), (("A",), set(), False), (("A",), {"B"}, True), (("A", "B"), {"B"}, False)],

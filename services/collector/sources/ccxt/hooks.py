@@ -23,8 +23,9 @@ class Hearing(Protocol):
     def frame(self, exchange: Any, client: Any, message: Any, pass_on: Callable[[Any, Any], None]) -> None:
         """A message, parsed; `pass_on(client, message)` gives it to ccxt. Never raises."""
 
-    def told(self, exchange: Any, result: Any) -> bool:
-        """Whether what ccxt made of a message is dealt with, so that nobody is woken up for it."""
+    def told(self, exchange: Any, client: Any, result: Any) -> bool:
+        """Whether what ccxt made of a message, or asked for because of one, is dealt with, so that nobody is woken up
+        for it."""
 
     def broken(self, error: BaseException) -> None: ...
 
@@ -62,7 +63,7 @@ def hooked(kind: type, hearing: Hearing) -> type:
 
                 def told(result: Any, message_hash: Any) -> Any:
                     try:
-                        if hearing.told(self, result):
+                        if hearing.told(self, client, result):
                             return result
                     except Exception as error:  # noqa: BLE001 - here a task of ccxt's own would swallow it
                         hearing.broken(error)

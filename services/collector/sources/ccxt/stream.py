@@ -210,7 +210,7 @@ def _to_nobody(_: Any) -> None:
 
 
 class Nobody:
-    """The group of a stream that is in none. `books`: how many were told."""
+    """The group of a stream that is in none. `books`: how many changes of books were heard."""
 
     books = 0
 

@@ -77,6 +77,8 @@ class Binance(Quirk):
         change = builder.on_diff(Diff(body["U"], body["u"], body.get("pu"), event_ns, bids, asks))
         if change is not None:
             self._tell(stream, change, body.get("T", body["E"]) * MS, recv_ns)
+        else:
+            self.streams.books += 1  # it waits for a snapshot; the connection carries books all the same
         if builder.needs_snapshot:
             self._fetch(exchange, stream.symbol)
 
