@@ -21,7 +21,7 @@ EVERY_S = 2.2  # OKX's switch may be set once a second, of which a cancel's shar
 async def run(venue: str, url: str, folder: str) -> None:
     rig = next(rig for rig in RIGS if str(rig) == venue)
     desk = Desk(rig, None, rig.config(url, Path(folder)))  # type: ignore[arg-type]
-    async with Live(desk) as live:
+    async with Live(desk, dead_man=True) as live:
         live.new("c1")
         await live.until(lambda: live.decided("c1") and not live.actor.in_flight)
         while True:

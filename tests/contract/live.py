@@ -33,12 +33,15 @@ QUIET_S = 0.02  # nothing in flight for so long is quiet: answers on loopback ta
 class Live:
     """Drives the venue of `desk`, which must not be connected by anybody else."""
 
-    def __init__(self, desk: Desk, journal: list[Any] | None = None) -> None:
+    def __init__(self, desk: Desk, journal: list[Any] | None = None, *, dead_man: bool = False) -> None:
         self.desk, self.name = desk, desk.rig.venue
         self.ahead_ns = 0
         config = desk.config
-        # The emulators keep no hours, and what is tested here is to be the same on every day.
-        capabilities = {self.name: replace(desk.venue.capabilities, calendar=ALWAYS)}
+        # The emulators keep no hours, and what is tested here is to be the same on every day. A dead-man switch that
+        # is set anew at every leap of the clock uses up what a venue lets be asked: only who tests it has one.
+        able = desk.venue.capabilities
+        able = replace(able, calendar=ALWAYS, dead_man=able.dead_man and dead_man)
+        capabilities = {self.name: able}
         self.core = GatewayCore(capabilities, config.make_instruments(), config, fleet.build())
         core = self.core
         self.actor = Actor(
