@@ -23,7 +23,7 @@ FAILING = Settings(
 NAMES = ["router", "gateway-sim_a", "scheduler-twap"]
 
 
-@pytest.mark.timeout(240)  # it takes about fifty seconds; a machine under load starts processes slowly
+@pytest.mark.timeout(240)  # it takes some thirty-five seconds; a machine under load starts processes slowly
 async def test_no_promise_is_broken_by_twenty_kills_of_services_and_three_of_the_bus() -> None:
     told: list[str] = []
     result = await campaign(SMALL, told.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,18 @@ BTC = "BTC/USDT"
 FRAMES_MAX = 2_000
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    started = ExchangeProcess(tmp_path, BESTEX__EXCHANGE__LATENCY="1ms")
+@contextmanager
+def exchange_in(folder: Path) -> Iterator[ExchangeProcess]:
+    started = ExchangeProcess(folder, BESTEX__EXCHANGE__LATENCY="1ms")
     started.start()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[ExchangeProcess]:
+    with exchange_in(tmp_path) as started:
+        yield started
 
 
 @pytest.fixture
@@ -40,10 +47,8 @@ async def session(process: ExchangeProcess) -> AsyncIterator[ClientSession]:
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExchangeProcess]:
     """One for all tests that only say something wrong to it."""
-    started = ExchangeProcess(tmp_path_factory.mktemp("patient"), BESTEX__EXCHANGE__LATENCY="1ms")
-    started.start()
-    yield started
-    started.stop()
+    with exchange_in(tmp_path_factory.mktemp("patient")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -100,7 +100,6 @@ class Simulation:
         self.world = World()
         self.server = Server(self.world)
         self.history: list[tuple[int, str, str]] = []
-        self.crashed: list[str] = []
         config = CONFIGURATION
         for spec in stream_specs.specs(config):
             self.server.streams[spec.name] = Stream(spec.config(), START_NS)

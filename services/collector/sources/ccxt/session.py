@@ -58,14 +58,12 @@ class Session:
             self._books_at_s[client] = self._loop.time()
 
     def told(self, exchange: Any, client: Any, result: Any) -> bool:
+        """Also while no frame is at work: after a snapshot that ccxt has fetched."""
         books = self.streams.books
-        try:
-            return self._told.take(exchange, result, self._now_ns())
-        finally:
-            if (
-                self.streams.books != books
-            ):  # also where no frame is at work: after a snapshot that ccxt has fetched
-                self._books_at_s[client] = self._loop.time()
+        is_dealt_with = self._told.take(exchange, result, self._now_ns())
+        if self.streams.books != books:
+            self._books_at_s[client] = self._loop.time()
+        return is_dealt_with
 
     def broken(self, error: BaseException) -> None:
         """The books are unknown from this moment, not only when the session is over."""
