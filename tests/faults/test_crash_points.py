@@ -21,7 +21,7 @@ SCENARIOS = dict(crash_points.scenarios())
 
 @pytest.mark.timeout(TIME_S_MAX)
 def test_a_process_may_die_at_any_step_of_it() -> None:
-    points = list(crash_points.points())
+    points = list(crash_points.points(SCENARIOS))
     broken = [
         (name, scenario.faults, end.violations)
         for (name, scenario), end in zip(points, outcomes([one for _, one in points], JOBS), strict=True)

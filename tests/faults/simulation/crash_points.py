@@ -6,7 +6,7 @@ journal writes, acknowledgements, requests to venues. Then it is run again for e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from random import Random
 from typing import Any
@@ -76,8 +76,8 @@ class Notes:
         (self.same if is_same else self.points).append(kill)
 
 
-def points() -> Iterator[tuple[str, Scenario]]:
-    """Every scenario with every death in it; the processes' starts in the first one only."""
-    for number, (name, scenario) in enumerate(scenarios()):
+def points(scenarios: Mapping[str, Scenario]) -> Iterator[tuple[str, Scenario]]:
+    """Every one of them with every death in it; the processes' starts in the first one only."""
+    for number, (name, scenario) in enumerate(scenarios.items()):
         for kill in Notes(scenario, starts=not number).points:
             yield name, msgspec.structs.replace(scenario, faults=(kill,))

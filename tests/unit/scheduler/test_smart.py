@@ -80,9 +80,8 @@ def test_the_market_that_was_heard_decides(
 
 def only_these(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else there is, the choice is among these."""
-    for name in list(plugins.ALGOS):
-        if name not in ("market", "limit", "twap", "sniper", "liquidity", "smart"):
-            monkeypatch.delitem(plugins.ALGOS, name)
+    names = ("market", "limit", "twap", "sniper", "liquidity", "smart")
+    monkeypatch.setattr(plugins, "ALGOS", {name: plugins.ALGOS[name] for name in names})
 
 
 def test_of_a_market_that_nobody_has_heard_it_sends_nothing_until_there_is_a_price() -> None:
