@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,10 @@ def told_by(events: Any, price_scale: int, qty_scale: int) -> tuple[dict[int, An
     return tops, trades
 
 
-FILES = pytest.mark.parametrize(
-    ("file", "rig"),
-    [
-        ("spot_btcusdt_20240808.gz", rigs.BINANCE_SPOT),
-        ("usdm_btcusdt_20240808.gz", rigs.BINANCE_PERP),
-    ],
-    ids=["spot", "usdm"],
-)
+FILES = {
+    "spot": ("spot_btcusdt_20240808.gz", rigs.BINANCE_SPOT),
+    "usdm": ("usdm_btcusdt_20240808.gz", rigs.BINANCE_PERP),
+}
 
 
 async def heard(recorded: Recorded, rig: Rig, last_id: int, folder: Path, options: str = "") -> list[Any]:
@@ -98,7 +95,7 @@ def last_id_of(events: list[Any]) -> int:
     return max(event.seq for event in events if isinstance(event, DepthUpdate))
 
 
-@FILES
+@pytest.mark.parametrize(("file", "rig"), FILES.values(), ids=FILES)
 async def test_each_update_and_trade_is_the_importers(file: str, rig: Rig, tmp_path: Path) -> None:
     path, recording = recording_of(file)
     info = rig.make(tmp_path, market="none")._info({})  # type: ignore[attr-defined]
@@ -137,8 +134,17 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 
 
-@FILES
-@pytest.mark.parametrize("name", PLANS)
+def cases() -> Iterator[Any]:
+    """All of it at both. Each alone where it is quicker, but for gaps: they are seen by how the updates of perpetuals
+    name the one before."""
+    for name in PLANS:
+        for market, (file, rig) in FILES.items():
+            chosen = name == "everything" or market == ("usdm" if name == "gaps" else "spot")
+            marks = () if chosen else pytest.mark.campaign
+            yield pytest.param(name, file, rig, id=f"{name}-{market}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "file", "rig"), list(cases()))
 async def test_whatever_happens_no_book_is_told_that_never_was(
     name: str, file: str, rig: Rig, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -45,6 +46,8 @@ class Bench:
         self.core = self.make()
         self.now_ns = START
         self.facts: list[Any] = []
+        self._by_kind: dict[type[Any], list[Any]] = defaultdict(list)
+        self._looked = 0
         self.wakes: dict[str, int] = {}
         self.seq = 0
         if with_book:
@@ -106,7 +109,11 @@ class Bench:
         )
 
     def of(self, kind: type[Any]) -> list[Any]:
-        return [fact for fact in self.facts if isinstance(fact, kind)]
+        """Those of one kind. Asked at every step of long days, so each fact is looked at once."""
+        for fact in self.facts[self._looked :]:
+            self._by_kind[type(fact)].append(fact)
+        self._looked = len(self.facts)
+        return self._by_kind[kind].copy()
 
     def recovered(self) -> Bench:
         """A bench whose core has only read this one's journal."""

@@ -160,8 +160,11 @@ class Play:
 
     def come_back(self) -> None:
         """Settle what is due to come back, as the rule says."""
+        sent = self.of(m.ParentSliced)
+        if len(sent) == len(self.settled):
+            return
         recalled = {event.slice_no for event in self.of(m.ParentRecalled)}
-        for sliced in self.of(m.ParentSliced):
+        for sliced in sent:
             if sliced.slice_no in self.settled or self.bench.now_ns < sliced.at + self.delay_ns:
                 continue
             filled = self.fill(sliced, self.moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from dataclasses import replace
 from decimal import Decimal
 from itertools import accumulate
@@ -73,11 +74,10 @@ class Measured(NamedTuple):
 def measure(play: Play, begin_s: int, end_s: int, script: Script) -> Measured:
     """The order's share of what was traded over all five minutes with enough volume, by the second. It hears of a
     second's volume when that is over, so its fills count until half a second later."""
-    fills = [(int(event.at) - START, int(event.filled_qty.scaleb(5))) for event in play.of(m.ParentSettled)]
-    done = [
-        sum(qty for at_ns, qty in fills if at_ns <= second * SECOND + SECOND // 2)
-        for second in range(end_s + 1)
-    ]
+    settled = play.of(m.ParentSettled)
+    filled = [0, *(int(event.cum_qty.scaleb(5)) for event in settled)]
+    at_ns = [int(event.at) - START for event in settled]
+    done = [filled[bisect_right(at_ns, second * SECOND + SECOND // 2)] for second in range(end_s + 1)]
     traded = [script(second * SECOND).traded for second in range(end_s + 1)]
     shares = []
     for second in range(begin_s, end_s - WINDOW_S):

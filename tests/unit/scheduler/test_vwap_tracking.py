@@ -94,7 +94,8 @@ def sent(
         for sliced in bench.of(m.ParentSliced)[done:]:
             bench.settle(sliced)
             done += 1
-        shares.append(sum(instrument.qty_units(one.filled_qty) for one in bench.of(m.ParentSettled)) / QTY)
+        settled = bench.of(m.ParentSettled)
+        shares.append(instrument.qty_units(settled[-1].cum_qty) / QTY if settled else 0.0)
         total += round(float(np.nan_to_num(volumes[minute])) * 10**instrument.qty_scale)
     replans = [event for event in bench.of(m.ParentReplanned) if "expected" in event.text]
     return np.array(shares), bench.of(m.ParentAccepted), len(replans)
