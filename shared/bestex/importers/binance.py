@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import heapq
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bestex.clock import SECOND
-from bestex.depth import LevelReader
 from bestex.errors import RecordingError
 from bestex.feed import DepthUpdate, FeedEvent, FeedStream
 from bestex.importers.binance_book import BookBuilder, Change, Diff, Snapshot
@@ -73,9 +73,8 @@ class FileSurvey(msgspec.Struct):
     last_ns: int = 0
     symbols: dict[str, bool] = {}
 
-    def key(self, body: Body) -> Key:
-        """Frames that name no symbol (most snapshots) belong to the file's only one."""
-        raw = body.s or body.symbol
+    def key(self, raw: str) -> Key:
+        """Frames that name no symbol, "", as most snapshots do, belong to the file's only one."""
         if not raw:
             if len(self.symbols) != 1:
                 raise ValueError(f"a snapshot without a symbol in a file of {len(self.symbols)} symbols")
@@ -94,7 +93,7 @@ class BinanceRecording:
     def __init__(self, paths: Sequence[str | Path], *, compares: bool = True) -> None:
         self._compares = compares
         self._clock = Clock()
-        self._scales: dict[Key, Scales] = {}
+        self._scales: dict[Key, Scales] = defaultdict(Scales)
         missing = [str(path) for path in paths if not Path(path).is_file()]
         if missing:
             raise RecordingError(f"no such file: {', '.join(missing)}")
@@ -137,6 +136,9 @@ class BinanceRecording:
 
     def _survey(self, path: Path) -> FileSurvey:
         file = FileSurvey(path, symbols={})
+        finest: dict[str, Scales] = defaultdict(
+            Scales
+        )  # by the symbol that a frame names, "" where it names none
         for line in LineReader(path):
             try:
                 recv_ns, kind, body = parse(line)
@@ -144,39 +146,20 @@ class BinanceRecording:
                 continue  # reported with its number by the second reading
             file.first_ns = file.first_ns or recv_ns
             file.last_ns = max(file.last_ns, recv_ns)
+            if kind is Kind.OTHER:
+                continue
             raw = body.s or body.symbol
-            if kind is Kind.OTHER or not raw:
+            finest[raw].see_all(_levels(kind, body))
+            if not raw:
                 continue
             futures = body.pu is not None or bool(body.X) or (kind is Kind.TICKER and bool(body.e))
             file.symbols[raw] = file.symbols.get(raw, False) or futures or "_" in raw
             if body.E and kind is not Kind.SNAPSHOT:
                 self._clock.see(recv_ns, to_ns(body.E))
-        self._survey_scales(file)
+        for raw, scales in finest.items():
+            if raw or len(file.symbols) == 1:
+                self._scales[file.key(raw)].join(scales)
         return file
-
-    def _survey_scales(self, file: FileSurvey) -> None:
-        """A reading of its own, because a snapshot without a symbol may precede the frame that tells it."""
-        for line in LineReader(file.path):
-            try:
-                _, kind, body = parse(line)
-                if kind is Kind.OTHER:
-                    continue
-                see = self._scales.setdefault(file.key(body), Scales()).see
-            except (ValueError, RecursionError):
-                continue
-            if kind is Kind.TRADE:
-                see(body.p, body.q)
-            elif kind is Kind.TICKER:
-                see(str(body.b), str(body.B))
-                see(str(body.a), str(body.A))
-            else:
-                bids, asks = (body.b, body.a) if kind is Kind.DEPTH else (body.bids, body.asks)
-                assert isinstance(bids, list)
-                assert isinstance(asks, list)
-                for price, qty in bids:
-                    see(price, qty)
-                for price, qty in asks:
-                    see(price, qty)
 
     def _name_streams(self) -> dict[Key, FeedStream]:
         streams = {}
@@ -246,18 +229,17 @@ class BinanceRecording:
     def _read(self, file: FileSurvey, recv_ns: int, kind: Kind, body: Body) -> FeedEvent | None:
         if kind is Kind.OTHER:
             return None
-        key = file.key(body)
+        key = file.key(body.s or body.symbol)
         if key in self.unnamed:
             raise ValueError(self.unnamed[key])
         builder, stream = self.builders[key], self._streams[key]
         reader = builder.reader
         venue_ns = to_ns(body.T or body.E)
         if kind is Kind.TRADE:
-            return _trade(stream, reader, recv_ns, venue_ns, body)
+            ((price, qty),) = reader.read(_levels(kind, body))
+            return _trade(stream, recv_ns, venue_ns, body, price, qty)
         if kind is Kind.TICKER:
-            ((bid, bid_qty), (ask, ask_qty)) = reader.read(
-                [(str(body.b), str(body.B)), (str(body.a), str(body.A))]
-            )
+            ((bid, bid_qty), (ask, ask_qty)) = reader.read(_levels(kind, body))
             builder.on_ticker(body.u, (bid, bid_qty, ask, ask_qty))
             return None
         if kind is Kind.SNAPSHOT:
@@ -269,6 +251,20 @@ class BinanceRecording:
             bids, asks = reader.read(body.b), reader.read(body.a)
             change = builder.on_diff(Diff(body.U, body.u, body.pu, to_ns(body.E), bids, asks))
         return change and _update(stream, builder.last_id, recv_ns, venue_ns, change)
+
+
+def _levels(kind: Kind, body: Body) -> list[tuple[str, str]]:
+    """Every price with its quantity; bids first, as far as there are sides."""
+    match kind:
+        case Kind.TRADE:
+            return [(body.p, body.q)]
+        case Kind.TICKER:
+            return [(str(body.b), str(body.B)), (str(body.a), str(body.A))]
+        case Kind.SNAPSHOT:
+            return [*body.bids, *body.asks]
+    assert isinstance(body.b, list)
+    assert isinstance(body.a, list)
+    return [*body.b, *body.a]
 
 
 def _update(stream: FeedStream, seq: int, recv_ns: int, venue_ns: int, change: Change) -> DepthUpdate:
@@ -286,9 +282,8 @@ def _update(stream: FeedStream, seq: int, recv_ns: int, venue_ns: int, change: C
     )
 
 
-def _trade(stream: FeedStream, reader: LevelReader, recv_ns: int, venue_ns: int, body: Body) -> MarketTrade:
+def _trade(stream: FeedStream, recv_ns: int, venue_ns: int, body: Body, price: int, qty: int) -> MarketTrade:
     """`m`: the buyer was the maker, so the seller took."""
-    ((price, qty),) = reader.read([(body.p, body.q)])
     aggressor = -1 if body.m else 1
     return MarketTrade(
         stream.venue,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
 from bestex.depth import TextUnits, units_of_text
@@ -18,8 +19,23 @@ class Scales:
         self.qty = 0
 
     def see(self, price: str, qty: str) -> None:
-        self.price = max(self.price, digits(price, self.price))
-        self.qty = max(self.qty, digits(qty, self.qty))
+        self.see_all(((price, qty),))
+
+    def see_all(self, levels: Iterable[tuple[str, str]]) -> None:
+        """Of prices and quantities. `digits` is written out: every number of a recording comes by here."""
+        price_scale, qty_scale = self.price, self.qty
+        for price, qty in levels:
+            dot = price.find(".")
+            if 0 <= dot < len(price) - 1 - price_scale:
+                price_scale = max(price_scale, len(price.rstrip("0")) - dot - 1)
+            dot = qty.find(".")
+            if 0 <= dot < len(qty) - 1 - qty_scale:
+                qty_scale = max(qty_scale, len(qty.rstrip("0")) - dot - 1)
+        self.price, self.qty = price_scale, qty_scale
+
+    def join(self, other: Scales) -> None:
+        """Whatever is finer in the other's."""
+        self.price, self.qty = max(self.price, other.price), max(self.qty, other.qty)
 
 
 def digits(text: str, known: int) -> int:
