@@ -32,6 +32,7 @@ PAGE = Path(__file__).parent / "MATRIX.md"
 TIMEOUT, TIMEOUT_S = "2s", 2.0  # a machine under load may stand still for one
 AT_ONCE = 8  # cells; each waits for its time-out
 LATE_S = 1.5 * TIMEOUT_S
+WAITED_FOR = ("timeout", "delay")  # begun first, so that the others are made and played meanwhile
 SHUT = ("rate_limited", "banned")  # after these the venue is left alone for a while
 FAILURES: tuple[str, ...] = get_args(How)
 # The simulated exchange's faults are the simulation's. Over REST only where that is another code than the socket's.
@@ -74,7 +75,7 @@ async def play(rig: Rig, request: str, folder: Path) -> Column:
                 live = await stack.enter_async_context(_live(rig, folder / str(cell)))
             return await acts[request](live, cell)
 
-    chosen = cells(request)
+    chosen = sorted(cells(request), key=lambda cell: cell.how not in WAITED_FOR)
     return dict(zip(chosen, await asyncio.gather(*map(one, chosen)), strict=True))
 
 

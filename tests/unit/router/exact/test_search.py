@@ -10,7 +10,7 @@ from services.router.exact.search import cheapest, most
 from tests.unit.router.exact.instances import draw
 from tests.unit.router.exact.oracle import milp_cost
 
-INSTANCES = 400  # of the 5,000 and more that `python -m tests.bench.route` compares
+INSTANCES = 200  # of the 5,000 and more that `python -m tests.bench.route` compares
 TOLERANCE = 1e-9  # of the cost: the program's own arithmetic is in floats
 
 
