@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from bestex.errors import UsageError
 
-ATTEMPTS = 20  # of ports that the system offers while others claim them just then
+ATTEMPTS = 20  # of ports, while others claim them just then
+LOWEST = 20_000  # below it are the ports of servers that everybody knows
+ENOUGH = 1_000  # ports to choose among
+OUTGOING = Path(
+    "/proc/sys/net/ipv4/ip_local_port_range"
+)  # of connections that name no port of their own: Linux
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,8 @@ class PortClaim:
 
 def claim_port(wanted: int = 0) -> PortClaim:
     """`wanted` if it is free and unclaimed, else another port; 0: any. UsageError where there is none."""
-    for port in (wanted, *(0 for _ in range(ATTEMPTS))):
-        found = _free(port)
+    for number in range(1 + ATTEMPTS):
+        found = _free(wanted if wanted and not number else _offered())
         if found is None:
             continue
         if sys.platform != "linux":
@@ -51,6 +58,16 @@ def free_port() -> int:
     claim = claim_port()
     claim.release()
     return claim.port
+
+
+def _offered() -> int:
+    """One that no outgoing connection is given, so that it is still there for a server that starts again, and no
+    client that tries to reach it meanwhile is connected to itself. 0, the system's choice, where that is unknown."""
+    try:
+        first = int(OUTGOING.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return random.SystemRandom().randrange(LOWEST, first) if first >= LOWEST + ENOUGH else 0
 
 
 def _free(port: int) -> int | None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from bestex.bus_setup import Setup
 from bestex.children import die_with_parent
 from bestex.errors import BusError
+from bestex.ports import free_port
 
 START_SECONDS_MAX = 30.0  # an empty store takes 10 ms; a store of some gigabytes is read whole first
 STOP_SECONDS_MAX = 10.0  # then it is killed: `sync_interval: always` leaves nothing to lose
@@ -82,8 +83,8 @@ class NatsServer:
     def start(
         self, data_dir: str | Path, port: int = 0, *, host: str = "127.0.0.1", setup: Setup | None = None
     ) -> str:
-        """Starts the server and returns its URL once it answers. `port` 0 or -1: the system chooses. `setup`: the
-        roles that may use it; without one, anybody on this machine.
+        """Starts the server and returns its URL once it answers. `port` 0: any, and the same at a restart. `setup`:
+        the roles that may use it; without one, anybody on this machine.
 
         BusError where it does not come up, where another server works on `data_dir`, and beyond loopback without
         TLS.
@@ -99,7 +100,7 @@ class NatsServer:
             for stale in self._data_dir.glob("*.ports"):  # left by a kill; ids of processes come round again
                 stale.unlink()
             config = self._data_dir / "nats.conf"
-            config.write_text(self._render(port))
+            config.write_text(self._render(port or free_port()))
             self._process = subprocess.Popen(
                 [str(find_binary()), "-c", str(config)],
                 stdin=subprocess.DEVNULL,
@@ -158,7 +159,7 @@ class NatsServer:
     def _render(self, port: int) -> str:
         text = _CONFIG.format(
             host=json.dumps(self._host),
-            port=port or -1,
+            port=port,
             max_payload=MAX_PAYLOAD,
             auth_timeout=HANDSHAKE_S_MAX,
             data_dir=json.dumps(str(self._data_dir)),

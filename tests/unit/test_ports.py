@@ -1,6 +1,10 @@
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from bestex import ports
 from bestex.ports import claim_port, free_port
 
 HOLD = """
@@ -39,3 +43,21 @@ def test_a_claim_counts_in_other_processes_and_ends_with_its_own_however_that_en
     assert after.port == wanted
     for claim in (other, after):
         claim.release()
+
+
+def test_no_outgoing_connection_is_given_a_port_that_is_offered() -> None:
+    """Or a client would take it, or be connected to itself, while its server is down."""
+    if not ports.OUTGOING.exists():
+        pytest.skip("this system does not say which ports it gives to connections")
+    first = int(ports.OUTGOING.read_text().split()[0])
+    assert all(ports.LOWEST <= free_port() < first for _ in range(50))
+
+
+@pytest.mark.parametrize("said", ["1024 65535", "", "none"])
+def test_where_there_are_no_others_the_system_chooses(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ports, "OUTGOING", tmp_path / "range")
+    assert free_port() > 0
+    (tmp_path / "range").write_text(said)
+    assert free_port() > 0

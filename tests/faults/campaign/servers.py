@@ -18,6 +18,7 @@ from typing import Protocol, Self, TypeVar
 
 from bestex.children import die_with_parent
 from bestex.errors import BusError
+from bestex.ports import claim_port
 from bestex.server import NatsServer, find_binary
 from tests.faults.proxy import Proxy
 
@@ -144,7 +145,7 @@ class Servers:
             await self.in_thread(lambda: single.start(self._folder / "nats"))
             self.servers = [single]
             return self
-        ports = _free_ports(2 * CLUSTER + 1)
+        ports = [self._claimed_port() for _ in range(2 * CLUSTER + 1)]
         closed = ports.pop()
         members = [
             Member(self._folder, number, ports[2 * number], ports[2 * number + 1])
@@ -170,6 +171,12 @@ class Servers:
             await self.in_thread(server.kill if error is not None else server.stop)
         await self._stack.aclose()
         self._thread.shutdown()
+
+    def _claimed_port(self) -> int:
+        """Until the end: a server that is down for a while finds its port free again."""
+        claim = claim_port()
+        self._stack.callback(claim.release)
+        return claim.port
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -204,15 +211,3 @@ class Servers:
 def _signal(pid: int, number: signal.Signals) -> None:
     if pid:
         os.kill(pid, number)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -148,9 +148,10 @@ async def place_of(rig: Rig, folder: Path, options: str = "", **made: Any) -> As
         config = config_of(rig, emulator.url, folder, options)
         place = Place(rig, emulator, config)
         source = load(COLLECTORS, "ccxt")(rig.venue, config, CLOCK)
+        place.quote(20)
+        await until(lambda: place.now() != EMPTY)  # the venue tells of it a moment later
         running = asyncio.create_task(source.run(place.deliver, CLOCK.now_ns))
         try:
-            place.quote(20)
             # Some venues tell a book only when it changes.
             for _ in range(500):
                 if place.tops:
