@@ -19,7 +19,7 @@ demo: setup ## work some thirty parent orders over four simulated venues, then a
 	$(BIN)/python -m bestex.demo $(ARGS)
 
 test: setup ## the whole test suite; ARGS goes to pytest, as in `make test ARGS=tests/unit`
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, formatting, types, layers
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # How fast inputs are made says something about the machine, which others use too, and nothing about the code.
 settings.register_profile("bestex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("bestex")
+# Of processes, of venues, and of what they do not say in time.
+WAITING = frozenset({"contract", "e2e", "integration", "collector", "emulators"})
 NATS_IMAGE = "nats:2.15-alpine"
 NATS_PORT = 4222
 ENGINE_SECONDS_MAX = 2  # a Docker engine that is there answers in milliseconds
@@ -45,6 +48,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"nats_url", "nats_server"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("bus")
+    items[:] = by_turns(items)
+
+
+def by_turns(items: list[pytest.Item]) -> list[pytest.Item]:
+    """A file of tests that mostly wait and one of tests that mostly work in turn, so that several workers neither all
+    wait nor all work; each as they were within, and those of the many small files last."""
+    files: dict[bool, dict[Path, list[pytest.Item]]] = {True: {}, False: {}}
+    for item in items:
+        waits = not WAITING.isdisjoint(item.path.relative_to(ROOT).parts)
+        files[waits].setdefault(item.path, []).append(item)
+    in_turn = zip_longest(files[False].values(), files[True].values(), fillvalue=())
+    return [item for both in in_turn for one in both for item in one]
 
 
 @pytest.fixture(scope="session")
