@@ -6,6 +6,7 @@ Each test shows the trap with plain nats-py first, and then that our defence hol
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import nats
@@ -15,6 +16,7 @@ import pytest
 import structlog
 from nats.aio.client import DEFAULT_MAX_RECONNECT_ATTEMPTS, DEFAULT_PING_INTERVAL, Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.js import JetStreamContext
 
 from bestex import bus, config, footing, subjects
@@ -162,28 +164,31 @@ async def test_a_message_id_drops_what_another_subject_says_and_none_is_ever_sen
 async def test_a_flush_that_times_out_kills_the_reader_and_the_watchdog_ends_such_a_process(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    through = await nats.connect(proxy.url)
-    proxy.hold(to_server=False)
-    with pytest.raises(nats.errors.FlushTimeoutError):
-        await through.flush(timeout=SOON_S)  # type: ignore[arg-type]
-    proxy.heal()  # the late PONG comes
-    await until(lambda: through._reading_task is not None and through._reading_task.done())
-    assert through.is_connected
-    with pytest.raises(nats.errors.TimeoutError):
-        await through.request("$JS.API.INFO", b"", timeout=SOON_S)
-    await through.close()
+    async with AsyncExitStack() as stack:
+        # Closed also where something here does not hold: a client of nats-py that is left to try to reconnect may not
+        # hear that its task is cancelled, and then the loop never ends.
+        through = await nats.connect(proxy.url)
+        stack.push_async_callback(through.close)
+        proxy.hold(to_server=False)
+        with pytest.raises(nats.errors.FlushTimeoutError):
+            await through.flush(timeout=SOON_S)  # type: ignore[arg-type]
+        proxy.heal()  # the late PONG comes
+        await until(lambda: through._reading_task is not None and through._reading_task.done())
+        assert through.is_connected
+        with pytest.raises(nats.errors.TimeoutError):
+            await through.request("$JS.API.INFO", b"", timeout=SOON_S)
 
-    monkeypatch.setattr(footing, "WATCHDOG_INTERVAL_S", 0.05)
-    client = await bus.connect(proxy.url, "watched")
-    service = Service("scheduler", (), DecidesNothing())
-    running = Runtime(service, client, CONFIG, AffineClock(), structlog.stdlib.get_logger())
-    await running.start()
-    assert client._reading_task is not None
-    client._reading_task.cancel()  # dead, as above, and nobody is told
-    assert isinstance(await asyncio.wait_for(running.stopped, WAIT_S), TimeoutError)
-    assert client.is_connected
-    await running.stop()
-    await client.close()
+        monkeypatch.setattr(footing, "WATCHDOG_INTERVAL_S", 0.05)
+        client = await bus.connect(proxy.url, "watched")
+        stack.push_async_callback(client.close)
+        service = Service("scheduler", (), DecidesNothing())
+        running = Runtime(service, client, CONFIG, AffineClock(), structlog.stdlib.get_logger())
+        await running.start()
+        stack.push_async_callback(running.stop)
+        assert client._reading_task is not None
+        client._reading_task.cancel()  # dead, as above, and nobody is told
+        assert isinstance(await asyncio.wait_for(running.stopped, WAIT_S), TimeoutError)
+        assert client.is_connected
 
 
 async def test_a_silent_server_is_noticed_after_minutes_by_default_and_by_us_within_seconds(
@@ -212,6 +217,41 @@ async def test_reconnecting_is_given_up_by_default_and_never_by_us(nats_server: 
     await asyncio.to_thread(nats_server.restart)
     await until(lambda: ours.is_connected)
     await ours.close()
+
+
+async def test_a_reconnect_may_not_hear_that_it_is_cancelled_and_ours_ends_all_the_same(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0)
+    ours = await bus.connect(nats_server.url, "test")
+    both = plain, ours
+    trying, tried = asyncio.Event(), 0
+
+    async def refuses(*_: Any, **__: Any) -> None:
+        """As `wait_for` does where the refusal and the cancellation come at once."""
+        nonlocal tried
+        tried += 1
+        if tried == len(both):
+            trying.set()
+        if tried <= len(both):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(WAIT_S)
+        await asyncio.sleep(0)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(TcpTransport, "connect", refuses)
+    nats_server.kill()
+    await asyncio.wait_for(trying.wait(), WAIT_S)
+    tasks = [client._reconnection_task for client in both]
+    for task in tasks:
+        assert task is not None
+        task.cancel()
+    await until(lambda: tasks[1] is not None and tasks[1].done())
+    assert tasks[0] is not None
+    assert not tasks[0].done(), "it tries on and on"
+    tasks[0].cancel()
+    for client in both:
+        await client.close()
 
 
 async def test_an_error_callback_that_raises_kills_the_reader_and_ours_does_not_reach_it(
