@@ -74,7 +74,7 @@ def create(
     if keys is not None:
         made.apiKey, made.secret = keys.get("key"), keys.get("secret")
         made.password = keys.optional("passphrase") or None
-    _open_once(made)
+    _open_as_ours(made)
     made.has["fetchCurrencies"] = False  # needs keys, or megabytes, for what we do not use
     if settings.options.get("sandbox"):
         made.set_sandbox_mode(True)
@@ -83,19 +83,19 @@ def create(
     return made
 
 
-def _open_once(exchange: Any) -> None:
+def _open_as_ours(exchange: Any) -> None:
     """With the process's own TLS context, and to send once: an amendment is a PUT at some, and sent again it might
     undo another. aiohttp has no public word for that."""
     opened = exchange.open
 
-    def open_once(lazy: bool = False) -> None:
+    def open_as_ours(lazy: bool = False) -> None:
         if exchange.ssl_context is None:
             exchange.ssl_context = _tls(exchange.cafile)
         opened(lazy)
         if exchange.session is not None:
             exchange.session._retry_connection = False
 
-    exchange.open = open_once
+    exchange.open = open_as_ours
 
 
 @cache

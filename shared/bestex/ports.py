@@ -13,9 +13,8 @@ from bestex.errors import UsageError
 ATTEMPTS = 20  # of ports, while others claim them just then
 LOWEST = 20_000  # below it are the ports of servers that everybody knows
 ENOUGH = 1_000  # ports to choose among
-OUTGOING = Path(
-    "/proc/sys/net/ipv4/ip_local_port_range"
-)  # of connections that name no port of their own: Linux
+# What Linux gives to connections that name no port of their own.
+OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,7 @@ class BinanceRecording:
 
     def _survey(self, path: Path) -> FileSurvey:
         file = FileSurvey(path, symbols={})
-        finest: dict[str, Scales] = defaultdict(
-            Scales
-        )  # by the symbol that a frame names, "" where it names none
+        finest: dict[str, Scales] = defaultdict(Scales)  # by the frame's own symbol, "" without one
         for line in LineReader(path):
             try:
                 recv_ns, kind, body = parse(line)
